@@ -1,0 +1,219 @@
+import type { Form } from './form.ts';
+import { decodeParameter, type Pair, queryPairs } from './target.ts';
+
+/**
+ * Where a token may stand in a request, and reading it there. Total functions over text: no hashing, no look-up, no
+ * logging. Two tokens, even equal ones, are ambiguous, because two servers could pick differently (RFC 6750 2).
+ */
+export type Place =
+  | { readonly kind: 'header'; readonly name: string; readonly scheme: string | null }
+  | { readonly kind: 'query'; readonly name: string }
+  | { readonly kind: 'cookie'; readonly name: string }
+  | { readonly kind: 'websocket_protocol'; readonly prefix: string };
+
+/** One value found at a configured place, and enough to cut it out again. */
+export type Found =
+  | { readonly place: 'header'; readonly field: number; readonly value: string }
+  | { readonly place: 'query'; readonly pair: Pair; readonly value: string }
+  | { readonly place: 'cookie'; readonly name: string; readonly field: number; readonly value: string }
+  | { readonly place: 'websocket_protocol'; readonly protocol: string; readonly field: number; readonly value: string };
+
+export type Reading =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'one'; readonly found: Found }
+  | { readonly kind: 'ambiguous'; readonly why: string };
+
+interface HeaderPlace {
+  /** Lower-cased scheme names that carry a token in this field. */
+  readonly schemes: ReadonlySet<string>;
+  /** The whole value is a token. */
+  readonly bare: boolean;
+}
+
+/** Places compiled for one pass over the fields. */
+export class Places {
+  readonly headers: ReadonlyMap<string, HeaderPlace>;
+  readonly queries: ReadonlySet<string>;
+  readonly cookies: ReadonlySet<string>;
+  readonly protocolPrefix: string | null;
+  /** The scheme that a `WWW-Authenticate` challenge names. */
+  readonly challengeScheme: 'Bearer' | 'ApiKey';
+
+  constructor(places: readonly Place[]) {
+    const headers = new Map<string, { schemes: Set<string>; bare: boolean }>();
+    const queries = new Set<string>();
+    const cookies = new Set<string>();
+    let protocolPrefix: string | null = null;
+    for (const place of places) {
+      if (place.kind === 'header') {
+        const name = place.name.toLowerCase();
+        const entry = headers.get(name) ?? { schemes: new Set<string>(), bare: false };
+        if (place.scheme === null) entry.bare = true;
+        else entry.schemes.add(place.scheme.toLowerCase());
+        headers.set(name, entry);
+      } else if (place.kind === 'query') queries.add(place.name);
+      else if (place.kind === 'cookie') cookies.add(place.name);
+      else protocolPrefix = place.prefix;
+    }
+    this.headers = headers;
+    this.queries = queries;
+    this.cookies = cookies;
+    this.protocolPrefix = protocolPrefix;
+    this.challengeScheme = headers.get('authorization')?.schemes.has('bearer') ? 'Bearer' : 'ApiKey';
+  }
+}
+
+/** RFC 9110 11.2. */
+const token68 = /^[A-Za-z0-9._~+/-]+=*$/;
+const nothing: Reading = { kind: 'none' };
+const ambiguous = (why: string): Reading => ({ kind: 'ambiguous', why });
+
+/** The token of a request. Field values arrive without surrounding white space. */
+export function readCredential(form: Form, places: Places): Reading {
+  const { fields, names } = form;
+  let found: Found | undefined;
+  let schemeLines: string[] | undefined;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i]!;
+    const header = places.headers.get(name);
+    if (header !== undefined) {
+      if (header.schemes.size > 0) {
+        if (schemeLines?.includes(name)) return ambiguous(`${name} stands more than once`);
+        schemeLines = schemeLines === undefined ? [name] : [...schemeLines, name];
+      }
+      const value = readHeader(fields[2 * i + 1]!, header);
+      if (value === null) return ambiguous(`${name} has a configured scheme that is not followed by one token`);
+      if (value !== '') {
+        if (found !== undefined) return ambiguous('more than one token');
+        found = { place: 'header', field: i, value };
+      }
+      continue;
+    }
+    if (name === 'cookie' && places.cookies.size > 0) {
+      for (const { name: cookie, value } of cookiePairs(fields[2 * i + 1]!)) {
+        if (value === '' || !places.cookies.has(cookie)) continue;
+        if (found !== undefined) return ambiguous('more than one token');
+        found = { place: 'cookie', name: cookie, field: i, value };
+      }
+    } else if (name === 'sec-websocket-protocol' && places.protocolPrefix !== null) {
+      for (const protocol of protocols(fields[2 * i + 1]!)) {
+        if (!protocol.startsWith(places.protocolPrefix) || protocol === places.protocolPrefix) continue;
+        if (found !== undefined) return ambiguous('more than one token');
+        found = {
+          place: 'websocket_protocol',
+          protocol,
+          field: i,
+          value: protocol.slice(places.protocolPrefix.length),
+        };
+      }
+    }
+  }
+
+  const { query } = form.target;
+  if (query !== null && places.queries.size > 0) {
+    for (const pair of queryPairs(query)) {
+      const role = queryRole(pair.name, places.queries);
+      if (role === 'other') continue;
+      if (role === 'twisted') return ambiguous('a parameter differs from a token parameter only in case or brackets');
+      if (pair.value === '') continue;
+      if (found !== undefined) return ambiguous('more than one token');
+      found = { place: 'query', pair, value: pair.value };
+    }
+  }
+  return found === undefined ? nothing : { kind: 'one', found };
+}
+
+/**
+ * What to cut on a public route, where nothing is judged: every value of our own that stands at a configured place,
+ * so that a token sent by mistake does not reach the upstream.
+ */
+export function findOurs(form: Form, places: Places, isOurs: (value: string) => boolean): Found[] {
+  const { fields, names } = form;
+  const all: Found[] = [];
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i]!;
+    const line = fields[2 * i + 1]!;
+    const header = places.headers.get(name);
+    if (header !== undefined) {
+      const space = line.search(/[ \t]/);
+      const scheme = space === -1 ? '' : line.slice(0, space).toLowerCase();
+      if (header.schemes.has(scheme) && isOurs(line.slice(space).trim())) {
+        all.push({ place: 'header', field: i, value: line.slice(space).trim() });
+      } else if (header.bare && isOurs(line)) all.push({ place: 'header', field: i, value: line });
+    } else if (name === 'cookie') {
+      for (const { name: cookie, value } of cookiePairs(line)) {
+        if (places.cookies.has(cookie) && isOurs(value)) all.push({ place: 'cookie', name: cookie, field: i, value });
+      }
+    } else if (name === 'sec-websocket-protocol' && places.protocolPrefix !== null) {
+      for (const protocol of protocols(line)) {
+        const value = protocol.slice(places.protocolPrefix.length);
+        if (protocol.startsWith(places.protocolPrefix) && isOurs(value)) {
+          all.push({ place: 'websocket_protocol', protocol, field: i, value });
+        }
+      }
+    }
+  }
+  if (form.target.query !== null && places.queries.size > 0) {
+    for (const pair of queryPairs(form.target.query)) {
+      if (queryRole(pair.name, places.queries) !== 'other' && isOurs(pair.value)) {
+        all.push({ place: 'query', pair, value: pair.value });
+      }
+    }
+  }
+  return all;
+}
+
+/** The token; empty when the value carries another scheme or nothing; `null` when it is no single token. */
+function readHeader(value: string, header: HeaderPlace): string | null {
+  const gap = value.search(/[ \t,]/);
+  const scheme = (gap === -1 ? value : value.slice(0, gap)).toLowerCase();
+  if (!header.schemes.has(scheme)) return header.bare ? value : '';
+  const rest = value.slice(scheme.length);
+  return rest.charCodeAt(0) === 0x20 && token68.test(rest.slice(1)) ? rest.slice(1) : null;
+}
+
+/** A parameter that servers may take for the token parameter, but that is not spelled like it, is `twisted`. */
+function queryRole(rawName: string, queries: ReadonlySet<string>): 'token' | 'twisted' | 'other' {
+  if (queries.has(rawName)) return 'token';
+  const name = decodeParameter(rawName);
+  if (name === null) return 'other';
+  if (queries.has(name)) return 'token';
+  const plain = name.replace(/\[.*$/, '').toLowerCase();
+  for (const query of queries) if (query.toLowerCase() === plain) return 'twisted';
+  return 'other';
+}
+
+/** `name=value` pairs of a Cookie field (RFC 6265 4.2.1). */
+export function cookiePairs(line: string): { name: string; value: string }[] {
+  const pairs: { name: string; value: string }[] = [];
+  for (const piece of line.split(';')) {
+    const text = piece.trim();
+    const equals = text.indexOf('=');
+    if (equals > 0) pairs.push({ name: text.slice(0, equals).trim(), value: text.slice(equals + 1).trim() });
+  }
+  return pairs;
+}
+
+/** The Cookie line without one pair; empty when nothing is left. */
+export function cutCookie(line: string, name: string, value: string): string {
+  return line
+    .split(';')
+    .filter(piece => {
+      const text = piece.trim();
+      const equals = text.indexOf('=');
+      return !(equals > 0 && text.slice(0, equals).trim() === name && text.slice(equals + 1).trim() === value);
+    })
+    .map(piece => piece.trim())
+    .filter(piece => piece !== '')
+    .join('; ');
+}
+
+/** Elements of Sec-WebSocket-Protocol, case kept. */
+const protocols = (line: string): string[] => line.split(',').map(part => part.trim());
+
+/** The Sec-WebSocket-Protocol line without one element; empty when nothing is left. */
+export function cutProtocol(line: string, protocol: string): string {
+  return protocols(line)
+    .filter(element => element !== '' && element !== protocol)
+    .join(', ');
+}

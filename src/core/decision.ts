@@ -1,0 +1,34 @@
+import type { Code } from '../errors.ts';
+import type { InvalidCause, Subject } from './token.ts';
+
+/** Why a decision fell as it did: the label of `decisions_total` and the `reason` of the log. */
+export type Reason = 'allowed' | 'public' | Exclude<Code, 'invalid_token'> | `invalid_token_${InvalidCause}`;
+
+/** A refusal, complete enough to answer it, log it and count it. */
+export interface Denial {
+  readonly kind: 'denial';
+  readonly code: Code;
+  readonly reason: Reason;
+  /** For the client. Says nothing about why a token is not valid. */
+  readonly detail: string;
+  readonly subject: Subject | null;
+  /** Permissions that were missing. */
+  readonly required?: readonly string[];
+  /** Methods for `Allow`. */
+  readonly allow?: readonly string[];
+  /** Seconds for `Retry-After`. */
+  readonly retryAfter?: number;
+}
+
+export function deny(
+  code: Exclude<Code, 'invalid_token'>,
+  detail: string,
+  more: Omit<Partial<Denial>, 'kind' | 'code' | 'reason' | 'detail'> = {},
+): Denial {
+  return { kind: 'denial', code, reason: code, detail, subject: null, ...more };
+}
+
+export function denyToken(cause: InvalidCause, subject: Subject | null): Denial {
+  const detail = 'The token is unknown, expired or not in force.';
+  return { kind: 'denial', code: 'invalid_token', reason: `invalid_token_${cause}`, detail, subject };
+}

@@ -1,0 +1,289 @@
+import { type Allowance, decodeOnce, type Target } from './target.ts';
+
+/**
+ * Routes: which upstream a request goes to, and what it needs. Host first, then the path from left to right: literal
+ * over `a{x}b` over `{x}` over `**`, whatever the order in the file. The winner is the most specific pattern; when it
+ * does not list the method the answer is 405, never a less specific route.
+ */
+export interface Cors {
+  readonly origins: ReadonlySet<string>;
+  readonly preflight: 'refuse' | 'forward' | 'answer';
+}
+
+/** `all` of the permissions, or `any` of them. */
+export interface Requirement {
+  readonly mode: 'all' | 'any';
+  readonly permissions: readonly string[];
+}
+
+export interface Route {
+  /** The pattern as written: the route's name in metrics and logs. */
+  readonly pattern: string;
+  readonly hosts: readonly string[];
+  /** `null`: every method but CONNECT and TRACE. */
+  readonly methods: readonly string[] | null;
+  readonly access: 'token' | 'optional' | 'public';
+  readonly upstream: string;
+  readonly require: Requirement | null;
+  readonly allow: ReadonlySet<Allowance>;
+  readonly cors: Cors | null;
+  readonly forwardCredential: boolean;
+  /** Lower-case names of client fields that are forwarded although they are dropped by default. */
+  readonly forwardHeaders: ReadonlySet<string>;
+  /** Literal segments at the start of the path that are removed after the judgment. */
+  readonly stripSegments: number;
+  /** Bytes of request body; `null` for no bound. */
+  readonly maxBody: number | null;
+}
+
+/** Routes of one host and pattern, told apart by method. */
+export interface Leaf {
+  readonly pattern: string;
+  readonly byMethod: Map<string, Route>;
+  any: Route | null;
+}
+
+export type Match =
+  | { readonly kind: 'route'; readonly route: Route; readonly leaf: Leaf }
+  | { readonly kind: 'method'; readonly leaf: Leaf }
+  | { readonly kind: 'malformed'; readonly why: string }
+  | { readonly kind: 'none' };
+
+/** The methods that a route without `methods` is said to take. */
+export const commonMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+type Segment =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'mixed'; readonly before: string; readonly after: string; readonly name: string }
+  | { readonly kind: 'capture'; readonly name: string }
+  | { readonly kind: 'rest' };
+
+export type PatternReading =
+  | { readonly ok: true; readonly segments: readonly Segment[] }
+  | { readonly ok: false; readonly why: string };
+
+const captureName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** Reads a route's path: `/widgets/{id}`, `/api/db.{action}`, `/public/**`. */
+export function readPattern(pattern: string): PatternReading {
+  const bad = (why: string): PatternReading => ({ ok: false, why });
+  if (!pattern.startsWith('/')) return bad('a path starts with /');
+  if (/[?#\s\\]/.test(pattern)) return bad('a path has no query, fragment, white space or backslash');
+  const segments: Segment[] = [];
+  const seen = new Set<string>();
+  const parts = pattern.slice(1).split('/');
+  for (const [i, part] of parts.entries()) {
+    if (part === '**') {
+      if (i !== parts.length - 1) return bad('** stands only at the end');
+      segments.push({ kind: 'rest' });
+      continue;
+    }
+    if (part.includes('*'))
+      return bad('* is no wildcard here: write {name} for one segment, ** at the end for the rest');
+    const open = part.indexOf('{');
+    const close = part.indexOf('}');
+    if (open === -1 && close === -1) {
+      const text = decodeOnce(part);
+      if (text === null) return bad('a percent-encoding is broken');
+      if (text === '.' || text === '..') return bad('dot segments never match');
+      if (part === '' && i !== parts.length - 1) return bad('an empty segment (//) never matches');
+      segments.push({ kind: 'literal', text });
+      continue;
+    }
+    if (open === -1 || close < open || part.indexOf('{', open + 1) !== -1 || part.indexOf('}', close + 1) !== -1) {
+      return bad('a segment has at most one {name}');
+    }
+    const name = part.slice(open + 1, close);
+    if (!captureName.test(name)) return bad(`{${name}} is not a name: letters, digits and _`);
+    if (seen.has(name)) return bad(`{${name}} stands twice`);
+    seen.add(name);
+    const before = decodeOnce(part.slice(0, open));
+    const after = decodeOnce(part.slice(close + 1));
+    if (before === null || after === null) return bad('a percent-encoding is broken');
+    segments.push(before === '' && after === '' ? { kind: 'capture', name } : { kind: 'mixed', before, after, name });
+  }
+  return { ok: true, segments };
+}
+
+interface Mixed {
+  readonly before: string;
+  readonly after: string;
+  readonly node: Node;
+}
+
+class Node {
+  readonly literals = new Map<string, Node>();
+  readonly mixed: Mixed[] = [];
+  capture: Node | null = null;
+  rest: Leaf | null = null;
+  leaf: Leaf | null = null;
+}
+
+/** Hosts of a route are exact names, or `*.` and a suffix. */
+interface HostTree {
+  readonly root: Node;
+}
+
+export class RouteTable {
+  readonly routes: readonly Route[];
+  readonly #exact = new Map<string, HostTree>();
+  /** Suffixes such as `.example.com`, longest first. */
+  readonly #suffixes: { readonly suffix: string; readonly tree: HostTree }[] = [];
+  readonly #every: HostTree = { root: new Node() };
+
+  /** Routes must have been checked: patterns that read well, no host, pattern and method twice (`duplicateOf`). */
+  constructor(routes: readonly Route[]) {
+    this.routes = routes;
+    for (const route of routes) {
+      const reading = readPattern(route.pattern);
+      if (!reading.ok) throw new Error(`route ${route.pattern}: ${reading.why}`);
+      for (const tree of this.#trees(route.hosts)) insert(tree.root, reading.segments, route);
+    }
+    this.#suffixes.sort((a, b) => b.suffix.length - a.suffix.length);
+  }
+
+  /** The winner for a host, a method and a target. `host` is lower case, without port. */
+  match(host: string, method: string, target: Target): Match {
+    const exact = this.#exact.get(host);
+    let found = exact === undefined ? null : find(exact.root, target.segments, 0);
+    if (found === null) {
+      for (const { suffix, tree } of this.#suffixes) {
+        if (!host.endsWith(suffix) || host.length === suffix.length) continue;
+        found = find(tree.root, target.segments, 0);
+        if (found !== null) break;
+      }
+    }
+    found ??= find(this.#every.root, target.segments, 0);
+    if (found === null) return { kind: 'none' };
+    const { leaf, captures } = found;
+    for (let i = 0; i < captures.length; i++) {
+      // A captured value is a literal: an empty one names nothing, and `*` would name everything.
+      if (captures[i] === '') return { kind: 'malformed', why: 'a named part of the path is empty' };
+      if (captures[i]!.includes('*')) return { kind: 'malformed', why: 'a named part of the path has a *' };
+    }
+    const route = routeFor(leaf, method);
+    return route === null ? { kind: 'method', leaf } : { kind: 'route', route, leaf };
+  }
+
+  *#trees(hosts: readonly string[]): Iterable<HostTree> {
+    if (hosts.length === 0) yield this.#every;
+    for (const host of hosts) {
+      if (host.startsWith('*.')) {
+        const suffix = host.slice(1);
+        let entry = this.#suffixes.find(known => known.suffix === suffix);
+        if (entry === undefined) {
+          entry = { suffix, tree: { root: new Node() } };
+          this.#suffixes.push(entry);
+        }
+        yield entry.tree;
+      } else {
+        let tree = this.#exact.get(host);
+        if (tree === undefined) {
+          tree = { root: new Node() };
+          this.#exact.set(host, tree);
+        }
+        yield tree;
+      }
+    }
+  }
+}
+
+/** The route of a leaf that takes a method; `null` when none does. CONNECT and TRACE are never taken. */
+export function routeFor(leaf: Leaf, method: string): Route | null {
+  if (method === 'CONNECT' || method === 'TRACE') return null;
+  return leaf.byMethod.get(method) ?? leaf.any;
+}
+
+/** What `Allow` lists for a leaf. */
+export function allowedMethods(leaf: Leaf): readonly string[] {
+  return leaf.any === null ? [...leaf.byMethod.keys()] : [...new Set([...leaf.byMethod.keys(), ...commonMethods])];
+}
+
+/** Two routes are the same place when host, pattern (names of captures aside) and a method coincide. */
+export function placesOf(route: Pick<Route, 'hosts' | 'pattern' | 'methods'>): string[] {
+  const shape = route.pattern.replace(/\{[^}]*\}/g, '{}');
+  const hosts = route.hosts.length === 0 ? ['any host'] : route.hosts;
+  const methods = route.methods ?? ['any method'];
+  return hosts.flatMap(host => methods.map(method => `${method} on ${host} ${shape}`));
+}
+
+function insert(root: Node, segments: readonly Segment[], route: Route): void {
+  let node = root;
+  for (const segment of segments) {
+    if (segment.kind === 'rest') {
+      node.rest = addTo(node.rest, route);
+      return;
+    }
+    node = child(node, segment);
+  }
+  node.leaf = addTo(node.leaf, route);
+}
+
+function child(node: Node, segment: Exclude<Segment, { kind: 'rest' }>): Node {
+  if (segment.kind === 'literal') {
+    let next = node.literals.get(segment.text);
+    if (next === undefined) {
+      next = new Node();
+      node.literals.set(segment.text, next);
+    }
+    return next;
+  }
+  if (segment.kind === 'capture') {
+    node.capture ??= new Node();
+    return node.capture;
+  }
+  const { before, after } = segment;
+  let mixed = node.mixed.find(known => known.before === before && known.after === after);
+  if (mixed === undefined) {
+    mixed = { before, after, node: new Node() };
+    node.mixed.push(mixed);
+    // More literal text is more specific; then the longer beginning; then the alphabet, so that order is total.
+    node.mixed.sort(
+      (a, b) =>
+        b.before.length + b.after.length - (a.before.length + a.after.length) ||
+        b.before.length - a.before.length ||
+        (a.before + a.after < b.before + b.after ? -1 : 1),
+    );
+  }
+  return mixed.node;
+}
+
+function addTo(leaf: Leaf | null, route: Route): Leaf {
+  const target = leaf ?? { pattern: route.pattern, byMethod: new Map<string, Route>(), any: null };
+  if (route.methods === null) target.any = route;
+  else for (const method of route.methods) target.byMethod.set(method, route);
+  return target;
+}
+
+interface Hit {
+  readonly leaf: Leaf;
+  readonly captures: readonly string[];
+}
+
+const noCaptures: readonly string[] = [];
+
+/** Depth first, most specific first. Each node is visited at most once a request, so routes bound the work. */
+function find(node: Node, segments: readonly string[], at: number, captures = noCaptures): Hit | null {
+  if (at === segments.length) {
+    const leaf = node.leaf ?? node.rest;
+    return leaf === null ? null : { leaf, captures };
+  }
+  const segment = segments[at]!;
+  const literal = node.literals.get(segment);
+  if (literal !== undefined) {
+    const hit = find(literal, segments, at + 1, captures);
+    if (hit !== null) return hit;
+  }
+  for (const { before, after, node: next } of node.mixed) {
+    if (segment.length < before.length + after.length) continue;
+    if (!segment.startsWith(before) || !segment.endsWith(after)) continue;
+    const value = segment.slice(before.length, segment.length - after.length);
+    const hit = find(next, segments, at + 1, [...captures, value]);
+    if (hit !== null) return hit;
+  }
+  if (node.capture !== null) {
+    const hit = find(node.capture, segments, at + 1, [...captures, segment]);
+    if (hit !== null) return hit;
+  }
+  return node.rest === null ? null : { leaf: node.rest, captures };
+}

@@ -1,0 +1,25 @@
+import type { FeedEvent } from './token-store.ts';
+
+/**
+ * The ordered change feed. A completed `read`, an empty one included, proves that everything before its cursor was
+ * seen (the heartbeat). Rejects with `StoreUnavailable` when the store does not answer.
+ */
+export interface ChangeFeed {
+  /** Where the feed ends now. */
+  head(): Promise<Cursor>;
+  /**
+   * Events after `cursor`, oldest first. Waits up to `waitMs` when there are none. `gap`: the cursor's epoch is not
+   * the store's, or events after it were trimmed; everything cached must be checked again.
+   */
+  read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer>;
+}
+
+/** A position: `seq` is the last event seen within `epoch`. */
+export interface Cursor {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+export type FeedAnswer =
+  | { readonly kind: 'events'; readonly events: readonly FeedEvent[]; readonly cursor: Cursor }
+  | { readonly kind: 'gap'; readonly cursor: Cursor };

@@ -1,0 +1,126 @@
+import type { Account, Millis, StoredToken, TokenState } from '../core/token.ts';
+
+/**
+ * The token store: tokens, accounts, their audit trail. A mutation writes state, feed event and audit event as one;
+ * when its promise resolves it is durable. Compare-and-set by version makes every change a function of what was read.
+ *
+ * Every method rejects with `StoreUnavailable` when the store does not answer in time or cannot do it. A rejection
+ * with `sent` leaves the outcome of a mutation unknown. Nothing is ever answered as "absent" for want of an answer.
+ */
+export interface TokenStore {
+  /**
+   * The token that has one of these digests, current or still-living previous, and its owner's account. Digests are
+   * tried in order; the first that is known wins.
+   */
+  find(digests: readonly string[]): Promise<FoundToken | null>;
+
+  getToken(id: string): Promise<TokenAndAccount | null>;
+  listTokens(query: TokenQuery): Promise<Page<TokenAndAccount>>;
+
+  /** Refuses an id or digest that exists, an owner that does not, a creation not after the owner's mark. */
+  createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome>;
+  /** Replaces the token if its version is still `expected`. */
+  replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome>;
+  /** Moves a token from an older pepper's digest to the first one's. Neither version nor feed change. */
+  rekey(id: string, from: string, to: string): Promise<void>;
+
+  getAccount(id: string): Promise<Account | null>;
+  listAccounts(query: PageQuery): Promise<Page<Account>>;
+  /** `expected` 0 creates. */
+  putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome>;
+  /** Counts an owner's tokens that are neither revoked nor under the account's mark. */
+  countLive(owner: string): Promise<number>;
+
+  /** Audit events of a token or account, oldest first. */
+  listEvents(query: EventQuery): Promise<Page<AuditEvent>>;
+}
+
+export interface FoundToken extends TokenAndAccount {
+  /** Position in the list of digests that was asked for. */
+  readonly index: number;
+}
+
+export interface TokenAndAccount {
+  readonly token: StoredToken;
+  /** The owner's account, tombstones included; null when the token has no owner or the account is unknown. */
+  readonly account: Account | null;
+}
+
+export interface PageQuery {
+  readonly limit: number;
+  /** Opaque position that the last page answered; null for the first. */
+  readonly after: number | null;
+}
+
+export interface TokenQuery extends PageQuery {
+  readonly owner?: string;
+  /** Absent: every state but revoked. */
+  readonly state?: TokenState;
+  readonly kind?: string;
+  readonly tag?: string;
+  /** Beginning of the name. */
+  readonly prefix?: string;
+  readonly expiresBefore?: Millis;
+}
+
+export interface EventQuery extends PageQuery {
+  readonly kind: 'token' | 'account';
+  readonly id: string;
+}
+
+/** Things in the order of their creation. `next` is null on the last page. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: number | null;
+}
+
+/** Who did what: written with the mutation, never without it. */
+export interface Audit {
+  readonly at: Millis;
+  readonly actor: string;
+  readonly address: string;
+  readonly action: string;
+  /** Members before and after; never a secret or a digest. */
+  readonly changes: Changes;
+}
+
+export type Changes = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>;
+
+export interface AuditEvent extends Audit {
+  readonly id: number;
+}
+
+/** A creation that may be asked for twice. */
+export interface Idempotency {
+  /** Digest over actor and key. */
+  readonly key: string;
+  /** Digest over the body. */
+  readonly body: string;
+  readonly expiresAt: Millis;
+}
+
+export type CreateOutcome =
+  | { readonly kind: 'done'; readonly events: readonly FeedEvent[] }
+  | { readonly kind: 'id_exists' }
+  | { readonly kind: 'digest_exists' }
+  | { readonly kind: 'no_owner' }
+  /** The owner's tokens up to this instant are revoked: create with a later one. */
+  | { readonly kind: 'marked'; readonly until: Millis }
+  | { readonly kind: 'replayed'; readonly tokenId: string; readonly sameBody: boolean };
+
+export type ReplaceOutcome =
+  | { readonly kind: 'done'; readonly events: readonly FeedEvent[] }
+  | { readonly kind: 'stale' }
+  | { readonly kind: 'digest_exists' }
+  | { readonly kind: 'no_owner' };
+
+/** One change, in the order in which the store made it. Sequence numbers are consecutive within an epoch. */
+export interface FeedEvent {
+  readonly seq: number;
+  readonly at: Millis;
+  readonly kind: 'token' | 'account';
+  readonly id: string;
+  readonly version: number;
+  /** Digests whose look-up may answer differently now: current and previous, before and after. */
+  readonly digests: readonly string[];
+}
