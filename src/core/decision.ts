@@ -18,6 +18,8 @@ export interface Denial {
   readonly allow?: readonly string[];
   /** Seconds for `Retry-After`. */
   readonly retryAfter?: number;
+  /** The connection ends with the answer, although the code alone would not ask for it. */
+  readonly close?: boolean;
 }
 
 export function deny(

@@ -38,8 +38,14 @@ export interface Form {
   readonly expectsContinue: boolean;
 }
 
+/** What the form of a request can be refused with. */
+export type FormCode = Extract<
+  Code,
+  'malformed_request' | 'version_not_supported' | 'head_too_large' | 'expectation_failed' | 'request_timeout'
+>;
+
 export interface FormFault {
-  readonly code: Code;
+  readonly code: FormCode;
   readonly why: string;
 }
 
@@ -71,7 +77,7 @@ const foreignMethods = new Set([
   'PRI',
 ]);
 
-const fault = (code: Code, why: string): FormReading => ({ ok: false, fault: { code, why } });
+const fault = (code: FormCode, why: string): FormReading => ({ ok: false, fault: { code, why } });
 const malformed = (why: string): FormReading => fault('malformed_request', why);
 
 export function readForm(head: MessageHead): FormReading {

@@ -12,6 +12,9 @@ export interface Exchange {
   /** Monotonic milliseconds at which the head was complete. */
   readonly arrivedAt: number;
 
+  /** The connection can be switched to another protocol: the client offered an upgrade that the parser understood. */
+  readonly upgradable: boolean;
+
   /** A final head was handed out, or the client has gone: there is nothing left to answer. */
   readonly answered: boolean;
   /** Bytes of the request's body that were read, and of the answer's body that were handed to the connection. */
@@ -20,7 +23,8 @@ export interface Exchange {
 
   /**
    * The request body as a stream that applies back-pressure to the client. It errs with `BodyFault` when the client
-   * breaks off, is too slow, or sends more than `limit` bytes. Destroying it leaves the connection as it is.
+   * breaks off, is too slow, sends more than `limit` bytes or breaks the framing. Destroying it leaves the connection
+   * as it is.
    */
   body(limit: number | null): Readable;
 
@@ -60,9 +64,9 @@ export interface Connection {
   readonly tls: boolean;
 }
 
-export type BodyFaultKind = 'gone' | 'slow' | 'large';
+export type BodyFaultKind = 'gone' | 'slow' | 'large' | 'malformed';
 
-/** The name of the error that a body stream errs with, for telling it from an upstream's fault. */
+/** What a body stream errs with: the client's fault, never the upstream's. */
 export interface BodyFault extends Error {
   readonly bodyFault: BodyFaultKind;
 }

@@ -54,4 +54,6 @@ export interface Forwarded {
   readonly retried: boolean;
   /** Milliseconds from sending to the upstream's final head; 0 when there was none. */
   readonly upstreamMs: number;
+  /** Bytes that went through an upgraded connection. */
+  readonly tunnelled: { readonly in: number; readonly out: number };
 }

@@ -1,0 +1,247 @@
+import { LRUCache } from 'lru-cache';
+import type { Evidence } from '../core/decide.ts';
+import { compileSubject, type StoredToken, type Subject } from '../core/token.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { PresentedSecret, TokenLookup } from '../ports/token-lookup.ts';
+import type { FeedEvent, FoundToken, TokenStore } from '../ports/token-store.ts';
+import { ageOf, type Instant, instantOf } from './freshness.ts';
+
+export interface CacheOptions {
+  /** Bound of tokens, and apart from it of strings that are none. */
+  readonly maxEntries: number;
+  /** An older entry is served and asked for again behind. */
+  readonly ttlMs: number;
+  readonly negativeTtlMs: number;
+  /** How long an answer may be used after it was last proved. */
+  readonly boundMs: number;
+}
+
+/** What the feed proves. */
+export interface Proof {
+  readonly proven: Instant;
+  readonly generation: number;
+}
+
+interface Entry {
+  /** Null: no such token. */
+  readonly subject: Subject | null;
+  readonly digests: readonly string[];
+  /** When the look-up was sent. */
+  readonly sent: Instant;
+  /** The feed's generation at that time. */
+  readonly generation: number;
+  refreshing: boolean;
+}
+
+/** A look-up under way, and the changes that were applied meanwhile. */
+interface Flight {
+  readonly evidence: Promise<Evidence>;
+  readonly seen: FeedEvent[];
+}
+
+/** A token declared in the configuration, under the SHA-256 of its secret. */
+export type DeclaredTokens = ReadonlyMap<string, StoredToken>;
+
+const absent: Evidence = { kind: 'absent' };
+const unavailable: Evidence = { kind: 'unavailable', retryAfter: 1 };
+
+/** How often an answer that a change overtook is asked for again before it is given up as unavailable. */
+const maxRaces = 5;
+
+/**
+ * Tokens in memory. Bounded, positive and negative apart, so that guesses cannot push tokens out; one look-up for many
+ * requests; keyed by a digest, never by the secret. An answer may be used while it is proved: by its own look-up, or
+ * by the feed since.
+ */
+export class CachedLookup implements TokenLookup {
+  readonly #store: TokenStore;
+  readonly #clock: Clock;
+  readonly #options: CacheOptions;
+  readonly #positive: LRUCache<string, Entry>;
+  readonly #negative: LRUCache<string, Entry>;
+  readonly #flights = new Map<string, Flight>();
+  readonly #byToken = new Map<string, Set<string>>();
+  readonly #byOwner = new Map<string, Set<string>>();
+  readonly #byDigest = new Map<string, string>();
+  #declared: DeclaredTokens = new Map();
+  #proof: Proof = { proven: { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }, generation: 0 };
+  /** Look-ups by what the cache had; `stale` was served and asked for again behind, `unavailable` could not be asked. */
+  readonly results = { hit: 0, negative: 0, stale: 0, miss: 0, unavailable: 0 };
+
+  constructor(store: TokenStore, clock: Clock, options: CacheOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#options = options;
+    const max = options.maxEntries;
+    this.#positive = new LRUCache({ max, dispose: (entry, key) => this.#forget(entry, key) });
+    this.#negative = new LRUCache({ max, dispose: (entry, key) => this.#forget(entry, key) });
+  }
+
+  /** The feed that proves entries; it keeps its own state. */
+  follow(proof: Proof): void {
+    this.#proof = proof;
+  }
+
+  /** Replaces the declared tokens, and forgets every answer that peppers or declarations may have changed. */
+  declare(tokens: DeclaredTokens): void {
+    this.#declared = tokens;
+    this.clear();
+  }
+
+  get size(): { readonly positive: number; readonly negative: number } {
+    return { positive: this.#positive.size, negative: this.#negative.size };
+  }
+
+  peek({ key }: PresentedSecret): Evidence | undefined {
+    const entry = this.#positive.get(key);
+    if (entry !== undefined) {
+      const now = instantOf(this.#clock);
+      if (!this.#usable(entry, now)) return undefined;
+      if (now.monotonic - entry.sent.monotonic <= this.#options.ttlMs) this.results.hit++;
+      else {
+        this.results.stale++;
+        this.#refresh(key, entry);
+      }
+      return { kind: 'found', subject: entry.subject! };
+    }
+    if (this.#negative.size === 0) return undefined;
+    const none = this.#negative.get(key);
+    if (none === undefined) return undefined;
+    const now = instantOf(this.#clock);
+    if (!this.#usable(none, now) || ageOf(none.sent, now) > this.#options.negativeTtlMs) return undefined;
+    this.results.negative++;
+    return absent;
+  }
+
+  load(secret: PresentedSecret): Promise<Evidence> {
+    const flight = this.#flights.get(secret.key);
+    if (flight !== undefined) {
+      this.results.miss++;
+      return flight.evidence;
+    }
+    const digests = secret.digests();
+    if (digests === null) return Promise.resolve({ kind: 'refused', cause: 'checksum' });
+    this.results.miss++;
+    return this.#launch(secret.key, digests);
+  }
+
+  /** Evicts what the events touch; look-ups under way will notice too. */
+  apply(events: readonly FeedEvent[]): void {
+    for (const event of events) {
+      for (const flight of this.#flights.values()) flight.seen.push(event);
+      const keys = (event.kind === 'token' ? this.#byToken : this.#byOwner).get(event.id);
+      for (const key of keys === undefined ? [] : [...keys]) this.#positive.delete(key);
+      for (const digest of event.digests) {
+        const key = this.#byDigest.get(digest);
+        if (key !== undefined) this.#negative.delete(key);
+      }
+    }
+  }
+
+  clear(): void {
+    this.#positive.clear();
+    this.#negative.clear();
+  }
+
+  /** Protocol rule: used until `bound` after the sending of the last request that proved it, by both clocks. */
+  #usable({ sent, generation }: Entry, now: Instant): boolean {
+    const { boundMs } = this.#options;
+    if (ageOf(sent, now) <= boundMs) return true;
+    return generation === this.#proof.generation && ageOf(this.#proof.proven, now) <= boundMs;
+  }
+
+  /** One look-up for everybody who asks meanwhile. */
+  #launch(key: string, digests: readonly string[]): Promise<Evidence> {
+    const seen: FeedEvent[] = [];
+    const evidence = this.#ask(key, digests, seen).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, { evidence, seen });
+    return evidence;
+  }
+
+  #refresh(key: string, entry: Entry): void {
+    if (entry.refreshing || this.#flights.has(key)) return;
+    entry.refreshing = true;
+    void this.#launch(key, entry.digests).finally(() => {
+      entry.refreshing = false;
+    });
+  }
+
+  async #ask(key: string, digests: readonly string[], seen: FeedEvent[]): Promise<Evidence> {
+    for (let race = 0; race < maxRaces; race++) {
+      seen.length = 0;
+      const sent = instantOf(this.#clock);
+      const { generation } = this.#proof;
+      let found: FoundToken | null;
+      try {
+        found = await this.#find(key, digests);
+      } catch {
+        break;
+      }
+      // A change that was applied while the answer was on its way is not in the answer: ask again.
+      if (generation !== this.#proof.generation || seen.some(event => touches(event, digests, found))) continue;
+      return this.#keep(key, digests, found, sent, generation);
+    }
+    this.results.unavailable++;
+    return unavailable;
+  }
+
+  #find(key: string, digests: readonly string[]): Promise<FoundToken | null> {
+    const declared = this.#declared.get(key);
+    if (declared === undefined) return this.#store.find(digests);
+    const index = digests.indexOf(declared.digest);
+    if (declared.owner === null) return Promise.resolve({ token: declared, account: null, index });
+    return this.#store.getAccount(declared.owner).then(account => ({ token: declared, account, index }));
+  }
+
+  #keep(
+    key: string,
+    digests: readonly string[],
+    found: FoundToken | null,
+    sent: Instant,
+    generation: number,
+  ): Evidence {
+    this.#positive.delete(key);
+    this.#negative.delete(key);
+    if (found === null) {
+      this.#negative.set(key, { subject: null, digests, sent, generation, refreshing: false });
+      for (const digest of digests) this.#byDigest.set(digest, key);
+      return absent;
+    }
+    const { token, account, index } = found;
+    const subject = compileSubject(token, account, digests[index] ?? '');
+    this.#positive.set(key, { subject, digests, sent, generation, refreshing: false });
+    remember(this.#byToken, token.id, key);
+    if (token.owner !== null) remember(this.#byOwner, token.owner, key);
+    if (index > 0 && !this.#declared.has(key)) {
+      // At rest under an older pepper, or none: move it under the first, so that the older one can be taken away.
+      this.#store.rekey(token.id, digests[index]!, digests[0]!).catch(() => {});
+    }
+    return { kind: 'found', subject };
+  }
+
+  #forget({ subject, digests }: Entry, key: string): void {
+    if (subject === null) for (const digest of digests) this.#byDigest.delete(digest);
+    else {
+      drop(this.#byToken, subject.token.id, key);
+      if (subject.token.owner !== null) drop(this.#byOwner, subject.token.owner, key);
+    }
+  }
+}
+
+function touches(event: FeedEvent, digests: readonly string[], found: FoundToken | null): boolean {
+  if (event.digests.some(digest => digests.includes(digest))) return true;
+  if (found === null) return false;
+  return event.id === (event.kind === 'token' ? found.token.id : found.token.owner);
+}
+
+function remember(index: Map<string, Set<string>>, id: string, key: string): void {
+  const keys = index.get(id);
+  if (keys === undefined) index.set(id, new Set([key]));
+  else keys.add(key);
+}
+
+function drop(index: Map<string, Set<string>>, id: string, key: string): void {
+  const keys = index.get(id);
+  keys?.delete(key);
+  if (keys?.size === 0) index.delete(id);
+}

@@ -1,0 +1,110 @@
+import type { ChangeFeed, Cursor } from '../ports/change-feed.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { FeedEvent } from '../ports/token-store.ts';
+
+/** An instant on both clocks. Ages are the greater of the two differences, so that neither a step of the wall clock
+ *  nor a suspended process makes anything look young. */
+export interface Instant {
+  readonly monotonic: number;
+  readonly wall: number;
+}
+
+export const instantOf = (clock: Clock): Instant => ({ monotonic: clock.monotonic(), wall: clock.wall() });
+
+export const ageOf = (then: Instant, now: Instant): number =>
+  Math.max(now.monotonic - then.monotonic, now.wall - then.wall);
+
+/** Told of every change, in the order in which the store made them. */
+export interface FeedListener {
+  /** Evicts what the events touch. An event may be told twice. */
+  apply(events: readonly FeedEvent[]): void;
+}
+
+/**
+ * Follows the change feed. A completed gap-free read proves, as of its sending, everything that was looked up before
+ * it (an empty one too: that is the heartbeat). After a gap or in a new epoch nothing that is cached is proved by the
+ * feed any more: `generation` tells such entries apart.
+ */
+export class FeedFollower {
+  readonly #feed: ChangeFeed;
+  readonly #listener: FeedListener;
+  readonly #clock: Clock;
+  readonly #waitMs: number;
+  readonly #stop = new AbortController();
+  #cursor: Cursor | null = null;
+  #running: Promise<void> | null = null;
+  /** When the last read that proved something was sent. */
+  proven: Instant = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY };
+  generation = 0;
+  gaps = 0;
+
+  /** `boundMs`: how long a proof holds. A read waits for less than a third of it. */
+  constructor(feed: ChangeFeed, listener: FeedListener, clock: Clock, boundMs: number) {
+    this.#feed = feed;
+    this.#listener = listener;
+    this.#clock = clock;
+    this.#waitMs = Math.max(1, Math.floor(boundMs / 3) - 1);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  /** Seconds since the feed last proved anything; infinite before it did. */
+  get lagSeconds(): number {
+    return ageOf(this.proven, instantOf(this.#clock)) / 1000;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await this.#step(signal);
+        failures = 0;
+      } catch {
+        // An outage shows in the age of the proof. Ask again soon, not all at once.
+        if (signal.aborted) return;
+        failures++;
+        await pause(Math.min(1000, 50 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2), signal);
+      }
+    }
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    const sent = instantOf(this.#clock);
+    if (this.#cursor === null) {
+      this.#cursor = await this.#feed.head();
+      this.generation++;
+      this.proven = sent;
+      return;
+    }
+    const answer = await this.#feed.read(this.#cursor, this.#waitMs, signal);
+    if (signal.aborted) return;
+    if (answer.kind === 'gap') {
+      this.gaps++;
+      this.generation++;
+    } else if (answer.events.length > 0) this.#listener.apply(answer.events);
+    this.#cursor = answer.cursor;
+    this.proven = sent;
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,203 @@
+import type { Json } from './token.ts';
+
+/**
+ * JSON read strictly (RFC 8259), for bodies that change something: what two readers could understand differently is
+ * refused, never repaired. On everything that is taken it agrees with `JSON.parse`.
+ */
+
+/** Most levels of objects and arrays within one another. */
+export const deepestJson = 64;
+
+/** A value that is well-formed, and yet not taken: where it stands, as a JSON pointer, and what is wrong with it. */
+export interface RefusedValue {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+export type JsonReading =
+  | { readonly ok: true; readonly value: Json; readonly refused: readonly RefusedValue[] }
+  /** The text is not JSON, or is ambiguous. Lines and columns count from 1, columns in UTF-16 units. */
+  | { readonly ok: false; readonly why: string; readonly line: number; readonly column: number };
+
+/**
+ * Reads one JSON value. Two members of one name are a fault, and so is a byte order mark. Whole numbers that are not
+ * exact, and members named `__proto__`, are listed, and stand in the value as null or not at all.
+ */
+export function readStrictJson(text: string): JsonReading {
+  const reader = new Reader(text);
+  try {
+    const value = reader.document();
+    return { ok: true, value, refused: reader.refused };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const before = text.slice(0, error.at).split('\n');
+    return { ok: false, why: error.message, line: before.length, column: before.at(-1)!.length + 1 };
+  }
+}
+
+/** One step of a JSON pointer (RFC 6901). */
+export const pointerStep = (name: string | number): string =>
+  `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+class Fault extends Error {
+  readonly at: number;
+  constructor(at: number, why: string) {
+    super(why);
+    this.at = at;
+  }
+}
+
+const space = /[ \t\n\r]*/y;
+const plainText = /[^"\\\x00-\x1f]*/y;
+const escape = /\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/y;
+const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const literals = { t: ['true', true], f: ['false', false], n: ['null', null] } as const;
+const escaped: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
+
+class Reader {
+  readonly refused: RefusedValue[] = [];
+  readonly #text: string;
+  readonly #path: (string | number)[] = [];
+  #at = 0;
+  #depth = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  document(): Json {
+    if (this.#text.startsWith('\ufeff')) this.#fail('a byte order mark is not taken');
+    this.#skip();
+    const value = this.#value();
+    if (this.#at < this.#text.length) this.#fail('something follows the value');
+    return value;
+  }
+
+  /** A value, and the white space behind it. */
+  #value(): Json {
+    const value = this.#bareValue();
+    this.#skip();
+    return value;
+  }
+
+  #bareValue(): Json {
+    const char = this.#text[this.#at];
+    switch (char) {
+      case '{':
+        return this.#nested(() => this.#object());
+      case '[':
+        return this.#nested(() => this.#array());
+      case '"':
+        return this.#string();
+      case 't':
+      case 'f':
+      case 'n': {
+        const [word, value] = literals[char];
+        if (!this.#text.startsWith(word, this.#at)) this.#fail('a value is expected');
+        this.#at += word.length;
+        return value;
+      }
+      default:
+        return this.#number();
+    }
+  }
+
+  #nested<T>(read: () => T): T {
+    if (++this.#depth > deepestJson) this.#fail(`more than ${deepestJson} levels`);
+    this.#at++;
+    this.#skip();
+    const value = read();
+    this.#depth--;
+    return value;
+  }
+
+  #object(): Json {
+    const object: { [name: string]: Json } = {};
+    const names = new Set<string>();
+    if (this.#take('}')) return object;
+    do {
+      const start = this.#at;
+      if (this.#text[start] !== '"') this.#fail('a member name is expected');
+      const name = this.#string();
+      if (names.has(name)) throw new Fault(start, 'this member stands twice');
+      names.add(name);
+      this.#skip();
+      if (!this.#take(':')) this.#fail('a colon is expected');
+      this.#path.push(name);
+      const value = this.#value();
+      // Assigned by careless code, or merged into an object, it would change what every object inherits.
+      if (name === '__proto__') this.#refuse('is a name that is not taken');
+      else object[name] = value;
+      this.#path.pop();
+    } while (this.#take(','));
+    if (!this.#take('}')) this.#fail('a comma or } is expected');
+    return object;
+  }
+
+  #array(): Json {
+    const array: Json[] = [];
+    if (this.#take(']')) return array;
+    do {
+      this.#path.push(array.length);
+      array.push(this.#value());
+      this.#path.pop();
+    } while (this.#take(','));
+    if (!this.#take(']')) this.#fail('a comma or ] is expected');
+    return array;
+  }
+
+  #string(): string {
+    let value = '';
+    this.#at++;
+    for (;;) {
+      value += this.#match(plainText)!;
+      if (this.#text[this.#at] === '"') {
+        this.#at++;
+        return value;
+      }
+      if (this.#at >= this.#text.length) this.#fail('a string has no end');
+      if (this.#text[this.#at] !== '\\') this.#fail('a control character must be escaped');
+      const match = this.#match(escape);
+      if (match === null) this.#fail('this escape is not one of JSON');
+      const kind = match[1]!;
+      value += kind === 'u' ? String.fromCharCode(Number.parseInt(match.slice(2), 16)) : (escaped[kind] ?? kind);
+    }
+  }
+
+  #number(): Json {
+    const match = this.#match(number);
+    if (match === null) this.#fail(this.#at < this.#text.length ? 'a value is expected' : 'the text ends too soon');
+    const value = Number(match);
+    if (Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))) return value;
+    this.#refuse('is a number too large to be exact');
+    return null;
+  }
+
+  /** Takes one character, and the white space behind it. */
+  #take(char: string): boolean {
+    if (this.#text[this.#at] !== char) return false;
+    this.#at++;
+    this.#skip();
+    return true;
+  }
+
+  #skip(): void {
+    this.#match(space);
+  }
+
+  #match(pattern: RegExp): string | null {
+    pattern.lastIndex = this.#at;
+    const match = pattern.exec(this.#text);
+    if (match === null) return null;
+    this.#at = pattern.lastIndex;
+    return match[0];
+  }
+
+  #refuse(detail: string): void {
+    this.refused.push({ pointer: this.#path.map(pointerStep).join(''), detail });
+  }
+
+  #fail(why: string): never {
+    throw new Fault(this.#at, why);
+  }
+}

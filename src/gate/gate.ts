@@ -1,0 +1,228 @@
+import { randomUUIDv7 } from 'node:crypto';
+import { findOurs, readCredential } from '../core/credential.ts';
+import { type Decision, type Evidence, type Permit, decide, permitPublic } from '../core/decide.ts';
+import { type Denial, deny } from '../core/decision.ts';
+import { type Form, type FormCode, readForm } from '../core/form.ts';
+import { allowedOrigin, readPreflight } from '../core/origin.ts';
+import { allowedMethods, commonMethods, type Match, type Route, type RouteTable } from '../core/route.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
+import type { ClientFacts, Forwarder } from '../ports/forwarder.ts';
+import type { Log } from '../ports/log.ts';
+import type { Recorder } from '../ports/recorder.ts';
+import type { SecretReader, TokenLookup } from '../ports/token-lookup.ts';
+import { endingOf, type Ending, failureOf } from './ending.ts';
+import { Passage } from './passage.ts';
+import type { Policy } from './policy.ts';
+import { type AnswerContext, denialAnswer, preflightAnswer, unparsedAnswer } from './respond.ts';
+
+export interface GateParts {
+  readonly lookup: TokenLookup;
+  readonly secrets: SecretReader;
+  readonly forwarder: Forwarder;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Our name in `Via`. */
+  readonly instance: string;
+}
+
+/**
+ * The request path. `pass` is the story of a request, phase by phase; each phase either goes on or ends it, and
+ * `handle` records how it ended, once.
+ */
+export class Gate {
+  policy: Policy;
+  /** Answers carry `Connection: close`. */
+  draining = false;
+  readonly #parts: GateParts;
+  #inFlight = 0;
+
+  constructor(parts: GateParts, policy: Policy) {
+    this.#parts = parts;
+    this.policy = policy;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Takes one exchange to its end. Never rejects: a fault of ours is an answer too. */
+  async handle(exchange: Exchange): Promise<void> {
+    const passage = new Passage(exchange, this.policy, randomUUIDv7());
+    this.#inFlight++;
+    let ending: Ending;
+    try {
+      ending = await this.#pass(passage);
+    } catch (error) {
+      this.#parts.log.fault(error, 'a request failed in the gate');
+      if (exchange.answered) exchange.abort();
+      else this.#refuse(passage, deny('internal_error', 'The request could not be handled.'));
+      ending = { kind: 'refused', code: 'internal_error', reason: 'internal_error', gone: false };
+    }
+    this.#inFlight--;
+    this.#parts.recorder.record(passage.record(ending, this.#parts.clock));
+  }
+
+  async #pass(passage: Passage): Promise<Ending> {
+    const { exchange, policy } = passage;
+
+    // Well formed.
+    const reading = readForm(exchange.head);
+    if (!reading.ok) return this.#refuse(passage, deny(reading.fault.code, `${sentence(reading.fault.why)}`));
+    const { form } = reading;
+    passage.form = form;
+    passage.client = policy.clients.factsOf(exchange.connection, form);
+    if (form.websocket && !exchange.upgradable) return this.#refuse(passage, malformed('the upgrade is ambiguous'));
+    if (passedHere(form, this.#parts.instance)) {
+      return this.#refuse(passage, deny('loop_detected', 'This request has passed through this proxy before.'));
+    }
+
+    // Route.
+    const match = matchRoute(policy.routes, form);
+    const preflight = match.kind === 'route' || match.kind === 'method' ? readPreflight(form, match.leaf) : null;
+    if (preflight !== null) {
+      passage.route = preflight.route;
+      if (preflight.mode === 'answer') return this.#answer(passage, preflightAnswer(preflight, this.#context(passage)));
+      return this.#forward(passage, permitPublic(preflight.route, this.#ours(passage, form)));
+    }
+    if (match.kind !== 'route') return this.#refuse(passage, unmatched(match, form));
+    const { route } = match;
+    passage.route = route;
+    if (route.access === 'public') return this.#forward(passage, permitPublic(route, this.#ours(passage, form)));
+
+    // Credential, and what is known of it: on a hit nothing is awaited.
+    const credential = readCredential(form, policy.places);
+    if (credential.kind === 'ambiguous') {
+      return this.#refuse(passage, deny('ambiguous_credential', sentence(credential.why)));
+    }
+    let evidence: Evidence = { kind: 'none' };
+    if (credential.kind === 'one') {
+      const secret = this.#parts.secrets.read(credential.found.value);
+      if (secret === null) evidence = { kind: 'refused', cause: 'malformed' };
+      else evidence = this.#parts.lookup.peek(secret) ?? (await this.#parts.lookup.load(secret));
+    }
+
+    // Decision.
+    const origin = `${passage.client.proto}://${passage.client.host}`;
+    const now = this.#parts.clock.wall();
+    const decision = this.#guarded(passage, decide({ form, route, reading: credential, evidence, origin, now }));
+    if (decision.kind === 'denial') return this.#refuse(passage, decision);
+    return this.#forward(passage, decision);
+  }
+
+  async #forward(passage: Passage, permit: Permit): Promise<Ending> {
+    const { exchange, form, client, requestId } = passage;
+    const { route } = permit;
+    passage.subject = permit.subject;
+    passage.decided(this.#parts.clock);
+    if (form === null || client === null) throw new Error('a permit without a request');
+    const { framing } = form;
+    if (route.maxBody !== null && framing.kind === 'length' && framing.length > route.maxBody) {
+      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`));
+    }
+    const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
+    const draining = this.draining;
+    const forwarded = await this.#parts.forwarder.forward(permit, {
+      exchange,
+      form,
+      requestId,
+      client,
+      draining,
+      corsOrigin,
+    });
+    if (forwarded.outcome === 'failed' && !exchange.answered) {
+      const denial = failureOf(forwarded, this.draining);
+      exchange.answer(denialAnswer(denial, this.#context(passage)));
+      return endingOf(forwarded, permit, denial);
+    }
+    return endingOf(forwarded, permit, null);
+  }
+
+  /** Failed credentials count against their network; beyond the bound they are told to wait instead. */
+  #guarded(passage: Passage, decision: Decision): Decision {
+    if (decision.kind === 'permit' || decision.code !== 'invalid_token') return decision;
+    const wait = passage.policy.guard.failed(passage.client?.network ?? passage.exchange.connection.peer);
+    if (wait === 0) return decision;
+    const detail = 'Too many failed credentials from this network.';
+    return deny('too_many_failures', detail, { retryAfter: wait, subject: decision.subject });
+  }
+
+  #refuse(passage: Passage, denial: Denial): Ending {
+    passage.subject = denial.subject;
+    passage.decided(this.#parts.clock);
+    const gone = passage.exchange.answered;
+    passage.exchange.answer(denialAnswer(denial, this.#context(passage)));
+    const { code, reason } = denial;
+    return { kind: 'refused', code, reason, gone };
+  }
+
+  #answer(passage: Passage, answer: WholeAnswer): Ending {
+    passage.decided(this.#parts.clock);
+    passage.exchange.answer(answer);
+    return { kind: 'answered', status: answer.status };
+  }
+
+  #context({ requestId, policy, form, route }: Passage): AnswerContext {
+    const corsOrigin = form === null || route === null ? null : allowedOrigin(form, route.cors);
+    return { requestId, realm: policy.realm, places: policy.places, corsOrigin, draining: this.draining };
+  }
+
+  #ours({ policy, route }: Passage, form: Form) {
+    if (route?.forwardCredential) return [];
+    return findOurs(form, policy.places, value => this.#parts.secrets.isOurs(value));
+  }
+
+  /** Answers and records what never became a request. */
+  unparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer {
+    const requestId = randomUUIDv7();
+    const client: ClientFacts = this.policy.clients.factsOf(connection, null);
+    const { clock, recorder } = this.#parts;
+    const answer = unparsedAnswer(code, sentence(why), requestId);
+    recorder.record(Passage.unparsed(requestId, code, client, connection, arrivedAt, answer, clock));
+    return answer;
+  }
+}
+
+function matchRoute(routes: RouteTable, form: Form): Match {
+  if (form.target.segments.length === 0) return { kind: 'none' };
+  const match = routes.match(form.host, form.method, form.target);
+  if (form.target.needs.length === 0 || match.kind === 'malformed') return match;
+  // Odd spellings are only taken where the route that wins says so; elsewhere there is nothing to be found.
+  const allowed: Route | null = match.kind === 'route' ? match.route : null;
+  const refused = form.target.needs.find(need => !allowed?.allow.has(need));
+  return refused === undefined ? match : { kind: 'malformed', why: `the path has ${spelling[refused]}` };
+}
+
+const spelling = {
+  encoded_slash: 'an encoded slash',
+  encoded_percent: 'an encoded percent sign',
+  semicolon: 'a semicolon',
+  double_slash: 'a doubled slash',
+} as const;
+
+function unmatched(match: Exclude<Match, { kind: 'route' }>, form: Form): Denial {
+  const never = form.method === 'CONNECT' || form.method === 'TRACE';
+  if (match.kind === 'malformed') return malformed(match.why);
+  if (match.kind === 'method') {
+    return deny('method_not_allowed', `${form.method} is not allowed here.`, {
+      allow: allowedMethods(match.leaf),
+      close: never,
+    });
+  }
+  if (never) return deny('method_not_allowed', `${form.method} is not allowed.`, { allow: commonMethods, close: true });
+  return deny('no_route', 'No route matches this host and path.');
+}
+
+const malformed = (why: string): Denial => deny('malformed_request', sentence(why));
+
+const sentence = (why: string): string => `${why.charAt(0).toUpperCase()}${why.slice(1)}.`;
+
+/** Our own name in `Via`: the request has come round (RFC 9110 7.6.3). */
+function passedHere({ fields, names }: Form, instance: string): boolean {
+  for (let i = 0; i < names.length; i++) {
+    if (names[i] !== 'via') continue;
+    if (fields[2 * i + 1]!.split(',').some(hop => hop.trim().split(/[ \t]+/)[1] === instance)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,221 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex, Readable } from 'node:stream';
+import type { Fields } from '../core/fields.ts';
+import type { MessageHead } from '../core/form.ts';
+import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
+import { BodyStream, RequestBodyFault } from './body.ts';
+import type { EarlyBytes } from './early-bytes.ts';
+import { endSoon, headText, linger } from './wire.ts';
+
+/** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
+const drainBytes = 64 * 1024;
+
+/** Milliseconds that a client has to take what was sent before a broken-off connection is cut. */
+const abortGraceMs = 30_000;
+
+export interface HttpExchangeParts {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly connection: Connection;
+  readonly arrivedAt: number;
+  readonly bodyTimeoutMs: number;
+  /** What an upgrading client sends before it is answered; null for other requests. */
+  readonly early: EarlyBytes | null;
+}
+
+/** An exchange on Node's HTTP server. One for requests, upgrades and CONNECT alike. */
+export class HttpExchange implements Exchange {
+  readonly head: MessageHead;
+  readonly connection: Connection;
+  readonly arrivedAt: number;
+  bytesOut = 0;
+
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #socket: Socket;
+  readonly #bodyTimeoutMs: number;
+  readonly #early: EarlyBytes | null;
+  #body: BodyStream | null = null;
+  #bodyFault: BodyFaultKind | null = null;
+  #answered = false;
+  #flushed = false;
+  /** The answer's end can be seen without the end of the connection. */
+  #framed = true;
+  #closed = false;
+  #complete = false;
+  #onClose: ((complete: boolean) => void) | null = null;
+
+  constructor({ request, response, connection, arrivedAt, bodyTimeoutMs, early }: HttpExchangeParts) {
+    this.#request = request;
+    this.#response = response;
+    this.#socket = request.socket;
+    this.#bodyTimeoutMs = bodyTimeoutMs;
+    this.#early = early;
+    this.connection = connection;
+    this.arrivedAt = arrivedAt;
+    this.head = headOf(request);
+    response.on('close', () => this.#close(response.writableFinished));
+    // A write to a client that has gone is reported by 'close'; without a listener it would end the process.
+    response.on('error', () => {});
+  }
+
+  get answered(): boolean {
+    return this.#answered || this.#closed;
+  }
+
+  get upgradable(): boolean {
+    return this.#early !== null;
+  }
+
+  get bytesIn(): number {
+    return this.#body?.bytesRead ?? 0;
+  }
+
+  /** Every byte of the request was parsed. */
+  get requestComplete(): boolean {
+    return this.#request.complete;
+  }
+
+  /** The request's framing broke after its head: no more of it can be read. */
+  breakRequest(): void {
+    this.#bodyFault = 'malformed';
+    if (this.#answered) this.abort();
+    else this.#body?.destroy(new RequestBodyFault('malformed'));
+  }
+
+  body(limit: number | null): Readable {
+    this.#body = new BodyStream(this.#request, limit, this.#bodyTimeoutMs);
+    if (this.#bodyFault !== null) this.#body.destroy(new RequestBodyFault(this.#bodyFault));
+    return this.#body;
+  }
+
+  writeContinue(): void {
+    if (!this.answered) this.#response.writeContinue();
+  }
+
+  writeInformation(status: number, fields: Fields): void {
+    if (!this.answered) this.#response.writeInformation(status, [...fields]);
+  }
+
+  answer({ status, fields, body, close }: WholeAnswer): void {
+    if (this.answered) return;
+    this.#answered = true;
+    const response = this.#response;
+    const unread = this.#unread();
+    // A short body is read to its end, and the connection goes on. Anything else is not waited for.
+    const shut = close || this.upgradable || (unread && !this.#isShort());
+    const length = Buffer.byteLength(body);
+    const list = status === 204 ? [...fields] : [...fields, 'Content-Length', String(length)];
+    if (shut) list.push('Connection', 'close');
+    response.writeHead(status, list);
+    const silent = this.#request.method === 'HEAD' || length === 0;
+    if (!silent) this.bytesOut = length;
+    if (!unread || !shut) {
+      response.end(body);
+      if (unread) this.#request.resume();
+      return;
+    }
+    // The whole answer goes out first; then what the client is still sending is swallowed for a moment, because a
+    // connection closed over unread bytes is reset, and the reset would overtake the answer.
+    if (silent) response.flushHeaders();
+    else response.write(body);
+    linger(this.#request, this.#bodyFault === null ? drainBytes : 0, () => response.end());
+  }
+
+  start(status: number, reason: string, fields: Fields, close: boolean): void {
+    const list = close || this.upgradable ? [...fields, 'Connection', 'close'] : (fields as string[]);
+    this.#response.writeHead(status, reason, list);
+    this.#answered = true;
+    this.#framed = this.head.version !== '1.0' || hasLength(fields);
+    // The first piece of the body mostly comes in the same turn, and shares a packet with the head; if not, the head
+    // goes alone, because the client may wait for it.
+    process.nextTick(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    if (!this.#flushed && !this.#closed) this.#response.flushHeaders();
+  };
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#closed) return true;
+    this.#flushed = true;
+    this.bytesOut += chunk.length;
+    return this.#response.write(chunk);
+  }
+
+  onDrain(resume: () => void): void {
+    this.#response.once('drain', resume);
+  }
+
+  end(): void {
+    if (this.#closed) return;
+    this.#flushed = true;
+    this.#response.end();
+    // An answer that came before the request was whole: the rest is read within a bound, or the connection ends.
+    if (this.#unread()) {
+      linger(this.#request, drainBytes, () => {
+        if (!this.#request.complete) endSoon(this.#socket);
+      });
+    }
+  }
+
+  abort(): void {
+    if (this.#closed) return;
+    this.#answered = true;
+    const socket = this.#socket;
+    // What was relayed still goes out. Where only the end of the connection tells the end of the message, an orderly
+    // end would make the broken message look whole: reset instead.
+    if (this.#framed) socket.destroySoon();
+    else if (socket.writableLength === 0) socket.resetAndDestroy();
+    else socket.once('drain', () => socket.resetAndDestroy());
+    setTimeout(() => socket.destroy(), abortGraceMs).unref();
+  }
+
+  switchProtocols(fields: Fields): { socket: Duplex; head: Uint8Array } {
+    if (this.#early === null) throw new Error('this connection cannot be switched');
+    const text = headText(101, 'Switching Protocols', fields);
+    this.#answered = true;
+    const head = this.#early.take();
+    this.#response.detachSocket(this.#socket);
+    this.#socket.write(text, 'latin1');
+    return { socket: this.#socket, head };
+  }
+
+  onClose(listener: (complete: boolean) => void): void {
+    if (this.#closed) listener(this.#complete);
+    else this.#onClose = listener;
+  }
+
+  #close(complete: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#complete = complete;
+    this.#onClose?.(complete);
+  }
+
+  /** Some of the request is still to come, or to be read. */
+  #unread(): boolean {
+    const { headers, complete } = this.#request;
+    if (complete || this.upgradable) return false;
+    return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  }
+
+  #isShort(): boolean {
+    const { headers } = this.#request;
+    if (this.#bodyFault !== null || headers.expect !== undefined) return false;
+    return headers['content-length'] !== undefined && Number(headers['content-length']) <= drainBytes;
+  }
+}
+
+export const headOf = (request: IncomingMessage): MessageHead => ({
+  method: request.method ?? '',
+  target: request.url ?? '',
+  version: request.httpVersion,
+  fields: request.rawHeaders,
+});
+
+function hasLength(fields: Fields): boolean {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i]!.toLowerCase() === 'content-length') return true;
+  return false;
+}

@@ -1,0 +1,276 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { type FormCode, headLimits, readForm } from '../core/form.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Connection, WholeAnswer } from '../ports/exchange.ts';
+import { EarlyBytes } from './early-bytes.ts';
+import { HttpExchange, headOf } from './http-exchange.ts';
+import { answerRaw, endSoon } from './wire.ts';
+
+/**
+ * The proxy listener: Node's HTTP server with everything that it would answer, repair or hide by itself taken away. It
+ * makes exchanges, hands them on one at a time per connection, and maps what the parser refuses to codes of ours.
+ */
+export interface ListenerOptions {
+  /** Undefined: every address family. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly tls: TlsMaterial | null;
+  readonly headTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxConnections: number;
+}
+
+export interface TlsMaterial {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** When set, clients must present a certificate that it signed. */
+  readonly clientCa: string | Buffer | null;
+}
+
+export interface ListenerEvents {
+  onExchange(exchange: HttpExchange): void;
+  /** Something came in that never became a request. Returns the answer to write. */
+  onUnparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer;
+}
+
+/** What we know of a socket beside what Node does. */
+interface Line {
+  readonly connection: Connection;
+  active: HttpExchange | null;
+  /** Starts of exchanges that were pipelined behind the active one. */
+  waiting: (() => void)[];
+  /** The parser gave up behind the exchanges under way: what to do once they are over. */
+  afterwards: (() => void) | null;
+}
+
+export class ProxyListener {
+  readonly #server: http.Server | https.Server;
+  readonly #options: ListenerOptions;
+  readonly #events: ListenerEvents;
+  readonly #clock: Clock;
+  readonly #lines = new WeakMap<Socket, Line>();
+  readonly #sockets = new Set<Socket>();
+  #rejected = 0;
+  #failedHandshakes = 0;
+
+  constructor(options: ListenerOptions, events: ListenerEvents, clock: Clock) {
+    this.#options = options;
+    this.#events = events;
+    this.#clock = clock;
+    const settings: http.ServerOptions = {
+      maxHeaderSize: headLimits.bytes,
+      headersTimeout: options.headTimeoutMs,
+      // The body has a clock of its own, which stands still while the upstream is the slow one.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headTimeoutMs / 4))),
+      keepAliveTimeout: options.keepAliveMs,
+      requireHostHeader: false,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      insecureHTTPParser: false,
+      optimizeEmptyRequests: true,
+      shouldUpgradeCallback: request => {
+        const reading = readForm(headOf(request));
+        return reading.ok && reading.form.websocket;
+      },
+    };
+    const { tls } = options;
+    this.#server =
+      tls === null
+        ? http.createServer(settings)
+        : https.createServer({ ...settings, ...tlsSettings(tls), handshakeTimeout: options.headTimeoutMs });
+    this.#server.maxConnections = options.maxConnections;
+    // Zero is "no limit": beyond a limit of its own Node drops fields in silence, and they would never be judged.
+    this.#server.maxHeadersCount = 0;
+    this.#wire();
+  }
+
+  /** Starts listening; resolves with the port. */
+  listen(): Promise<number> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ port, host, backlog: 4096 }, () => {
+        this.#server.off('error', reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** New certificates for connections to come. */
+  renewTls(tls: TlsMaterial): void {
+    if (this.#server instanceof https.Server) this.#server.setSecureContext(tlsSettings(tls));
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Connections turned away, by reason. */
+  get rejected(): { readonly limit: number; readonly tls: number } {
+    return { limit: this.#rejected, tls: this.#failedHandshakes };
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** Accepts nothing more, ends idle connections; resolves when the last connection is gone. */
+  close(): Promise<void> {
+    return new Promise(resolve => {
+      if (!this.#server.listening) resolve();
+      else this.#server.close(() => resolve());
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  /** Cuts every connection that is left, upgraded ones included. */
+  destroyConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #wire(): void {
+    const server = this.#server;
+    const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void =>
+      this.#arrive(request.socket, () => this.#begin(request, response, null));
+    server.on('request', onRequest);
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    const onUpgrade = (request: http.IncomingMessage, _socket: unknown, head: Buffer): void => {
+      const { socket } = request;
+      // Node lets go of the socket here. An error that nobody hears would end the process.
+      socket.on('error', () => {});
+      socket.setTimeout(0);
+      const early = new EarlyBytes(socket, head);
+      this.#arrive(socket, () => {
+        const response = new http.ServerResponse(request);
+        response.shouldKeepAlive = false;
+        response.assignSocket(socket);
+        response.once('finish', () => endSoon(socket));
+        this.#begin(request, response, early);
+      });
+    };
+    server.on('upgrade', onUpgrade);
+    server.on('connect', onUpgrade);
+    server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket) =>
+      this.#unparsed(error, socket as Socket),
+    );
+    server.on('tlsClientError', () => this.#failedHandshakes++);
+    server.on('drop', () => this.#rejected++);
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  #line(socket: Socket): Line {
+    let line = this.#lines.get(socket);
+    if (line === undefined) {
+      line = { connection: connectionOf(socket), active: null, waiting: [], afterwards: null };
+      this.#lines.set(socket, line);
+    }
+    return line;
+  }
+
+  /**
+   * Pipelined requests are handled in turn, so that what one causes cannot overtake the one before it. No more is read
+   * meanwhile, so that a flood of small requests stays in the client's send buffer.
+   */
+  #arrive(socket: Socket, begin: () => void): void {
+    const line = this.#line(socket);
+    if (line.active === null) {
+      begin();
+      return;
+    }
+    if (line.waiting.push(begin) === 1) socket.pause();
+  }
+
+  #begin(request: http.IncomingMessage, response: http.ServerResponse, early: EarlyBytes | null): void {
+    const { socket } = request;
+    const line = this.#line(socket);
+    const exchange = new HttpExchange({
+      request,
+      response,
+      connection: line.connection,
+      arrivedAt: this.#clock.monotonic(),
+      bodyTimeoutMs: this.#options.bodyTimeoutMs,
+      early,
+    });
+    line.active = exchange;
+    response.once('close', () => {
+      line.active = null;
+      if (!socket.destroyed) this.#next(line, socket);
+    });
+    this.#events.onExchange(exchange);
+  }
+
+  #next(line: Line, socket: Socket): void {
+    const begin = line.waiting.shift();
+    if (begin !== undefined) {
+      if (line.waiting.length === 0 && line.afterwards === null) socket.resume();
+      begin();
+    } else line.afterwards?.();
+  }
+
+  #unparsed(error: NodeJS.ErrnoException & { reason?: string }, socket: Socket): void {
+    const refusal = refusalFor(error);
+    const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+    if (refusal === null || silent || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const line = this.#line(socket);
+    const answer = (): void => {
+      if (socket.writable) answerRaw(socket, this.#events.onUnparsed(...refusal, line.connection, this.#clock.monotonic()));
+    };
+    socket.pause();
+    const { active } = line;
+    if (active === null) answer();
+    // The fault is in the body of the request under way: what the upstream got of it must not look whole.
+    else if (!active.requestComplete) active.breakRequest();
+    // It lies behind whole requests. They get their answers; an answer that has begun is followed by nothing.
+    else line.afterwards = active.answered ? () => endSoon(socket) : answer;
+  }
+}
+
+/** The code for what the parser gave up on; null when the client has gone and there is nobody to answer. */
+function refusalFor(error: NodeJS.ErrnoException & { reason?: string }): [FormCode, string] | null {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return ['head_too_large', 'the head is over 16 KiB'];
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return ['request_timeout', 'the head came too slowly'];
+    case 'HPE_PAUSED_H2_UPGRADE':
+      return ['version_not_supported', 'HTTP/2 is not spoken'];
+    case 'HPE_INVALID_VERSION':
+      if (error.reason !== 'Expected CRLF after version') return ['version_not_supported', 'unknown HTTP version'];
+      break;
+    case 'HPE_INVALID_EOF_STATE':
+      return null;
+  }
+  if (error.code?.startsWith('HPE_')) return ['malformed_request', 'the request is not HTTP/1.1'];
+  return null;
+}
+
+function connectionOf(socket: Socket): Connection {
+  const address = socket.remoteAddress ?? '';
+  return {
+    peer: address.startsWith('::ffff:') ? address.slice(7) : address,
+    port: socket.remotePort ?? 0,
+    localPort: socket.localPort ?? 0,
+    tls: (socket as TLSSocket).encrypted === true,
+  };
+}
+
+const tlsSettings = ({ cert, key, clientCa }: TlsMaterial): https.ServerOptions => ({
+  cert,
+  key,
+  minVersion: 'TLSv1.2',
+  ALPNProtocols: ['http/1.1'],
+  ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+});

@@ -1,0 +1,99 @@
+import type { Form, FormCode } from '../core/form.ts';
+import type { Route } from '../core/route.ts';
+import type { Subject } from '../core/token.ts';
+import { codes } from '../errors.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
+import type { ClientFacts } from '../ports/forwarder.ts';
+import type { RequestRecord } from '../ports/recorder.ts';
+import { type Ending, verdictOf } from './ending.ts';
+import type { Policy } from './policy.ts';
+
+/** One request on its way through the gate: what the phases have found out, for the phases after them. */
+export class Passage {
+  readonly exchange: Exchange;
+  readonly policy: Policy;
+  readonly requestId: string;
+  form: Form | null = null;
+  client: ClientFacts | null = null;
+  route: Route | null = null;
+  subject: Subject | null = null;
+  #decidedAt = 0;
+
+  constructor(exchange: Exchange, policy: Policy, requestId: string) {
+    this.exchange = exchange;
+    this.policy = policy;
+    this.requestId = requestId;
+  }
+
+  /** Marks the end of the part that is ours: from here on the upstream or the client has the floor. */
+  decided(clock: Clock): void {
+    if (this.#decidedAt === 0) this.#decidedAt = clock.monotonic();
+  }
+
+  record(ending: Ending, clock: Clock): RequestRecord {
+    const { exchange, client, route, subject, requestId } = this;
+    const { status, reason, outcome, fault } = verdictOf(ending);
+    const forwarded = ending.kind === 'forwarded' ? ending.forwarded : null;
+    return {
+      requestId,
+      parentRequestId: client?.parentRequestId ?? null,
+      route,
+      method: exchange.head.method,
+      path: this.#path(),
+      status,
+      reason,
+      outcome,
+      subject,
+      client: client?.address ?? exchange.connection.peer,
+      peer: exchange.connection.peer,
+      upstream: forwarded === null ? null : (route?.upstream ?? null),
+      fault,
+      retried: forwarded?.retried ?? false,
+      bytesIn: exchange.bytesIn + (forwarded?.tunnelled.in ?? 0),
+      bytesOut: exchange.bytesOut + (forwarded?.tunnelled.out ?? 0),
+      durationMs: clock.monotonic() - exchange.arrivedAt,
+      overheadMs: this.#decidedAt - exchange.arrivedAt,
+      at: clock.wall(),
+    };
+  }
+
+  /** A token that somebody put into a path is still a secret. */
+  #path(): string | null {
+    const path = this.form?.target.path ?? null;
+    return path === null || path.includes(`${this.policy.tokenPrefix}_`) ? null : path;
+  }
+
+  /** The record of bytes that never became a request. */
+  static unparsed(
+    requestId: string,
+    code: FormCode,
+    client: ClientFacts,
+    connection: Connection,
+    arrivedAt: number,
+    answer: WholeAnswer,
+    clock: Clock,
+  ): RequestRecord {
+    return {
+      requestId,
+      parentRequestId: null,
+      route: null,
+      method: 'other',
+      path: null,
+      status: codes[code].status,
+      reason: code,
+      outcome: 'refused',
+      subject: null,
+      client: client.address,
+      peer: connection.peer,
+      upstream: null,
+      fault: null,
+      retried: false,
+      bytesIn: 0,
+      bytesOut: answer.body.length,
+      durationMs: clock.monotonic() - arrivedAt,
+      overheadMs: 0,
+      at: clock.wall(),
+    };
+  }
+}

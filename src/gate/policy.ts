@@ -1,0 +1,16 @@
+import type { Places } from '../core/credential.ts';
+import type { RouteTable } from '../core/route.ts';
+import type { Clients } from './client.ts';
+import type { Guard } from './guard.ts';
+
+/** What a request is judged by. A reload replaces it whole; a request keeps the one that it came in under. */
+export interface Policy {
+  readonly routes: RouteTable;
+  readonly places: Places;
+  readonly clients: Clients;
+  readonly guard: Guard;
+  /** Named in challenges. */
+  readonly realm: string;
+  /** Tokens start with it: a path in which it stands is not logged. */
+  readonly tokenPrefix: string;
+}

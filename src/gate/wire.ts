@@ -1,0 +1,59 @@
+import type { IncomingMessage } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Fields } from '../core/fields.ts';
+import type { WholeAnswer } from '../ports/exchange.ts';
+
+/** Bytes on a connection that Node's HTTP server has let go of: answers to what never became a request, and 101. */
+
+const forbidden = /[\0\r\n]/;
+
+/** Status line and fields, ready to be written as latin1. Throws on a field that would break out of its line. */
+export function headText(status: number, reason: string, fields: Fields): string {
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (forbidden.test(fields[i]!) || forbidden.test(fields[i + 1]!)) throw new Error('a field has CR, LF or NUL');
+    text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  }
+  return `${text}\r\n`;
+}
+
+/** Writes an answer to a connection whose parser has given up, and ends it. */
+export function answerRaw(socket: Socket, { status, fields, body }: WholeAnswer): void {
+  const list = [...fields, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'];
+  socket.write(headText(status, STATUS_CODES[status] ?? 'Error', list), 'latin1');
+  socket.write(body);
+  endSoon(socket);
+}
+
+/**
+ * Ends a connection that may hold bytes we shall never read: first our end, and the rest a moment later, so that the
+ * reset that unread bytes cause does not overtake the answer.
+ */
+export function endSoon(socket: Socket): void {
+  socket.end();
+  setTimeout(() => socket.destroy(), 500).unref();
+}
+
+/** Swallows the rest of a message, up to `bytes` and two seconds, then calls `done` once. */
+export function linger(message: IncomingMessage, bytes: number, done: () => void): void {
+  let left = bytes;
+  const finish = (): void => {
+    clearTimeout(timer);
+    message.off('data', onData);
+    message.off('end', finish);
+    message.off('close', finish);
+    done();
+  };
+  const onData = (chunk: Buffer): void => {
+    left -= chunk.length;
+    if (left < 0) finish();
+  };
+  // With nothing to swallow there is nothing to wait for but the answer's arrival.
+  const timer = setTimeout(finish, bytes > 0 ? 2000 : 200);
+  timer.unref();
+  message.on('data', onData);
+  message.once('end', finish);
+  message.once('close', finish);
+  message.resume();
+}

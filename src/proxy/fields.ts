@@ -1,0 +1,264 @@
+import { randomUUID } from 'node:crypto';
+import { cutCookie, cutProtocol, type Found } from '../core/credential.ts';
+import type { Permit } from '../core/decide.ts';
+import { canonicalName, listElements } from '../core/fields.ts';
+import { cutPair, queryPairs } from '../core/target.ts';
+import type { Journey } from '../ports/forwarder.ts';
+
+/**
+ * Fields on their way through. Order of work, both ways: what `Connection` names, then hop-by-hop, then what is
+ * reserved for us, and ours last, so that nothing a peer sends can displace what we say (RFC 9110 7.6.1).
+ */
+
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** Requests: answered here, or set by us. */
+const ours = new Set(['expect', 'x-request-id', 'forwarded', 'x-real-ip', 'via', 'traceparent', 'tracestate']);
+
+/** Attack: `Connection: Authorization` makes a naive proxy drop what the next server judges by. These stay. */
+const protectedNames = new Set([
+  'host',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'origin',
+  'referer',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'cache-control',
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'accept',
+  'accept-encoding',
+  'user-agent',
+  'date',
+  'etag',
+  'location',
+  'vary',
+  'www-authenticate',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-accept',
+  'sec-websocket-protocol',
+  'sec-websocket-extensions',
+]);
+
+/** What tells servers where a request comes from: always from us. */
+const forwardingNames = new Set(['x-request-id', 'x-real-ip']);
+const forwardingPrefix = 'x-forwarded-';
+
+/** What tells servers to see another request than the one that was judged: dropped unless `forward_headers` names it. */
+const misleading = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-rewrite-url']);
+const misleadingPrefixes = ['x-original-', 'x-envoy-'];
+
+export interface FieldRules {
+  /** Lower case, for example `x-postern-`: reserved both ways. */
+  readonly identityPrefix: string;
+  /** As `identityPrefix`, in the spelling that is sent. */
+  readonly identityName: string;
+  /** Our name in `Via`. */
+  readonly instance: string;
+  /** Names of query parameters that carry tokens. */
+  readonly tokenQueries: ReadonlySet<string>;
+}
+
+export interface Outgoing {
+  readonly target: string;
+  readonly fields: string[];
+}
+
+/** `Host` to send: the client's, or one that the upstream's configuration fixes. */
+export type HostRule = { readonly kind: 'preserve'; readonly fallback: string } | { readonly kind: 'fixed'; readonly host: string };
+
+export function outgoing(permit: Permit, journey: Journey, rules: FieldRules, host: HostRule): Outgoing {
+  const { form, client, requestId } = journey;
+  const { route, subject, cut } = permit;
+  const fields: string[] = ['Host', host.kind === 'fixed' ? host.host : (form.authority ?? host.fallback)];
+  let via = '';
+  let traceparent: string | null = null;
+  let traces = 0;
+  let tracestate: string[] = [];
+  for (let i = 0; i < form.names.length; i++) {
+    const name = form.names[i]!;
+    const value = form.fields[2 * i + 1]!;
+    if (name === 'via') via = via === '' ? value : `${via}, ${value}`;
+    else if (name === 'traceparent') {
+      traceparent = value;
+      traces++;
+    } else if (name === 'tracestate') tracestate.push('tracestate', value);
+    if (name === 'host' || hopByHop.has(name) || ours.has(name)) continue;
+    if (form.connection.length > 0 && form.connection.includes(name) && !isProtected(name)) continue;
+    if (isReserved(name, rules) || (isMisleading(name) && !route.forwardHeaders.has(name))) continue;
+    const kept = cut.length === 0 ? value : withoutCredential(name, i, value, cut, rules);
+    if (kept !== null) fields.push(form.fields[2 * i]!, kept);
+  }
+
+  fields.push(...client.fields);
+  if (subject !== null) {
+    fields.push(`${rules.identityName}Token-Id`, subject.token.id);
+    if (subject.token.owner !== null) fields.push(`${rules.identityName}Owner`, subject.token.owner);
+    if (permit.permissions.length > 0) fields.push(`${rules.identityName}Permission`, permit.permissions.join(' '));
+  }
+  fields.push('X-Request-Id', requestId);
+  if (traceparent === null || traces > 1 || !isTraceparent(traceparent)) {
+    traceparent = startTrace(requestId);
+    tracestate = [];
+  }
+  fields.push('traceparent', traceparent, ...tracestate);
+  const hop = `${form.version} ${rules.instance}`;
+  fields.push('Via', via === '' ? hop : `${via}, ${hop}`);
+  return { target: outgoingTarget(form.target.raw, permit), fields };
+}
+
+const isProtected = (name: string): boolean => protectedNames.has(name) || name.startsWith(forwardingPrefix);
+
+/** Reserved for us in any spelling: some servers read `_` and `.` as `-`. */
+function isReserved(name: string, rules: FieldRules): boolean {
+  const plain = canonicalName(name);
+  if (plain.startsWith(rules.identityPrefix)) return true;
+  if (forwardingNames.has(plain) || plain.startsWith(forwardingPrefix)) return true;
+  return plain !== name && (ours.has(plain) || hopByHop.has(plain) || plain === 'host');
+}
+
+function isMisleading(name: string): boolean {
+  if (name.charCodeAt(0) !== 0x78) return false;
+  const plain = canonicalName(name);
+  return misleading.has(plain) || misleadingPrefixes.some(prefix => plain.startsWith(prefix));
+}
+
+/** A field's value without the credentials that are cut; null when the field goes as a whole. */
+function withoutCredential(
+  name: string,
+  index: number,
+  value: string,
+  cut: readonly Found[],
+  { tokenQueries }: FieldRules,
+): string | null {
+  let kept: string | null = value;
+  for (const found of cut) {
+    if (found.place === 'query' || found.field !== index) continue;
+    if (found.place === 'header') return null;
+    kept = found.place === 'cookie' ? cutCookie(kept, found.name, found.value) : cutProtocol(kept, found.protocol);
+    if (kept === '') return null;
+  }
+  if (name === 'referer') kept = cleanReferer(kept, cut, tokenQueries);
+  return kept;
+}
+
+/** A page that was opened with a token in its query sends that query along as the Referer of what it loads. */
+function cleanReferer(referer: string, cut: readonly Found[], tokenQueries: ReadonlySet<string>): string | null {
+  let clean = referer;
+  const mark = clean.indexOf('?');
+  if (mark !== -1) {
+    const hash = clean.indexOf('#', mark);
+    const tail = hash === -1 ? '' : clean.slice(hash);
+    let query: string | null = hash === -1 ? clean.slice(mark + 1) : clean.slice(mark + 1, hash);
+    for (const pair of queryPairs(query).reverse()) {
+      if (tokenQueries.has(pair.name) && query !== null) query = cutPair(query, pair);
+    }
+    clean = clean.slice(0, mark) + (query === null ? '' : `?${query}`) + tail;
+  }
+  return cut.some(found => clean.includes(found.value)) ? null : clean;
+}
+
+/** The judged target, less the credential in its query and the segments that the route strips. */
+function outgoingTarget(raw: string, { route, cut }: Permit): string {
+  let target = raw;
+  const mark = raw.indexOf('?');
+  if (mark !== -1) {
+    // From the last to the first, so that positions stay true.
+    let query: string | null = raw.slice(mark + 1);
+    const pairs = cut.flatMap(found => (found.place === 'query' ? [found.pair] : []));
+    for (const pair of pairs.sort((a, b) => b.start - a.start)) if (query !== null) query = cutPair(query, pair);
+    target = raw.slice(0, mark) + (query === null ? '' : `?${query}`);
+  }
+  for (let i = 0; i < route.stripSegments; i++) {
+    const end = target.search(/(?<=.)[/?]/);
+    target = end === -1 ? '/' : target[end] === '?' ? `/${target.slice(end)}` : target.slice(end);
+  }
+  return target;
+}
+
+/** W3C Trace Context, version 00 or later, ids not all zero. */
+const isTraceparent = (value: string): boolean =>
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/.test(value);
+
+/** A trace that begins here. The span's id comes from a UUID, because Node draws those from a pool. */
+const startTrace = (requestId: string): string =>
+  `00-${requestId.replaceAll('-', '')}-${randomUUID().replaceAll('-', '').slice(-16)}-01`;
+
+export type IncomingHead =
+  | { readonly ok: true; readonly fields: string[]; readonly eventStream: boolean }
+  | { readonly ok: false; readonly why: string };
+
+/**
+ * The head of an upstream's answer, made ready for the client. Framing that two readers could understand differently
+ * is a fault of the upstream (RFC 9112 6.3), never passed on.
+ */
+export function incoming(raw: readonly Buffer[], status: number, journey: Journey, rules: FieldRules): IncomingHead {
+  const names: string[] = [];
+  const values: string[] = [];
+  let connection: string[] = [];
+  let length: string | null = null;
+  let encoding: string | null = null;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toString('latin1');
+    const value = raw[i + 1]!.toString('latin1');
+    names.push(name);
+    values.push(value);
+    switch (name.length) {
+      case 10:
+        if (name.toLowerCase() === 'connection') connection = [...connection, ...listElements(value)];
+        break;
+      case 14:
+        if (name.toLowerCase() === 'content-length') {
+          if (length !== null) return { ok: false, why: 'two_lengths' };
+          length = value;
+        }
+        break;
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') {
+          if (encoding !== null || value.toLowerCase() !== 'chunked') return { ok: false, why: 'transfer_encoding' };
+          encoding = value;
+        }
+        break;
+    }
+  }
+  if (length !== null && (encoding !== null || !/^[0-9]+$/.test(length))) return { ok: false, why: 'ambiguous_length' };
+
+  const fields: string[] = [];
+  let eventStream = false;
+  let corsSaid = false;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i]!.toLowerCase();
+    if (hopByHop.has(name)) continue;
+    if (connection.length > 0 && connection.includes(name) && !protectedNames.has(name)) continue;
+    if (name === 'x-request-id' || canonicalName(name).startsWith(rules.identityPrefix)) continue;
+    if (name === 'content-length' && (status === 204 || status < 200)) continue;
+    if (name === 'content-type') eventStream ||= /^text\/event-stream(?:[ \t]*;|$)/i.test(values[i]!);
+    if (name === 'access-control-allow-origin') corsSaid = true;
+    fields.push(names[i]!, values[i]!);
+  }
+  if (journey.corsOrigin !== null && !corsSaid) {
+    fields.push('Access-Control-Allow-Origin', journey.corsOrigin, 'Vary', 'Origin');
+  }
+  fields.push('X-Request-Id', journey.requestId);
+  return { ok: true, fields, eventStream };
+}

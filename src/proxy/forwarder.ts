@@ -1,0 +1,150 @@
+import type { Permit } from '../core/decide.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Forwarded, Forwarder, Journey } from '../ports/forwarder.ts';
+import { type FieldRules, type HostRule, outgoing } from './fields.ts';
+import { authorityOf, type UpstreamOptions } from './options.ts';
+import { Pool } from './pool.ts';
+import { Relay, type RelayParts } from './relay.ts';
+import { type StreamEnd, Tunnel } from './tunnel.ts';
+
+interface Upstream {
+  readonly options: UpstreamOptions;
+  readonly pool: Pool;
+  readonly host: HostRule;
+  readonly results: Record<UpstreamResult, number>;
+  retries: number;
+}
+
+/** How requests to an upstream ended. */
+export type UpstreamResult = 'relayed' | 'aborted' | 'broken' | 'failed' | 'timeout' | 'overloaded';
+
+/** The only door to the upstreams: takes a permit and a journey, and relays. */
+export class UpstreamForwarder implements Forwarder {
+  readonly #clock: Clock;
+  readonly #relays = new Set<Relay>();
+  readonly #streams = new Set<Relay>();
+  readonly #streamEnds = new Map<StreamEnd, number>();
+  #upstreams = new Map<string, Upstream>();
+  #rules: FieldRules;
+  #ticker: NodeJS.Timeout | null = null;
+  /** Made once for each upstream and configuration. */
+  #parts = new WeakMap<Upstream, RelayParts>();
+
+  constructor(upstreams: readonly UpstreamOptions[], rules: FieldRules, clock: Clock) {
+    this.#clock = clock;
+    this.#rules = rules;
+    this.configure(upstreams, rules);
+  }
+
+  /** New upstreams for requests to come. Connections of upstreams that did not change stay. */
+  configure(upstreams: readonly UpstreamOptions[], rules: FieldRules): void {
+    this.#rules = rules;
+    this.#parts = new WeakMap();
+    const next = new Map<string, Upstream>();
+    for (const options of upstreams) {
+      const known = this.#upstreams.get(options.name);
+      const same = known !== undefined && sameOptions(known.options, options);
+      next.set(options.name, same ? known : this.#open(options, known));
+    }
+    for (const [name, upstream] of this.#upstreams) if (next.get(name) !== upstream) upstream.pool.close();
+    this.#upstreams = next;
+  }
+
+  #open(options: UpstreamOptions, before: Upstream | undefined): Upstream {
+    const address = options.addresses[0];
+    if (address === undefined) throw new Error(`upstream ${options.name} has no address`);
+    const authority = authorityOf(address);
+    return {
+      options,
+      pool: new Pool(options, address, this.#clock),
+      host:
+        options.host === 'preserve'
+          ? { kind: 'preserve', fallback: authority }
+          : { kind: 'fixed', host: options.host === 'upstream' ? authority : options.host },
+      results: before?.results ?? { relayed: 0, aborted: 0, broken: 0, failed: 0, timeout: 0, overloaded: 0 },
+      retries: before?.retries ?? 0,
+    };
+  }
+
+  forward(permit: Permit, journey: Journey): Promise<Forwarded> {
+    const upstream = this.#upstreams.get(permit.route.upstream);
+    if (upstream === undefined) throw new Error(`no upstream ${permit.route.upstream}`);
+    return new Promise(resolve => {
+      const relay: Relay = new Relay(
+        this.#partsFor(upstream),
+        permit,
+        journey,
+        outgoing(permit, journey, this.#rules, upstream.host),
+        forwarded => {
+          this.#relays.delete(relay);
+          upstream.results[resultOf(forwarded)]++;
+          if (forwarded.retried) upstream.retries++;
+          resolve(forwarded);
+        },
+      );
+      this.#relays.add(relay);
+      this.#ticker ??= setInterval(() => this.#tick(), 100).unref();
+      void relay.start();
+    });
+  }
+
+  #partsFor(upstream: Upstream): RelayParts {
+    let parts = this.#parts.get(upstream);
+    if (parts === undefined) {
+      const now = () => this.#clock.monotonic();
+      parts = {
+        options: upstream.options,
+        pool: upstream.pool,
+        rules: this.#rules,
+        now,
+        tunnel: (client, head, socket) => new Tunnel(client, head, socket, now),
+        streams: {
+          opened: relay => this.#streams.add(relay),
+          closed: (relay, end) => {
+            this.#streams.delete(relay);
+            this.#streamEnds.set(end, (this.#streamEnds.get(end) ?? 0) + 1);
+          },
+        },
+      };
+      this.#parts.set(upstream, parts);
+    }
+    return parts;
+  }
+
+  #tick(): void {
+    const now = this.#clock.monotonic();
+    for (const relay of this.#relays) relay.tick(now);
+    if (this.#relays.size === 0 && this.#ticker !== null) {
+      clearInterval(this.#ticker);
+      this.#ticker = null;
+    }
+  }
+
+  /** Ends WebSockets and event streams. */
+  closeStreams(end: StreamEnd): void {
+    for (const relay of this.#streams) relay.closeStream(end);
+  }
+
+  close(): void {
+    for (const { pool } of this.#upstreams.values()) pool.close();
+  }
+
+  /** Plain numbers, for whoever reports them. */
+  *stats() {
+    for (const [name, { pool, results, retries }] of this.#upstreams) yield { name, ...pool.stats, results, retries };
+  }
+
+  get streams(): { readonly websocket: number; readonly event_stream: number; readonly ends: ReadonlyMap<StreamEnd, number> } {
+    let websocket = 0;
+    for (const relay of this.#streams) if (relay.kind === 'websocket') websocket++;
+    return { websocket, event_stream: this.#streams.size - websocket, ends: this.#streamEnds };
+  }
+}
+
+function resultOf({ outcome, code }: Forwarded): UpstreamResult {
+  if (outcome !== 'failed') return outcome;
+  if (code === 'upstream_timeout') return 'timeout';
+  return code === 'overloaded' ? 'overloaded' : 'failed';
+}
+
+const sameOptions = (a: UpstreamOptions, b: UpstreamOptions): boolean => JSON.stringify(a) === JSON.stringify(b);

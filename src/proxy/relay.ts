@@ -1,0 +1,348 @@
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { carriesBody } from '../core/form.ts';
+import type { Permit } from '../core/decide.ts';
+import type { Forwarded, Journey } from '../ports/forwarder.ts';
+import { bodyFault, type Fault, UpstreamError, upstreamFault } from './faults.ts';
+import { type FieldRules, incoming, type Outgoing } from './fields.ts';
+import type { UpstreamOptions } from './options.ts';
+import type { Pool, Slot } from './pool.ts';
+import type { StreamEnd, Tunnel } from './tunnel.ts';
+
+/** What a relay needs of the upstream it serves. */
+export interface RelayParts {
+  readonly options: UpstreamOptions;
+  readonly pool: Pool;
+  readonly rules: FieldRules;
+  readonly now: () => number;
+  /** Joins two connections after a 101. */
+  tunnel(client: Duplex, head: Uint8Array, upstream: Duplex): Tunnel;
+  /** Counts endless answers while they last. */
+  streams: { opened(relay: Relay): void; closed(relay: Relay, end: StreamEnd): void };
+}
+
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+
+/**
+ * One request to the upstream and its answer to the client: undici's handler on one side, the exchange on the other.
+ * Heads and bytes pass through; nothing is kept, and whichever side is slower holds the other back.
+ */
+export class Relay implements Dispatcher.DispatchHandler {
+  readonly #parts: RelayParts;
+  readonly #permit: Permit;
+  readonly #journey: Journey;
+  readonly #outgoing: Outgoing;
+  readonly #settle: (forwarded: Forwarded) => void;
+  #slot: Slot | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #phase: 'waiting' | 'sent' | 'body' | 'paused' | 'ended' | 'over' = 'waiting';
+  /** Monotonic milliseconds at which patience ends. */
+  #deadline = Number.POSITIVE_INFINITY;
+  #bytesIn = 0;
+  #sentAt = 0;
+  #upstreamMs = 0;
+  #status = 0;
+  #retried = false;
+  #eventStream = false;
+  #streamEnd: StreamEnd | null = null;
+  #tunnel: Tunnel | null = null;
+  /** The client has gone. */
+  gone = false;
+
+  constructor(
+    parts: RelayParts,
+    permit: Permit,
+    journey: Journey,
+    outgoing: Outgoing,
+    settle: (forwarded: Forwarded) => void,
+  ) {
+    this.#parts = parts;
+    this.#permit = permit;
+    this.#journey = journey;
+    this.#outgoing = outgoing;
+    this.#settle = settle;
+    journey.exchange.onClose(complete => this.#clientClosed(complete));
+  }
+
+  get kind(): 'websocket' | 'event_stream' | null {
+    return this.#tunnel !== null ? 'websocket' : this.#eventStream ? 'event_stream' : null;
+  }
+
+  async start(): Promise<void> {
+    try {
+      this.#send(this.#parts.pool.take() ?? (await this.#parts.pool.wait(this)));
+    } catch (error) {
+      this.#fail(upstreamFault(error));
+    }
+  }
+
+  #send(slot: Slot): void {
+    const { exchange, form } = this.#journey;
+    if (this.gone || this.#phase === 'over') {
+      slot.release(true);
+      this.#over('aborted', null);
+      return;
+    }
+    this.#slot = slot;
+    this.#sentAt = this.#parts.now();
+    if (form.expectsContinue && !this.#retried) exchange.writeContinue();
+    slot.client.dispatch(
+      {
+        method: form.method as Dispatcher.HttpMethod,
+        path: this.#outgoing.target,
+        headers: this.#outgoing.fields,
+        body: carriesBody(form.framing) ? exchange.body(this.#permit.route.maxBody) : null,
+        // undici would change the TLS name with the Host field, and the connection with it.
+        servername: this.#parts.options.name,
+        ...(form.websocket ? { upgrade: 'websocket' } : {}),
+        // undici closes the connection after HEAD unless told that the server knows what HEAD is.
+        ...(form.method === 'HEAD' ? { reset: false } : {}),
+      } as Dispatcher.DispatchOptions,
+      this,
+    );
+  }
+
+  // What undici calls.
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    this.#slot?.begin();
+    this.#phase = 'sent';
+    this.#patience(this.#parts.options.responseTimeoutMs);
+    if (this.gone) controller.abort(new UpstreamError('other'));
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    upstream: Duplex,
+  ): void {
+    this.#upstreamMs = this.#parts.now() - this.#sentAt;
+    const head = incoming((controller.rawHeaders ?? []) as Buffer[], status, this.#journey, this.#parts.rules);
+    const slot = this.#slot!;
+    upstream.on('error', () => {});
+    if (this.gone || this.#journey.exchange.answered) {
+      upstream.destroy();
+      this.#over('aborted', null);
+      return;
+    }
+    if (!head.ok || !slot.promote()) {
+      upstream.destroy();
+      this.#fail({ fault: head.ok ? 'too_many_streams' : 'protocol', code: head.ok ? 'overloaded' : 'upstream_failed' });
+      return;
+    }
+    const { socket, head: early } = this.#journey.exchange.switchProtocols([
+      'Connection',
+      'Upgrade',
+      'Upgrade',
+      'websocket',
+      ...head.fields,
+    ]);
+    this.#status = 101;
+    this.#phase = 'body';
+    this.#patience(this.#parts.options.streamIdleTimeoutMs);
+    const tunnel = this.#parts.tunnel(socket, early, upstream);
+    this.#tunnel = tunnel;
+    this.#parts.streams.opened(this);
+    void tunnel.ended.then(end => {
+      this.#parts.streams.closed(this, end);
+      this.#over('relayed', null);
+    });
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    reason?: string,
+  ): void {
+    const { exchange, form } = this.#journey;
+    const raw = (controller.rawHeaders ?? []) as Buffer[];
+    if (status === 101) {
+      controller.abort(new UpstreamError('protocol'));
+      return;
+    }
+    const head = incoming(raw, status, this.#journey, this.#parts.rules);
+    if (!head.ok) {
+      controller.abort(new UpstreamError('protocol'));
+      return;
+    }
+    if (status < 200) {
+      if (form.version === '1.1') exchange.writeInformation(status, head.fields);
+      this.#patience(this.#parts.options.responseTimeoutMs);
+      return;
+    }
+    this.#upstreamMs = this.#parts.now() - this.#sentAt;
+    if (head.eventStream && form.method !== 'HEAD') {
+      if (!this.#slot!.promote()) {
+        controller.abort(new UpstreamError('too_many_streams'));
+        return;
+      }
+      this.#eventStream = true;
+      this.#parts.streams.opened(this);
+    }
+    try {
+      exchange.start(status, reasonPhrase(reason), head.fields, this.#journey.draining);
+    } catch {
+      // Node refuses to write what its parser on the other side has let in.
+      controller.abort(new UpstreamError('protocol'));
+      return;
+    }
+    this.#status = status;
+    this.#phase = 'body';
+    this.#bodyPatience();
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bodyPatience();
+    if (this.#journey.exchange.write(chunk)) return;
+    controller.pause();
+    this.#phase = 'paused';
+    this.#journey.exchange.onDrain(() => {
+      if (this.#phase !== 'paused') return;
+      this.#phase = 'body';
+      this.#bodyPatience();
+      controller.resume();
+    });
+  }
+
+  onResponseEnd(): void {
+    const slot = this.#slot!;
+    if (slot.socketError !== null) {
+      // A body that only the end of the connection delimits, and a connection that ended in a reset: it is cut short.
+      this.#broken('truncated');
+      return;
+    }
+    this.#phase = 'ended';
+    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#letGo(true);
+    this.#journey.exchange.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#phase === 'ended' || this.#phase === 'over') return;
+    const body = bodyFault(error);
+    if (this.gone || body?.gone) {
+      this.#letGo(false);
+      this.#over('aborted', body?.fault ?? null);
+      return;
+    }
+    if (this.#status !== 0) {
+      this.#broken(body?.fault ?? upstreamFault(error).fault);
+      return;
+    }
+    if (body === null && this.#retry()) return;
+    this.#fail(body ?? upstreamFault(error));
+  }
+
+  // What the clock, the client and the operator cause.
+
+  /** Called a few times a second while the relay lives. */
+  tick(now: number): void {
+    if (this.#tunnel !== null) {
+      const { streamIdleTimeoutMs } = this.#parts.options;
+      if (streamIdleTimeoutMs > 0 && this.#tunnel.idleMs > streamIdleTimeoutMs) this.#tunnel.close(1001, 'idle');
+      return;
+    }
+    if (this.#phase === 'sent') {
+      // While the client is still sending, the upstream cannot be expected to answer.
+      const { bytesIn } = this.#journey.exchange;
+      if (bytesIn !== this.#bytesIn) {
+        this.#bytesIn = bytesIn;
+        this.#patience(this.#parts.options.responseTimeoutMs);
+      }
+    }
+    if (now < this.#deadline) return;
+    this.#deadline = Number.POSITIVE_INFINITY;
+    if (this.#phase === 'paused') this.#journey.exchange.abort();
+    else this.#stop(new UpstreamError(this.#phase === 'sent' ? 'head_timeout' : 'idle_timeout'), 'idle');
+  }
+
+  /** Ends an endless answer: a WebSocket with a Close frame, an event stream by cutting it. */
+  closeStream(end: StreamEnd): void {
+    if (this.#tunnel !== null) this.#tunnel.close(1001, end);
+    else this.#stop(new UpstreamError('other'), end);
+  }
+
+  #clientClosed(complete: boolean): void {
+    if (this.#phase === 'over') return;
+    if (complete && this.#phase === 'ended') {
+      this.#over('relayed', null);
+      return;
+    }
+    this.gone = true;
+    if (this.#phase === 'ended') this.#over('aborted', null);
+    else if (this.#phase === 'waiting' && this.#slot === null) this.#over('aborted', null);
+    else this.#stop(new UpstreamError('other'), 'client');
+  }
+
+  #stop(error: UpstreamError, end: StreamEnd): void {
+    this.#streamEnd ??= end;
+    if (this.#controller !== null && this.#phase !== 'waiting') this.#controller.abort(error);
+    else this.#slot?.discard(error);
+  }
+
+  #patience(ms: number): void {
+    this.#deadline = ms === 0 ? Number.POSITIVE_INFINITY : this.#parts.now() + ms;
+  }
+
+  #bodyPatience(): void {
+    this.#patience(this.#eventStream ? this.#parts.options.streamIdleTimeoutMs : this.#parts.options.idleTimeoutMs);
+  }
+
+  /** Once, for what may be repeated, and only when the server had ended the connection before it saw the request. */
+  #retry(): boolean {
+    const { form } = this.#journey;
+    const slot = this.#slot;
+    if (this.#retried || slot === null || !slot.diedUnused) return false;
+    if (carriesBody(form.framing) || !idempotent.has(form.method)) return false;
+    this.#retried = true;
+    this.#phase = 'waiting';
+    this.#controller = null;
+    this.#send(this.#parts.pool.replace(slot));
+    return true;
+  }
+
+  #fail({ fault, code }: Fault): void {
+    this.#letGo(false);
+    if (this.gone) this.#over('aborted', fault);
+    else this.#over('failed', fault, code);
+  }
+
+  #broken(fault: string): void {
+    this.#streamEnd ??= 'upstream';
+    this.#letGo(false);
+    this.#journey.exchange.abort();
+    this.#over('broken', fault);
+  }
+
+  #letGo(reusable: boolean): void {
+    const slot = this.#slot;
+    this.#slot = null;
+    slot?.release(reusable);
+    if (this.#eventStream) {
+      this.#eventStream = false;
+      this.#parts.streams.closed(this, this.#streamEnd ?? 'upstream');
+    }
+  }
+
+  #over(outcome: Forwarded['outcome'], fault: string | null, code: Forwarded['code'] = null): void {
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.#letGo(false);
+    this.#settle({
+      outcome,
+      status: this.#status,
+      code,
+      fault,
+      retried: this.#retried,
+      upstreamMs: this.#upstreamMs,
+      tunnelled: { in: this.#tunnel?.bytesIn ?? 0, out: this.#tunnel?.bytesOut ?? 0 },
+    });
+  }
+}
+
+/** A status text that can be written as it is; anything else falls back to the standard one. */
+const reasonPhrase = (reason: string | undefined): string =>
+  reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : '';

@@ -1,0 +1,67 @@
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { checksumText, secretLengths } from '../core/secret-form.ts';
+
+/** A key that is kept outside the store, so that a copy of the store is not enough to check guesses. */
+export interface Pepper {
+  readonly id: string;
+  /** At least 32 bytes. */
+  readonly key: Buffer;
+}
+
+/**
+ * The peppers in force. The first makes new checksums and digests, all verify. Without any, and behind the last one,
+ * stand plain SHA-256 and a CRC-32 checksum.
+ */
+export class Peppers {
+  readonly #peppers: readonly Pepper[];
+  readonly #acceptUnkeyed: boolean;
+
+  constructor(peppers: readonly Pepper[], acceptUnkeyed: boolean) {
+    this.#peppers = peppers;
+    this.#acceptUnkeyed = acceptUnkeyed || peppers.length === 0;
+  }
+
+  /** The digest at rest of a secret's SHA-256 (hex), under the first pepper. Hex. */
+  digest(sha256: string): string {
+    const first = this.#peppers[0];
+    return first === undefined ? sha256 : keyed(first, sha256);
+  }
+
+  /** Every digest under which a secret may be at rest, newest first. */
+  digests(sha256: string): string[] {
+    return [...this.#peppers.map(pepper => keyed(pepper, sha256)), sha256];
+  }
+
+  /** The checksum of a secret's first part, under the first pepper. */
+  checksum(body: string): string {
+    const first = this.#peppers[0];
+    return first === undefined ? unkeyedChecksum(body) : keyedChecksum(first, body);
+  }
+
+  /** Whether a well-formed secret of ours carries a checksum that one of our peppers makes. */
+  verifies(secret: string): boolean {
+    const body = secret.slice(0, -secretLengths.checksum);
+    const sum = Buffer.from(secret.slice(-secretLengths.checksum), 'latin1');
+    let good = false;
+    for (const pepper of this.#peppers) {
+      if (timingSafeEqual(Buffer.from(keyedChecksum(pepper, body), 'latin1'), sum)) good = true;
+    }
+    if (this.#acceptUnkeyed && timingSafeEqual(Buffer.from(unkeyedChecksum(body), 'latin1'), sum)) good = true;
+    return good;
+  }
+}
+
+const keyed = ({ key }: Pepper, sha256: string): string =>
+  createHmac('sha256', key).update(Buffer.from(sha256, 'hex')).digest('hex');
+
+/** Another use of the same key has another domain: a checksum says nothing about a digest. */
+function keyedChecksum({ key }: Pepper, body: string): string {
+  const mac = createHmac('sha256', key).update(`postern checksum\0${body}`).digest();
+  return checksumText(mac.readUIntBE(0, 6) % 62 ** secretLengths.checksum);
+}
+
+const unkeyedChecksum = (body: string): string => checksumText(crc32(body));
+
+export const sha256Hex = (secret: string): string => hash('sha256', secret, 'hex');
+

@@ -1,0 +1,15 @@
+/** The seed of this run's random tests: `SEED=… vitest run …` plays one again. */
+export const seed: number = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** A small generator of pseudo-random numbers in [0, 1) (mulberry32). */
+export function randomFrom(start: number): () => number {
+  let state = start >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export const pick = <T>(random: () => number, from: readonly T[]): T => from[Math.floor(random() * from.length)]!;

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+/** Every test that runs on every submission. Files run in parallel processes; each brings its own ports and folders. */
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/bench/**', 'test/**/*.long.test.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    reporters: process.env['CI'] ? ['dot'] : ['default'],
+  },
+});
