@@ -19,12 +19,13 @@ export interface TokenStore {
 
   /** Refuses an id or digest that exists, an owner that does not, a creation not after the owner's mark. */
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome>;
-  /** Replaces the token if its version is still `expected`. */
+  /** Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. */
   replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome>;
   /** Moves a token from an older pepper's digest to the first one's. Neither version nor feed change. */
   rekey(id: string, from: string, to: string): Promise<void>;
 
   getAccount(id: string): Promise<Account | null>;
+  /** Tombstones are left out. */
   listAccounts(query: PageQuery): Promise<Page<Account>>;
   /** `expected` 0 creates. */
   putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome>;
@@ -121,6 +122,9 @@ export interface FeedEvent {
   readonly kind: 'token' | 'account';
   readonly id: string;
   readonly version: number;
-  /** Digests whose look-up may answer differently now: current and previous, before and after. */
+  /**
+   * Digests whose look-up may answer differently now: current and previous, before and after. None for an account,
+   * whose id concerns every token that it owns.
+   */
   readonly digests: readonly string[];
 }

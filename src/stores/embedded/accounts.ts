@@ -1,0 +1,70 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Account, Millis } from '../../core/token.ts';
+import type { Audit, Page, PageQuery, ReplaceOutcome } from '../../ports/token-store.ts';
+import type { Journal } from './journal.ts';
+import { all, one } from './sqlite.ts';
+
+/** What the table of tokens needs to know of an owner. */
+export interface Owner {
+  readonly revokedBefore: Millis | null;
+}
+
+interface AccountRow {
+  readonly seq: number;
+  readonly version: number;
+  readonly revoked_before: number | null;
+  readonly deleted: number;
+  readonly doc: string;
+}
+
+export class Accounts {
+  readonly #journal: Journal;
+  readonly #byId: StatementSync;
+  readonly #page: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #update: StatementSync;
+
+  constructor(db: DatabaseSync, journal: Journal) {
+    this.#journal = journal;
+    this.#byId = db.prepare('SELECT * FROM accounts WHERE id = ?');
+    this.#page = db.prepare(
+      'SELECT seq, doc FROM accounts INDEXED BY accounts_by_deleted WHERE deleted = 0 AND seq > ? ORDER BY seq LIMIT ?',
+    );
+    this.#insert = db.prepare(
+      'INSERT INTO accounts (id, version, revoked_before, deleted, doc) VALUES (?, ?, ?, ?, ?)',
+    );
+    this.#update = db.prepare(
+      'UPDATE accounts SET version = ?, revoked_before = ?, deleted = ?, doc = ? WHERE seq = ?',
+    );
+  }
+
+  get(id: string): string | null {
+    return this.#row(id)?.doc ?? null;
+  }
+
+  list(query: PageQuery): Page<string> {
+    const rows = all<{ seq: number; doc: string }>(this.#page, query.after ?? 0, query.limit + 1);
+    const items = rows.slice(0, query.limit);
+    return { items: items.map(row => row.doc), next: rows.length > query.limit ? items.at(-1)!.seq : null };
+  }
+
+  put(account: Account, expected: number, audit: Audit): ReplaceOutcome {
+    const before = this.#row(account.id);
+    if ((before?.version ?? 0) !== expected) return { kind: 'stale' };
+    const values = [account.version, account.revokedBefore, account.deleted ? 1 : 0, JSON.stringify(account)] as const;
+    if (before === undefined) this.#insert.run(account.id, ...values);
+    else this.#update.run(...values, before.seq);
+    // The owner's tokens are not listed: readers of the feed know whose tokens they hold.
+    return { kind: 'done', events: [this.#journal.record('account', account, [], audit)] };
+  }
+
+  /** Null when there is no such account, or it was deleted. */
+  owner(id: string): Owner | null {
+    const row = this.#row(id);
+    return row === undefined || row.deleted === 1 ? null : { revokedBefore: row.revoked_before };
+  }
+
+  #row(id: string): AccountRow | undefined {
+    return one<AccountRow>(this.#byId, id);
+  }
+}

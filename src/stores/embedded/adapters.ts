@@ -1,0 +1,140 @@
+import type { Account, StoredToken } from '../../core/token.ts';
+import type { Usage, UsageBucket } from '../../core/usage.ts';
+import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type {
+  Audit,
+  AuditEvent,
+  CreateOutcome,
+  EventQuery,
+  FoundToken,
+  Idempotency,
+  Page,
+  PageQuery,
+  ReplaceOutcome,
+  TokenAndAccount,
+  TokenQuery,
+  TokenStore,
+} from '../../ports/token-store.ts';
+import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
+import type { TokenRow } from './operations.ts';
+import type { OwnerClient } from './owner-client.ts';
+
+export class EmbeddedTokenStore implements TokenStore {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+
+  constructor(owner: OwnerClient, clock: Clock) {
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  async find(digests: readonly string[]): Promise<FoundToken | null> {
+    const row = await this.#owner.call('find', [digests, this.#clock.wall()]);
+    return row === null ? null : { ...parseToken(row), index: row.index };
+  }
+
+  async getToken(id: string): Promise<TokenAndAccount | null> {
+    const row = await this.#owner.call('getToken', [id]);
+    return row === null ? null : parseToken(row);
+  }
+
+  async listTokens(query: TokenQuery): Promise<Page<TokenAndAccount>> {
+    const { items, next } = await this.#owner.call('listTokens', [query]);
+    return { items: items.map(parseToken), next };
+  }
+
+  createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome> {
+    return this.#owner.call('createToken', [token, audit, idempotency, this.#clock.wall()]);
+  }
+
+  replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome> {
+    return this.#owner.call('replaceToken', [token, expected, audit]);
+  }
+
+  rekey(id: string, from: string, to: string): Promise<void> {
+    return this.#owner.call('rekey', [id, from, to]);
+  }
+
+  async getAccount(id: string): Promise<Account | null> {
+    return parseAccount(await this.#owner.call('getAccount', [id]));
+  }
+
+  async listAccounts(query: PageQuery): Promise<Page<Account>> {
+    const { items, next } = await this.#owner.call('listAccounts', [query]);
+    return { items: items.map(doc => JSON.parse(doc) as Account), next };
+  }
+
+  putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome> {
+    return this.#owner.call('putAccount', [account, expected, audit]);
+  }
+
+  countLive(owner: string): Promise<number> {
+    return this.#owner.call('countLive', [owner]);
+  }
+
+  listEvents(query: EventQuery): Promise<Page<AuditEvent>> {
+    return this.#owner.call('listEvents', [query]);
+  }
+}
+
+export class EmbeddedChangeFeed implements ChangeFeed {
+  readonly #owner: OwnerClient;
+
+  constructor(owner: OwnerClient) {
+    this.#owner = owner;
+  }
+
+  head(): Promise<Cursor> {
+    return this.#owner.call('feedHead', []);
+  }
+
+  read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
+    return this.#owner.call('readFeed', [cursor, waitMs], { waitMs, signal });
+  }
+}
+
+/** Most entries that are added in one transaction. */
+const entriesAtOnce = 500;
+
+export class EmbeddedUsageLedger implements UsageLedger {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+
+  constructor(owner: OwnerClient, clock: Clock) {
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  async report({ process, number, entries }: UsageReport): Promise<void> {
+    const parts: Promise<void>[] = [];
+    // All at once: the thread keeps their order, and a part whose predecessor failed changes nothing.
+    for (let from = 0; from === 0 || from < entries.length; from += entriesAtOnce) {
+      const last = from + entriesAtOnce >= entries.length;
+      const part = { process, number, from, last, entries: entries.slice(from, from + entriesAtOnce) };
+      parts.push(this.#owner.call('reportUsage', [part, this.#clock.wall()]));
+    }
+    await Promise.all(parts);
+  }
+
+  async total(tokenId: string): Promise<Usage | null> {
+    return (await this.totals([tokenId])).get(tokenId) ?? null;
+  }
+
+  async totals(tokenIds: readonly string[]): Promise<ReadonlyMap<string, Usage>> {
+    const found = await this.#owner.call('usageTotals', [tokenIds]);
+    return new Map(found.map(([id, usage]) => [id, JSON.parse(usage) as Usage]));
+  }
+
+  async series(tokenId: string, step: 'hour' | 'day', from: number, to: number): Promise<readonly UsageBucket[]> {
+    const rows = await this.#owner.call('usageSeries', [tokenId, step, from, to]);
+    return rows.map(({ at, usage }) => ({ at, usage: JSON.parse(usage) as Usage }));
+  }
+}
+
+const parseToken = ({ token, account }: TokenRow): TokenAndAccount => ({
+  token: JSON.parse(token) as StoredToken,
+  account: parseAccount(account),
+});
+
+const parseAccount = (doc: string | null): Account | null => (doc === null ? null : (JSON.parse(doc) as Account));

@@ -1,0 +1,39 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { Accounts } from './accounts.ts';
+import { Journal } from './journal.ts';
+import type { Handlers } from './operations.ts';
+import { TokenList } from './token-list.ts';
+import { Tokens } from './tokens.ts';
+import { type UsageRetention, UsageTables } from './usage.ts';
+
+export interface HandlerSettings {
+  readonly feedEvents: number;
+  readonly usageRetention: UsageRetention;
+}
+
+/** What each operation does, over an open file. Mutations run inside a transaction of the caller's. */
+export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handlers {
+  const journal = new Journal(db, settings.feedEvents);
+  const accounts = new Accounts(db, journal);
+  const tokens = new Tokens(db, accounts, journal);
+  const list = new TokenList(db);
+  const usage = new UsageTables(db, settings.usageRetention);
+  return {
+    find: (digests, now) => tokens.find(digests, now),
+    getToken: id => tokens.get(id),
+    listTokens: query => list.list(query),
+    createToken: (token, audit, idempotency, now) => tokens.create(token, audit, idempotency, now),
+    replaceToken: (token, expected, audit) => tokens.replace(token, expected, audit),
+    rekey: (id, from, to) => tokens.rekey(id, from, to),
+    getAccount: id => accounts.get(id),
+    listAccounts: query => accounts.list(query),
+    putAccount: (account, expected, audit) => accounts.put(account, expected, audit),
+    countLive: owner => tokens.countLive(owner),
+    listEvents: query => journal.listEvents(query),
+    feedHead: () => journal.head(),
+    readFeed: cursor => journal.read(cursor),
+    reportUsage: (part, now) => usage.report(part, now),
+    usageTotals: ids => usage.totals(ids),
+    usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
+  };
+}

@@ -1,0 +1,53 @@
+import { resolve } from 'node:path';
+import type { Millis } from '../../core/token.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Store, StoreWatcher } from '../store.ts';
+import { EmbeddedChangeFeed, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import { OwnerClient } from './owner-client.ts';
+import { type StartOwner, startOwner } from './owner-thread.ts';
+import type { UsageRetention } from './usage.ts';
+
+export interface EmbeddedStoreOptions {
+  readonly folder: string;
+  /** Wall time that secrets and idempotency records end by. */
+  readonly clock: Clock;
+  readonly watcher?: StoreWatcher;
+  /** Milliseconds that a request waits for a look-up; 50 by default. */
+  readonly deadlineMs?: number;
+  /** Milliseconds that everything else may take; 5000 by default. */
+  readonly mutationDeadlineMs?: number;
+  /** How many of the newest feed events are kept; 100,000 by default. */
+  readonly feedEvents?: number;
+  /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
+  readonly usageRetention?: UsageRetention;
+  /** How the owner thread is started. */
+  readonly start?: StartOwner;
+}
+
+const dayMs: Millis = 86_400_000;
+
+/**
+ * Opens the store in a folder, and makes it when there is none. Rejects with `StoreInUse` when somebody else has it
+ * open, with `StoreVersionUnknown` when its file is not ours to read, else with `StoreUnavailable`.
+ */
+export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<Store> {
+  const {
+    clock,
+    watcher,
+    deadlineMs = 50,
+    mutationDeadlineMs = 5000,
+    feedEvents = 100_000,
+    usageRetention = { hours: 31 * dayMs, days: 400 * dayMs },
+    start = startOwner,
+  } = options;
+  const settings = { folder: resolve(options.folder), identity: null, feedEvents, usageRetention };
+  const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
+  const owner = await OwnerClient.open(start, settings, deadlines, watcher);
+  return {
+    identity: owner.identity,
+    tokens: new EmbeddedTokenStore(owner, clock),
+    feed: new EmbeddedChangeFeed(owner),
+    usage: new EmbeddedUsageLedger(owner, clock),
+    close: () => owner.close(),
+  };
+}

@@ -1,0 +1,89 @@
+import type { Account, Millis, StoredToken } from '../../core/token.ts';
+import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
+import type {
+  Audit,
+  AuditEvent,
+  CreateOutcome,
+  EventQuery,
+  Idempotency,
+  Page,
+  PageQuery,
+  ReplaceOutcome,
+  TokenQuery,
+} from '../../ports/token-store.ts';
+import type { UsageEntry } from '../../ports/usage-ledger.ts';
+
+/** A token and its owner's account as JSON text. The asking side parses: the owner thread has enough to do. */
+export interface TokenRow {
+  readonly token: string;
+  readonly account: string | null;
+}
+
+export interface FoundRow extends TokenRow {
+  readonly index: number;
+}
+
+export interface BucketRow {
+  readonly at: Millis;
+  readonly usage: string;
+}
+
+/** A usage report, or a part of a long one: `entries` are those from `from` on, `last` when none follow. */
+export interface ReportPart {
+  readonly process: string;
+  readonly number: number;
+  readonly from: number;
+  readonly last: boolean;
+  readonly entries: readonly UsageEntry[];
+}
+
+/** What the owner thread can be asked. `now` is wall time, from the clock of the side that asks. */
+export interface Operations {
+  find(digests: readonly string[], now: Millis): FoundRow | null;
+  getToken(id: string): TokenRow | null;
+  listTokens(query: TokenQuery): Page<TokenRow>;
+  createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null, now: Millis): CreateOutcome;
+  replaceToken(token: StoredToken, expected: number, audit: Audit): ReplaceOutcome;
+  rekey(id: string, from: string, to: string): void;
+  getAccount(id: string): string | null;
+  listAccounts(query: PageQuery): Page<string>;
+  putAccount(account: Account, expected: number, audit: Audit): ReplaceOutcome;
+  countLive(owner: string): number;
+  listEvents(query: EventQuery): Page<AuditEvent>;
+  feedHead(): Cursor;
+  readFeed(cursor: Cursor, waitMs: number): FeedAnswer;
+  reportUsage(part: ReportPart, now: Millis): void;
+  usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
+  usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
+}
+
+export type Operation = keyof Operations;
+export type Arguments<K extends Operation> = Parameters<Operations[K]>;
+export type Answer<K extends Operation> = ReturnType<Operations[K]>;
+
+/** A long read hands back control between its steps, so that look-ups and writes pass. */
+export type Steps<T> = Generator<undefined, T, undefined>;
+
+export type Handlers = { readonly [K in Operation]: (...args: Arguments<K>) => Answer<K> | Steps<Answer<K>> };
+
+/** Look-ups are what requests wait for: they are answered before anything else. */
+export type Rank = 'lookup' | 'read' | 'mutation';
+
+export const ranks: { readonly [K in Operation]: Rank } = {
+  find: 'lookup',
+  getToken: 'read',
+  listTokens: 'read',
+  createToken: 'mutation',
+  replaceToken: 'mutation',
+  rekey: 'mutation',
+  getAccount: 'read',
+  listAccounts: 'read',
+  putAccount: 'mutation',
+  countLive: 'read',
+  listEvents: 'read',
+  feedHead: 'read',
+  readFeed: 'read',
+  reportUsage: 'mutation',
+  usageTotals: 'read',
+  usageSeries: 'read',
+};

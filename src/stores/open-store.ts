@@ -1,0 +1,26 @@
+import type { Clock } from '../ports/clock.ts';
+import { openEmbeddedStore } from './embedded/open.ts';
+import type { Store, StoreWatcher } from './store.ts';
+
+export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
+export type { Store, StoreWatcher } from './store.ts';
+
+export interface EmbeddedSettings {
+  readonly kind: 'embedded';
+  /** The store's folder. It is made when it does not exist. */
+  readonly path: string;
+}
+
+/** Which store, by its kind. */
+export type StoreSettings = EmbeddedSettings;
+
+/**
+ * Opens the store that the settings name: the only switch on a backend's name. Rejects when it cannot be opened:
+ * with `StoreInUse` or `StoreVersionUnknown` when trying again is in vain, else with `StoreUnavailable`.
+ */
+export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
+  switch (settings.kind) {
+    case 'embedded':
+      return openEmbeddedStore({ folder: settings.path, clock, ...(watcher && { watcher }) });
+  }
+}

@@ -1,0 +1,20 @@
+import type { ChangeFeed } from '../ports/change-feed.ts';
+import type { TokenStore } from '../ports/token-store.ts';
+import type { UsageLedger } from '../ports/usage-ledger.ts';
+
+/** An open store: one adapter for each of the ports that keep something. */
+export interface Store {
+  /** Random, made with the store, and kept for as long as its data: tells it from one that took its place. */
+  readonly identity: string;
+  readonly tokens: TokenStore;
+  readonly feed: ChangeFeed;
+  readonly usage: UsageLedger;
+  /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */
+  close(): Promise<void>;
+}
+
+/** Told about the store's comings and goings, for logs and gauges. Called only after the store was opened. */
+export interface StoreWatcher {
+  down(cause: Error): void;
+  up(): void;
+}

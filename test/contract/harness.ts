@@ -1,0 +1,76 @@
+import type { Account, StoredToken } from '../../src/core/token.ts';
+import type { Audit } from '../../src/ports/token-store.ts';
+import type { Store } from '../../src/stores/store.ts';
+import type { ManualClock } from '../support/manual-clock.ts';
+
+export interface StoreOptions {
+  /** How many of the newest feed events are kept. */
+  readonly feedEvents?: number;
+}
+
+/** What an adapter gives the suites. Look-ups must have a deadline that a busy test machine keeps. */
+export interface TestedStore extends Pick<Store, 'identity' | 'tokens' | 'feed' | 'usage'> {
+  readonly clock: ManualClock;
+  /** Closes it and opens what it left. */
+  reopen(): Promise<TestedStore>;
+  /** Closes it and removes what it left. */
+  dispose(): Promise<void>;
+}
+
+/** Opens a fresh, empty store. */
+export type OpenStore = (options?: StoreOptions) => Promise<TestedStore>;
+
+/** When everything here was made, unless a test says otherwise. */
+export const made: number = Date.UTC(2029, 11, 1);
+
+export function aToken(id: string, more: Partial<StoredToken> = {}): StoredToken {
+  return {
+    id,
+    name: `token ${id}`,
+    owner: null,
+    kind: 'native',
+    hint: 'pst_…wxyz',
+    state: 'enabled',
+    createdAt: made,
+    updatedAt: made,
+    notBefore: null,
+    expiresAt: null,
+    permissions: [],
+    extra: {},
+    tags: [],
+    version: 1,
+    digest: `digest-of-${id}`,
+    previous: null,
+    ...more,
+  };
+}
+
+export function anAccount(id: string, more: Partial<Account> = {}): Account {
+  return {
+    id,
+    name: `account ${id}`,
+    enabled: true,
+    revokedBefore: null,
+    deleted: false,
+    createdAt: made,
+    updatedAt: made,
+    version: 1,
+    ...more,
+  };
+}
+
+export const anAudit = (action: string, more: Partial<Audit> = {}): Audit => ({
+  at: made,
+  actor: 'ops',
+  address: '192.0.2.1',
+  action,
+  changes: {},
+  ...more,
+});
+
+/** The next version of a token or account, changed. */
+export const changed = <T extends { readonly version: number }>(thing: T, more: Partial<T>): T => ({
+  ...thing,
+  version: thing.version + 1,
+  ...more,
+});
