@@ -1,0 +1,141 @@
+import type { Place } from '../core/credential.ts';
+import type { Permissions } from '../core/permissions.ts';
+import type { Route } from '../core/route.ts';
+import type { Millis } from '../core/token.ts';
+import type { UpstreamAddress } from './network.ts';
+
+/**
+ * The configuration, checked and ready to use: durations in milliseconds (`…Ms`), sizes in bytes, files read, routes
+ * and places compiled. Every secret is a `Buffer`, and every `Buffer` is masked when the configuration is shown.
+ */
+export interface Config {
+  /** The configuration file as it was named; null without one. */
+  readonly file: string | null;
+  readonly listen: {
+    readonly proxy: ProxyListener;
+    readonly admin: Listener;
+    readonly telemetry: Listener;
+  };
+  readonly admin: {
+    readonly keys: readonly AdminKey[];
+    /** Host values that are answered, lower case, without port, IPv6 in brackets. */
+    readonly hosts: readonly string[];
+  };
+  readonly upstreams: readonly Upstream[];
+  readonly credentials: readonly Place[];
+  readonly routes: readonly Route[];
+  readonly store: {
+    readonly kind: 'embedded';
+    /** Absolute. */
+    readonly path: string;
+    readonly deadlineMs: number;
+    readonly mutationDeadlineMs: number;
+  };
+  readonly tokens: {
+    readonly prefix: string;
+    /** The first makes, all verify. */
+    readonly peppers: readonly Pepper[];
+    readonly declared: readonly DeclaredToken[];
+    readonly shapes: readonly RegExp[];
+    readonly acceptUnkeyed: boolean;
+  };
+  readonly cache: { readonly maxEntries: number; readonly ttlMs: number; readonly negativeTtlMs: number };
+  readonly revocation: {
+    readonly boundMs: number;
+    /** Longest wait of one read of the change feed: the bound holds three of them. */
+    readonly feedReadMs: number;
+  };
+  readonly headers: { readonly identityPrefix: string; readonly realm: string };
+  /** Addresses and networks in CIDR notation. */
+  readonly trustedProxies: readonly string[];
+  /** `failures` 0 is off. */
+  readonly guard: { readonly failures: number; readonly perMs: number };
+  readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    readonly access: 'all' | 'refused' | 'none';
+    /** Share of successful requests that get a line, 0 to 1. */
+    readonly sample: number;
+  };
+}
+
+export interface Listener {
+  /** As written. */
+  readonly address: string;
+  /** Without brackets; undefined for every address family. */
+  readonly host: string | undefined;
+  /** 0 for a free one. */
+  readonly port: number;
+  readonly tls: ListenerTls | null;
+  readonly insecure: boolean;
+}
+
+export interface ProxyListener extends Listener {
+  readonly headTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxConnections: number;
+}
+
+/** Contents of the files, in PEM. */
+export interface ListenerTls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  readonly clientCa: Buffer | null;
+  /** Where they were read, absolute. */
+  readonly files: { readonly cert: string; readonly key: string; readonly clientCa: string | null };
+}
+
+export interface AdminKey {
+  readonly name: string;
+  readonly role: 'admin' | 'read';
+  readonly sha256: Buffer;
+  readonly expiresAt: Millis | null;
+}
+
+export interface Upstream {
+  readonly name: string;
+  /** One, until more are built. */
+  readonly addresses: readonly UpstreamAddress[];
+  /** The Host that is sent: `preserve` the client's, `upstream` the URL's, or this one. */
+  readonly host: string;
+  /** Null for http. */
+  readonly tls: UpstreamTls | null;
+  readonly connectTimeoutMs: number;
+  /** 0 for never, as the two below. */
+  readonly responseTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly streamIdleTimeoutMs: number;
+  readonly maxConnections: number;
+  readonly maxStreams: number;
+  readonly queue: { readonly size: number; readonly timeoutMs: number };
+}
+
+/** Contents of the files, in PEM; null for the system's authorities, and for no client certificate. */
+export interface UpstreamTls {
+  readonly ca: Buffer | null;
+  readonly cert: Buffer | null;
+  readonly key: Buffer | null;
+  /** Name that is sent (unless it is an address) and verified. */
+  readonly serverName: string;
+}
+
+export interface Pepper {
+  readonly id: string;
+  readonly key: Buffer;
+}
+
+/** A token that lives in the configuration. Whether its owner exists only the store can tell: `missingOwners`. */
+export interface DeclaredToken {
+  readonly id: string;
+  readonly name: string;
+  readonly secretSha256: Buffer;
+  readonly owner: string | null;
+  readonly state: 'enabled' | 'disabled';
+  readonly permissions: Permissions;
+  readonly notBefore: Millis | null;
+  readonly expiresAt: Millis | null;
+  readonly tags: readonly string[];
+  /** `file:line:column key` of its declaration, for messages. */
+  readonly declaredAt: string;
+}

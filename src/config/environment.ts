@@ -1,0 +1,58 @@
+import { fileURLToPath } from 'node:url';
+import type { Problems } from './problems.ts';
+import type { Env } from './substitute.ts';
+import { type Member, type Spot, scalarTree, type Tree } from './tree.ts';
+
+/**
+ * A configuration without a file: one upstream, and every path needs a valid token. Each value stands where it was
+ * said: `--upstream`, or a variable.
+ */
+export function environmentTree(upstream: string | null, env: Env, problems: Problems): Tree {
+  const said = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const whole = spot('environment');
+  const map = (entries: readonly (readonly [string, Tree])[], at: Spot = whole): Tree => ({
+    kind: 'map',
+    at,
+    members: new Map(entries.map(([name, tree]): [string, Member] => [name, { at: tree.at, tree }])),
+  });
+  const sections: [string, Tree][] = [
+    ['routes', { kind: 'list', at: whole, items: [map([['path', text('/**', whole)]])] }],
+  ];
+
+  const url = upstream ?? said('POSTERN_UPSTREAM');
+  const urlAt = spot(upstream === null ? 'POSTERN_UPSTREAM' : '--upstream');
+  if (url === undefined) problems.add('', 'is not set; allowed: the URL of the API that is protected', urlAt);
+  const urlTree: Tree = url === undefined ? { kind: 'hole', at: urlAt } : text(url, urlAt);
+  sections.push(['upstreams', map([['default', map([['url', urlTree]], urlAt)]], urlAt)]);
+
+  const listen = Object.keys(env).flatMap((name): [string, Tree][] => {
+    const member = /^POSTERN_LISTEN_([A-Z]+)$/.exec(name)?.[1]?.toLowerCase();
+    const address = said(name);
+    return member === undefined || address === undefined ? [] : [[member, text(address, spot(name))]];
+  });
+  sections.push(['listen', map(listen)]);
+
+  const store = said('POSTERN_STORE_URL');
+  if (store !== undefined) sections.push(['store', map([['path', storePath(store, problems)]])]);
+  return map(sections);
+}
+
+const spot = (source: string): Spot => ({ source, line: 0, column: 0 });
+
+const text = (value: string, at: Spot): Tree => scalarTree(value, at, JSON.stringify(value));
+
+/** The folder of an embedded store, as a path or a file URL. */
+function storePath(store: string, problems: Problems): Tree {
+  const at = spot('POSTERN_STORE_URL');
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(store)?.[1]?.toLowerCase();
+  if (scheme === undefined) return text(store, at);
+  if (scheme === 'file') {
+    try {
+      return text(fileURLToPath(store), at);
+    } catch {
+      problems.add('store.path', 'is no URL of a file; allowed: a path, or file:///PATH', at);
+    }
+  } else if (/^rediss?$/.test(scheme)) problems.add('store.url', 'redis is not supported yet; allowed: a path', at);
+  else problems.add('store.path', `has the scheme ${scheme}; allowed: a path, or file:///PATH`, at);
+  return { kind: 'hole', at };
+}

@@ -1,0 +1,109 @@
+import * as z from 'zod';
+import { actionFault } from '../core/permissions.ts';
+import { idPattern, namePattern } from '../core/token.ts';
+import { later, laterBranch, noted } from './notes.ts';
+import { shapeFault } from './shapes.ts';
+import { choice, file, flag, instant, text } from './values.ts';
+
+/** `tokens`: their form, the secrets behind their digests, and those that the configuration declares. */
+
+const id = () =>
+  text({
+    type: 'id',
+    allowed: 'an id of up to 64 letters, digits, ".", "_" and "-", which begins with a letter or digit',
+    pattern: idPattern,
+  });
+
+const pepper = z.strictObject({
+  id: id().meta({ description: 'A name for it that is never used again.' }),
+  key: text({ allowed: 'a random text of at least 32 bytes', secret: true })
+    .optional()
+    .meta({ description: 'The pepper. One of `key` and `key_file`.' }),
+  key_file: file().optional().meta({ description: 'A file that holds the pepper.' }),
+});
+
+const action = () =>
+  text({
+    type: 'action',
+    allowed: 'an action such as widgets:read, widgets:* or *',
+    fault: actionFault,
+  });
+
+/** In a map of JavaScript keys that are numbers come first, and the last entry is what decides. */
+const orderedAction = () =>
+  text({
+    type: 'action',
+    allowed: 'an action that is no number; a list keeps those in order',
+    fault: value => (/^[0-9]+$/.test(value) ? 'is a number' : actionFault(value)),
+  });
+
+const declaredToken = z.strictObject({
+  id: id().meta({ description: 'The id of the token.' }),
+  name: text({ allowed: 'printable text of up to 256 characters', pattern: namePattern })
+    .optional()
+    .meta({ description: 'A name for people. Default: the id.' }),
+  secret_sha256: text({
+    type: '64 hex digits',
+    allowed: '64 hex digits',
+    pattern: /^[0-9A-Fa-f]{64}$/,
+    secret: true,
+  }).meta({
+    description: "The secret's SHA-256.",
+  }),
+  owner: id().optional().meta({ description: 'The account that it belongs to. Default: none.' }),
+  state: choice(['enabled', 'disabled']).prefault('enabled').meta({ description: 'Whether it works.' }),
+  permissions: noted(
+    z.union([z.array(z.union([action(), laterBranch('map')])), z.record(orderedAction(), flag())]),
+    // A list of maps with `resources`, and what the owner has.
+    { laterWords: ['inherit'] },
+  )
+    .prefault([])
+    .meta({
+      description:
+        'What it may do: a list of actions, or a map of actions to `true` or `false`. The last entry that names an action decides.',
+    }),
+  not_before: instant().optional().meta({ description: 'When it starts working.' }),
+  expires_at: instant().optional().meta({ description: 'When it stops working.' }),
+  tags: z
+    .array(text({ allowed: 'printable text of up to 256 characters', pattern: namePattern }))
+    .prefault([])
+    .meta({ description: 'For finding it.' }),
+  mode: later('Record refusals and forward all the same.'),
+  limits: later('How much it may be used.'),
+  constraints: later('Where, how and for what it may be used.'),
+  rewrite: later('What is changed in its requests.'),
+  notify: later('Who is told of its use.'),
+  extra: later('Free members.'),
+});
+
+/** What `declared` holds, and the file of `declared_file`. */
+export const declaredTokens = z.array(declaredToken);
+
+export const tokens = z.strictObject({
+  prefix: text({ allowed: 'a small letter, then 1 to 15 small letters and digits', pattern: /^[a-z][a-z0-9]{1,15}$/ })
+    .prefault('pst')
+    .meta({ description: 'What secrets begin with.' }),
+  peppers: z
+    .array(pepper)
+    .prefault([])
+    .meta({ description: 'Keys of the digests under which secrets are stored. The first makes, all verify.' }),
+  declared: declaredTokens.optional().meta({
+    description: 'Tokens that live here instead of in the store; the admin API shows them, and changes none.',
+  }),
+  declared_file: file()
+    .optional()
+    .meta({ description: 'A file with a list of declared tokens. One of `declared` and `declared_file`.' }),
+  shapes: z
+    .array(
+      text({
+        type: 'regular expression',
+        allowed: 'an anchored regular expression such as ^sdpak_[A-Za-z0-9]{44}$',
+        fault: shapeFault,
+      }),
+    )
+    .prefault([])
+    .meta({ description: 'Other strings than ours that may be looked up at all.' }),
+  accept_unkeyed: flag()
+    .prefault(false)
+    .meta({ description: 'Take secrets that were made before there was a pepper.' }),
+});

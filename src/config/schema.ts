@@ -1,0 +1,143 @@
+import * as z from 'zod';
+import { identityPrefixFault } from './http.ts';
+import { networkFault } from './network.ts';
+import { filledList, later } from './notes.ts';
+import { admin, listen } from './schema-listen.ts';
+import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
+import { tokens } from './schema-tokens.ts';
+import { choice, duration, file, share, sizeOrUnlimited, text, whole } from './values.ts';
+
+/**
+ * The one declaration of the configuration: every key with its type, default and meaning. The loader, the JSON Schema
+ * for editors and the table of defaults all come from it.
+ */
+
+/** What `revocation.bound` must hold three of: a feed read that is worth its round trip. */
+export const shortestFeedRead = 100;
+
+const store = z.strictObject({
+  kind: choice(['embedded', 'redis'], ['embedded'])
+    .prefault('embedded')
+    .meta({ description: 'Where tokens are kept.' }),
+  path: file().prefault('./data').meta({
+    description:
+      'The folder of the embedded store; one process owns it. Without a configuration file it stands in the working folder.',
+  }),
+  deadline: duration(1).prefault('50ms').meta({ description: 'Longest wait of a request for the store.' }),
+  mutation_deadline: duration(1).prefault('5s').meta({ description: 'Longest wait of a change for the store.' }),
+  url: later('Where Redis is.'),
+  sentinels: later('Where the sentinels of Redis are.'),
+  cluster: later('Where the nodes of a Redis cluster are.'),
+  confirm: later('What has to confirm a write.'),
+  encryption_key_file: later('A file with the key of what has to be kept in the clear.'),
+});
+
+const cache = z.strictObject({
+  max_entries: whole(1).prefault(100_000).meta({ description: 'Tokens that are remembered.' }),
+  ttl: duration(1)
+    .prefault('60s')
+    .meta({ description: 'An older entry is served and refreshed behind, while the feed of changes is live.' }),
+  negative_ttl: duration(1)
+    .prefault('5s')
+    .meta({ description: 'How long it is remembered that there is no such token.' }),
+});
+
+const revocation = z.strictObject({
+  bound: duration(3 * shortestFeedRead)
+    .prefault('5s')
+    .meta({
+      description:
+        'Longest time until a change of a token holds everywhere. A third of it is the longest read of the feed of changes.',
+    }),
+});
+
+const outage = z.strictObject({
+  serve_cached_for: later('How long known tokens are served when the store is away.'),
+  limits: later('Whether limits are closed or open when the store is away.'),
+  snapshot: later('A copy of the cache for a start without the store.'),
+});
+
+const headers = z.strictObject({
+  identity_prefix: text({
+    allowed: 'the beginning of a field name that ends in -, such as X-Postern-',
+    fault: identityPrefixFault,
+  })
+    .prefault('X-Postern-')
+    .meta({
+      description: "What the fields that tell the upstream who asks begin with. A client's own such fields are cut.",
+    }),
+  realm: text({ allowed: 'up to 64 printable ASCII characters, no quote or backslash', pattern: /^[ !#-[\]-~]{1,64}$/ })
+    .prefault('postern')
+    .meta({ description: 'The realm of challenges.' }),
+  rate_limit: choice(['draft', 'legacy', 'both', 'none'], ['draft'])
+    .prefault('draft')
+    .meta({ description: 'Which fields tell what is left of a limit.' }),
+});
+
+const guard = z.strictObject({
+  failures: whole(0).prefault(20).meta({
+    description: 'Failed credentials of one client network (/32, /64), after which failing ones get 429; 0 is off.',
+  }),
+  per: duration(1).prefault('10s').meta({ description: 'The time in which they are counted.' }),
+});
+
+const shutdown = z.strictObject({
+  delay: duration(0)
+    .prefault('5s')
+    .meta({ description: 'From the signal to the end of listening; `/readyz` is 503 meanwhile.' }),
+  grace: duration(0).prefault('20s').meta({ description: 'From then until streams and requests still open are cut.' }),
+});
+
+const log = z.strictObject({
+  level: choice(['debug', 'info', 'warn', 'error'])
+    .prefault('info')
+    .meta({ description: 'The least level that is written.' }),
+  access: choice(['all', 'refused', 'none']).prefault('all').meta({ description: 'Requests that get a line.' }),
+  sample: share().prefault(1).meta({ description: 'The share of successful requests that get one.' }),
+});
+
+const metrics = z.strictObject({
+  top_tokens: whole(0, 1000, [0]).prefault(0).meta({ description: 'Tokens that get a series of their own.' }),
+});
+
+export const fileSchema = z.strictObject({
+  listen: listen.prefault({}).meta({ description: 'Where Postern listens.' }),
+  admin: admin.prefault({}).meta({ description: 'The admin API.' }),
+  upstreams: upstreams.meta({ description: 'The APIs that are protected, by name.' }),
+  credentials: filledList(credential, 'a list of at least one place; left out: Bearer in authorization')
+    .prefault([{ header: 'authorization', scheme: 'Bearer' }])
+    .meta({ description: 'Where a token may stand. Two tokens in one request, even equal ones, are refused.' }),
+  routes: filledList(route, 'a list of at least one route').meta({
+    description: 'What is forwarded where, and what it needs. No route is 404.',
+  }),
+  forward_headers: forwardHeaders.prefault([]).meta({
+    description: 'Client fields that are forwarded although they are dropped by default, for routes that do not say.',
+  }),
+  max_body: sizeOrUnlimited()
+    .prefault('unlimited')
+    .meta({ description: 'Largest request body, for routes that do not say.' }),
+  store: store.prefault({}).meta({ description: 'The token store.' }),
+  tokens: tokens.prefault({}).meta({ description: 'Tokens.' }),
+  cache: cache.prefault({}).meta({ description: 'The cache of tokens.' }),
+  revocation: revocation.prefault({}).meta({ description: 'How soon a change holds.' }),
+  outage: outage.prefault({}).meta({ description: 'What holds while the store is away.' }),
+  limits: z
+    .strictObject({ wait: later('Longest wait for units of a limit.') })
+    .prefault({})
+    .meta({ description: 'Limits of use.' }),
+  headers: headers.prefault({}).meta({ description: 'Fields that Postern sets.' }),
+  trusted_proxies: z
+    .array(
+      text({ type: 'address or network', allowed: 'an address, or a network such as 10.0.0.0/8', fault: networkFault }),
+    )
+    .prefault([])
+    .meta({ description: 'Whose Forwarded, X-Forwarded-* and X-Original-* are believed.' }),
+  guard: guard.prefault({}).meta({ description: 'Against guessing.' }),
+  shutdown: shutdown.prefault({}).meta({ description: 'How the process ends.' }),
+  log: log.prefault({}).meta({ description: 'Log lines on standard output.' }),
+  metrics: metrics.prefault({}).meta({ description: 'Metrics.' }),
+  token_apis: later('Mounts of token APIs that other systems speak.'),
+  sessions: later('Who is asked for the sessions of token APIs.'),
+});
+
+export type File = z.output<typeof fileSchema>;

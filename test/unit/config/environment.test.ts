@@ -1,0 +1,92 @@
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+import { problemLine } from '../../../src/config/problems.ts';
+
+const folder = path.resolve('/somewhere');
+
+async function load(upstream: string | null, env: Record<string, string>) {
+  return loadConfig({ upstream, env, folder });
+}
+
+async function problems(upstream: string | null, env: Record<string, string>): Promise<string[]> {
+  const result = await load(upstream, env);
+  return result.ok ? [] : result.problems.map(problemLine);
+}
+
+describe('a configuration without a file', () => {
+  it('has one upstream, and every path needs a valid token', async () => {
+    const result = await load('http://127.0.0.1:3000', {});
+    expect(result).toMatchObject({
+      ok: true,
+      files: [],
+      warnings: [],
+      config: {
+        file: null,
+        upstreams: [{ name: 'default', addresses: [{ hostname: '127.0.0.1', port: 3000 }] }],
+        routes: [{ pattern: '/**', access: 'token', methods: null, hosts: [], upstream: 'default', require: null }],
+        credentials: [{ kind: 'header', name: 'authorization', scheme: 'Bearer' }],
+        listen: { proxy: { port: 8080 }, admin: { address: '127.0.0.1:8081' }, telemetry: { port: 9464 } },
+        store: { kind: 'embedded', path: path.join(folder, 'data') },
+      },
+    });
+  });
+
+  it('takes upstream, store and listeners from the environment, the upstream after --upstream', async () => {
+    const env = {
+      POSTERN_UPSTREAM: 'http://127.0.0.1:3001',
+      POSTERN_STORE_URL: 'file:///var/lib/postern%20data',
+      POSTERN_LISTEN_PROXY: '127.0.0.1:0',
+      POSTERN_LISTEN_ADMIN: '127.0.0.1:0',
+      POSTERN_LISTEN_TELEMETRY: '[::1]:0',
+      OTHER: '1',
+    };
+    expect(await load(null, env)).toMatchObject({
+      config: {
+        upstreams: [{ addresses: [{ port: 3001 }] }],
+        store: { path: '/var/lib/postern data' },
+        listen: { proxy: { host: '127.0.0.1', port: 0 }, admin: { port: 0 }, telemetry: { host: '::1', port: 0 } },
+      },
+    });
+    expect(await load('http://127.0.0.1:3002', env)).toMatchObject({
+      config: { upstreams: [{ addresses: [{ port: 3002 }] }] },
+    });
+    const relative = await load(null, { ...env, POSTERN_STORE_URL: 'tokens', POSTERN_LISTEN_PROXY: '' });
+    expect(relative).toMatchObject({
+      config: { store: { path: path.join(folder, 'tokens') }, listen: { proxy: { port: 8080 } } },
+    });
+  });
+
+  it('takes variables as they are: nothing is substituted in them', async () => {
+    expect(await problems(`http://\${HOST}`, { HOST: '127.0.0.1' })).toHaveLength(1);
+    expect(await load('http://127.0.0.1:1', { POSTERN_STORE_URL: `$HOME/\${X}` })).toMatchObject({
+      config: { store: { path: path.join(folder, `$HOME/\${X}`) } },
+    });
+  });
+
+  it('names the variable or option of each mistake', async () => {
+    expect(
+      await problems(null, {
+        POSTERN_STORE_URL: 'rediss://127.0.0.1',
+        POSTERN_LISTEN_PROXY: '8080',
+        POSTERN_LISTEN_ADMIN: ':8081',
+        POSTERN_LISTEN_DECISION: ':8082',
+        POSTERN_LISTEN_PROXI: ':8083',
+      }),
+    ).toEqual([
+      'POSTERN_UPSTREAM: is not set; allowed: the URL of the API that is protected',
+      'POSTERN_STORE_URL: redis is not supported yet; allowed: a path',
+      'POSTERN_LISTEN_PROXI: unknown key, did you mean proxy?; allowed: proxy, admin, telemetry',
+      expect.stringMatching(/^POSTERN_LISTEN_PROXY: "8080" is no address and port; allowed: /),
+      'POSTERN_LISTEN_DECISION: not supported yet; allowed: to leave it out',
+      'POSTERN_LISTEN_ADMIN: is no loopback address and has no tls; allowed: loopback, tls, or insecure: true',
+    ]);
+    expect(await problems('http://localhost:8080', {})).toEqual([
+      '--upstream: is the proxy itself; allowed: the URL of the API behind it',
+    ]);
+    expect(await problems('http://a/b', { POSTERN_STORE_URL: 'mysql://x' })).toEqual([
+      'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, or file:///PATH',
+      expect.stringMatching(/^--upstream: has a path; allowed: /),
+    ]);
+  });
+});
