@@ -1,0 +1,76 @@
+import type { Reason } from '../core/decision.ts';
+import { commonMethods } from '../core/route.ts';
+import { invalidCauses } from '../core/token.ts';
+import { type Code, codes } from '../errors.ts';
+
+/**
+ * The closed sets behind labels that clients or upstreams have a say in. Whatever they send, a label takes one of
+ * these values: series are never evicted, so an open set would grow for as long as the process lives.
+ */
+export const other = 'other';
+
+export const methodLabels = [...commonMethods, other] as const;
+export type MethodLabel = (typeof methodLabels)[number];
+
+const refusals = (Object.keys(codes) as Code[]).map(code => codes[code].status);
+const exactStatuses = [...new Set([200, 201, 204, 206, 301, 302, 304, ...refusals])].sort((a, b) => a - b);
+export const classLabels = ['1xx', '2xx', '3xx', '4xx', '5xx', other] as const;
+
+/** Exact for the statuses that we answer and those that matter of upstreams, else the class. */
+export const statusLabels: readonly string[] = [...exactStatuses.map(String), ...classLabels];
+
+const statusLabelAt = Uint8Array.from({ length: 600 }, (_, status) => {
+  const exact = exactStatuses.indexOf(status);
+  return exact === -1 ? exactStatuses.length + classAt(status) : exact;
+});
+
+/** Position in `statusLabels`. */
+export const statusIndex = (status: number): number =>
+  status >= 0 && status < 600 ? statusLabelAt[Math.trunc(status)]! : statusLabels.length - 1;
+
+export const statusLabel = (status: number): string => statusLabels[statusIndex(status)]!;
+
+/** Position in `classLabels` of a position in `statusLabels`. */
+export const classOfStatusIndex = (index: number): number =>
+  index < exactStatuses.length ? classAt(exactStatuses[index]!) : index - exactStatuses.length;
+
+function classAt(status: number): number {
+  const hundreds = Math.floor(status / 100);
+  return hundreds >= 1 && hundreds <= 5 ? hundreds - 1 : classLabels.length - 1;
+}
+
+/** Every reason that a record can have, `invalid_token` split by cause. */
+export const reasonLabels: readonly Reason[] = [
+  'allowed',
+  'public',
+  ...(Object.keys(codes) as Code[]).flatMap((code): Reason[] =>
+    code === 'invalid_token' ? invalidCauses.map(cause => `invalid_token_${cause}` as const) : [code],
+  ),
+];
+
+/** The problem code behind a reason; null when nothing was refused. */
+export function codeOf(reason: Reason): Code | null {
+  if (reason === 'allowed' || reason === 'public') return null;
+  return Object.hasOwn(codes, reason) ? (reason as Code) : 'invalid_token';
+}
+
+export const storeOperations = [
+  'find',
+  'get_token',
+  'list_tokens',
+  'create_token',
+  'replace_token',
+  'rekey',
+  'get_account',
+  'list_accounts',
+  'put_account',
+  'count_live',
+  'list_events',
+  'usage_report',
+  'usage_total',
+  'usage_totals',
+  'usage_series',
+  'feed_head',
+  'feed_read',
+] as const;
+export type StoreOperation = (typeof storeOperations)[number];
