@@ -138,7 +138,9 @@ export class CachedLookup implements TokenLookup {
     }
   }
 
+  /** Forgets every answer. A look-up under way still answers those who asked before; nobody joins it, nothing keeps it. */
   clear(): void {
+    this.#flights.clear();
     this.#positive.clear();
     this.#negative.clear();
   }
@@ -153,9 +155,15 @@ export class CachedLookup implements TokenLookup {
   /** One look-up for everybody who asks meanwhile. */
   #launch(key: string, digests: readonly string[]): Promise<Evidence> {
     const seen: FeedEvent[] = [];
-    const evidence = this.#ask(key, digests, seen).finally(() => this.#flights.delete(key));
+    const evidence = this.#ask(key, digests, seen).finally(() => {
+      if (this.#isCurrent(key, seen)) this.#flights.delete(key);
+    });
     this.#flights.set(key, { evidence, seen });
     return evidence;
+  }
+
+  #isCurrent(key: string, seen: readonly FeedEvent[]): boolean {
+    return this.#flights.get(key)?.seen === seen;
   }
 
   #refresh(key: string, entry: Entry): void {
@@ -179,7 +187,11 @@ export class CachedLookup implements TokenLookup {
       }
       // A change that was applied while the answer was on its way is not in the answer: ask again.
       if (generation !== this.#proof.generation || seen.some(event => touches(event, digests, found))) continue;
-      return this.#keep(key, digests, found, sent, generation);
+      // Nor is one that took so long (a process that was stopped) proved any more.
+      if (ageOf(sent, instantOf(this.#clock)) > this.#options.boundMs) continue;
+      const evidence = evidenceOf(found, digests);
+      if (this.#isCurrent(key, seen)) this.#keep(key, digests, found, evidence, { sent, generation });
+      return evidence;
     }
     this.results.unavailable++;
     return unavailable;
@@ -197,26 +209,24 @@ export class CachedLookup implements TokenLookup {
     key: string,
     digests: readonly string[],
     found: FoundToken | null,
-    sent: Instant,
-    generation: number,
-  ): Evidence {
+    evidence: Evidence,
+    proof: Pick<Entry, 'sent' | 'generation'>,
+  ): void {
     this.#positive.delete(key);
     this.#negative.delete(key);
-    if (found === null) {
-      this.#negative.set(key, { subject: null, digests, sent, generation, refreshing: false });
+    if (found === null || evidence.kind !== 'found') {
+      this.#negative.set(key, { subject: null, digests, ...proof, refreshing: false });
       for (const digest of digests) this.#byDigest.set(digest, key);
-      return absent;
+      return;
     }
-    const { token, account, index } = found;
-    const subject = compileSubject(token, account, digests[index] ?? '');
-    this.#positive.set(key, { subject, digests, sent, generation, refreshing: false });
+    const { token, index } = found;
+    this.#positive.set(key, { subject: evidence.subject, digests, ...proof, refreshing: false });
     remember(this.#byToken, token.id, key);
     if (token.owner !== null) remember(this.#byOwner, token.owner, key);
     if (index > 0 && !this.#declared.has(key)) {
       // At rest under an older pepper, or none: move it under the first, so that the older one can be taken away.
       this.#store.rekey(token.id, digests[index]!, digests[0]!).catch(() => {});
     }
-    return { kind: 'found', subject };
   }
 
   #forget({ subject, digests }: Entry, key: string): void {
@@ -226,6 +236,11 @@ export class CachedLookup implements TokenLookup {
       if (subject.token.owner !== null) drop(this.#byOwner, subject.token.owner, key);
     }
   }
+}
+
+function evidenceOf(found: FoundToken | null, digests: readonly string[]): Evidence {
+  if (found === null) return absent;
+  return { kind: 'found', subject: compileSubject(found.token, found.account, digests[found.index] ?? '') };
 }
 
 function touches(event: FeedEvent, digests: readonly string[], found: FoundToken | null): boolean {

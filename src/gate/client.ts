@@ -36,7 +36,8 @@ export class Clients {
 
   factsOf(connection: Connection, form: Form | null): ClientFacts {
     const authority = form?.authority ?? null;
-    if (form !== null && this.#trusted !== null && this.isTrusted(connection.peer)) return this.#relayed(connection, form);
+    if (form !== null && this.#trusted !== null && this.isTrusted(connection.peer))
+      return this.#relayed(connection, form);
     const known = this.#known.get(connection);
     if (known !== undefined && known.authority === authority) return known.facts;
     const facts = direct(connection, authority);
@@ -48,15 +49,17 @@ export class Clients {
     const said = readForwarding(form);
     const chain = said.chain.slice(-maxHops);
     let address = connection.peer;
-    for (let i = chain.length - 1; i >= 0; i--) {
-      const hop = addressOf(chain[i]!);
+    let client: Hop | null = null;
+    for (const hop of chain.toReversed()) {
+      const next = addressOf(hop.node);
       // Beyond something unreadable nothing can be told apart from invention.
-      if (hop === null) break;
-      address = hop;
-      if (!this.isTrusted(hop)) break;
+      if (next === null) break;
+      address = next;
+      client = hop;
+      if (!this.isTrusted(next)) break;
     }
-    const proto = said.proto ?? (connection.tls ? 'https' : 'http');
-    const host = said.host ?? form.authority ?? '';
+    const proto = said.proto ?? client?.proto ?? (connection.tls ? 'https' : 'http');
+    const host = said.host ?? client?.host ?? form.authority ?? '';
     const forwarded = `for=${forwardedNode(connection.peer)};proto=${proto}${host === '' ? '' : `;host="${host}"`}`;
     return {
       address,
@@ -65,7 +68,7 @@ export class Clients {
       host,
       fields: [
         'X-Forwarded-For',
-        [...chain, connection.peer].join(', '),
+        [...chain.map(({ node }) => node), connection.peer].join(', '),
         'X-Forwarded-Proto',
         proto,
         ...(host === '' ? [] : ['X-Forwarded-Host', host]),
@@ -104,9 +107,16 @@ function direct(connection: Connection, authority: string | null): ClientFacts {
   };
 }
 
+/** One hop: its address as text, and what Forwarded says of the request that it sent. */
+interface Hop {
+  readonly node: string;
+  readonly proto: 'http' | 'https' | null;
+  readonly host: string | null;
+}
+
 interface Forwarding {
-  /** Hops as text, client first. */
-  readonly chain: readonly string[];
+  /** Client first. */
+  readonly chain: readonly Hop[];
   readonly forwarded: string;
   readonly proto: 'http' | 'https' | null;
   readonly host: string | null;
@@ -117,7 +127,7 @@ interface Forwarding {
 
 /** What a trusted peer says. X-Forwarded-For tells the hops; Forwarded does where there is none. */
 function readForwarding({ fields, names }: Form): Forwarding {
-  const chain: string[] = [];
+  const chain: Hop[] = [];
   const forwarded: string[] = [];
   const kept: string[] = [];
   let proto: 'http' | 'https' | null = null;
@@ -127,13 +137,13 @@ function readForwarding({ fields, names }: Form): Forwarding {
     const value = fields[2 * i + 1]!;
     switch (names[i]) {
       case 'x-forwarded-for':
-        chain.push(...value.split(',').map(hop => hop.trim()));
+        chain.push(...value.split(',').map(hop => ({ node: hop.trim(), proto: null, host: null })));
         break;
       case 'forwarded':
         forwarded.push(value);
         break;
       case 'x-forwarded-proto':
-        if (value === 'http' || value === 'https') proto = value;
+        proto = scheme(value) ?? proto;
         break;
       case 'x-forwarded-host':
         if (readHost(value) !== null) host = value;
@@ -148,9 +158,31 @@ function readForwarding({ fields, names }: Form): Forwarding {
   const elements = forwarded.join(', ');
   if (chain.length === 0) {
     for (const element of elements.split(',')) {
-      const node = /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(element.trim());
-      if (node !== null) chain.push(node[1]!);
+      const node = parameter(element, 'for');
+      const named = parameter(element, 'host') ?? '';
+      if (node !== null) {
+        chain.push({
+          node,
+          proto: scheme(parameter(element, 'proto')),
+          host: readHost(named) === null ? null : named,
+        });
+      }
     }
   }
   return { chain, forwarded: elements, proto, host, kept, requestId };
+}
+
+const scheme = (text: string | null): 'http' | 'https' | null => (text === 'http' || text === 'https' ? text : null);
+
+/** One parameter of an element of Forwarded, without its quotes; null when it has none of that name. */
+function parameter(element: string, name: string): string | null {
+  for (const pair of element.split(';')) {
+    const equals = pair.indexOf('=');
+    if (equals === -1 || pair.slice(0, equals).trim().toLowerCase() !== name) continue;
+    return pair
+      .slice(equals + 1)
+      .trim()
+      .replace(/^"([^"]*)"$/, '$1');
+  }
+  return null;
 }

@@ -9,7 +9,12 @@ export type Ending =
   | { readonly kind: 'refused'; readonly code: Code; readonly reason: Reason; readonly gone: boolean }
   /** Answered by the gate without a refusal: a preflight. */
   | { readonly kind: 'answered'; readonly status: number }
-  | { readonly kind: 'forwarded'; readonly permit: Permit; readonly forwarded: Forwarded; readonly denial: Denial | null };
+  | {
+      readonly kind: 'forwarded';
+      readonly permit: Permit;
+      readonly forwarded: Forwarded;
+      readonly denial: Denial | null;
+    };
 
 export const endingOf = (forwarded: Forwarded, permit: Permit, denial: Denial | null): Ending => ({
   kind: 'forwarded',
@@ -33,7 +38,8 @@ export function failureOf({ code, fault }: Forwarded, draining: boolean): Denial
       return deny('malformed_request', 'The body is not framed as its head says.');
     default:
       // A drained sidecar may outlive its application: then it is the pair that has gone, not the upstream that failed.
-      if (draining && fault === 'refused') return deny('overloaded', 'This instance is shutting down.', { retryAfter: 1 });
+      if (draining && fault === 'refused')
+        return deny('overloaded', 'This instance is shutting down.', { retryAfter: 1 });
       return deny('upstream_failed', 'The upstream could not be reached, or broke off.');
   }
 }

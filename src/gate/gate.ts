@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { findOurs, readCredential } from '../core/credential.ts';
-import { type Decision, type Evidence, type Permit, decide, permitPublic } from '../core/decide.ts';
+import { type Decision, decide, type Evidence, type Permit, permitPublic } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import { type Form, type FormCode, readForm } from '../core/form.ts';
 import { allowedOrigin, readPreflight } from '../core/origin.ts';
@@ -10,15 +10,14 @@ import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts, Forwarder } from '../ports/forwarder.ts';
 import type { Log } from '../ports/log.ts';
 import type { Recorder } from '../ports/recorder.ts';
-import type { SecretReader, TokenLookup } from '../ports/token-lookup.ts';
-import { endingOf, type Ending, failureOf } from './ending.ts';
+import type { TokenLookup } from '../ports/token-lookup.ts';
+import { type Ending, endingOf, failureOf } from './ending.ts';
 import { Passage } from './passage.ts';
 import type { Policy } from './policy.ts';
 import { type AnswerContext, denialAnswer, preflightAnswer, unparsedAnswer } from './respond.ts';
 
 export interface GateParts {
   readonly lookup: TokenLookup;
-  readonly secrets: SecretReader;
   readonly forwarder: Forwarder;
   readonly recorder: Recorder;
   readonly clock: Clock;
@@ -37,6 +36,7 @@ export class Gate {
   draining = false;
   readonly #parts: GateParts;
   #inFlight = 0;
+  #whenIdle: (() => void) | null = null;
 
   constructor(parts: GateParts, policy: Policy) {
     this.#parts = parts;
@@ -45,6 +45,21 @@ export class Gate {
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Waits until nothing is in flight; false when that took longer than `ms`. */
+  idle(ms: number): Promise<boolean> {
+    if (this.#inFlight === 0) return Promise.resolve(true);
+    return new Promise(resolve => {
+      const timer = setTimeout(() => {
+        this.#whenIdle = null;
+        resolve(false);
+      }, ms);
+      this.#whenIdle = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
   }
 
   /** Takes one exchange to its end. Never rejects: a fault of ours is an answer too. */
@@ -60,8 +75,8 @@ export class Gate {
       else this.#refuse(passage, deny('internal_error', 'The request could not be handled.'));
       ending = { kind: 'refused', code: 'internal_error', reason: 'internal_error', gone: false };
     }
-    this.#inFlight--;
     this.#parts.recorder.record(passage.record(ending, this.#parts.clock));
+    if (--this.#inFlight === 0) this.#whenIdle?.();
   }
 
   async #pass(passage: Passage): Promise<Ending> {
@@ -98,7 +113,7 @@ export class Gate {
     }
     let evidence: Evidence = { kind: 'none' };
     if (credential.kind === 'one') {
-      const secret = this.#parts.secrets.read(credential.found.value);
+      const secret = policy.secrets.read(credential.found.value);
       if (secret === null) evidence = { kind: 'refused', cause: 'malformed' };
       else evidence = this.#parts.lookup.peek(secret) ?? (await this.#parts.lookup.load(secret));
     }
@@ -170,7 +185,7 @@ export class Gate {
 
   #ours({ policy, route }: Passage, form: Form) {
     if (route?.forwardCredential) return [];
-    return findOurs(form, policy.places, value => this.#parts.secrets.isOurs(value));
+    return findOurs(form, policy.places, value => policy.secrets.isOurs(value));
   }
 
   /** Answers and records what never became a request. */

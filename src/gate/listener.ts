@@ -226,7 +226,8 @@ export class ProxyListener {
     }
     const line = this.#line(socket);
     const answer = (): void => {
-      if (socket.writable) answerRaw(socket, this.#events.onUnparsed(...refusal, line.connection, this.#clock.monotonic()));
+      if (socket.writable)
+        answerRaw(socket, this.#events.onUnparsed(...refusal, line.connection, this.#clock.monotonic()));
     };
     socket.pause();
     const { active } = line;

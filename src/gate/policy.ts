@@ -1,5 +1,6 @@
 import type { Places } from '../core/credential.ts';
 import type { RouteTable } from '../core/route.ts';
+import type { SecretReader } from '../ports/token-lookup.ts';
 import type { Clients } from './client.ts';
 import type { Guard } from './guard.ts';
 
@@ -9,6 +10,7 @@ export interface Policy {
   readonly places: Places;
   readonly clients: Clients;
   readonly guard: Guard;
+  readonly secrets: SecretReader;
   /** Named in challenges. */
   readonly realm: string;
   /** Tokens start with it: a path in which it stands is not logged. */

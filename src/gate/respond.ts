@@ -1,7 +1,7 @@
 import type { Places } from '../core/credential.ts';
 import type { Denial } from '../core/decision.ts';
 import type { Preflight } from '../core/origin.ts';
-import { codes, type Code, problemBody } from '../errors.ts';
+import { type Code, codes, problemBody } from '../errors.ts';
 import type { WholeAnswer } from '../ports/exchange.ts';
 
 /** Answers that the gate gives itself. One place turns a denial into bytes. */
@@ -57,7 +57,14 @@ function challengeFor({ code, required }: Denial, { places, realm }: AnswerConte
 
 function corsFields({ corsOrigin, places }: AnswerContext): string[] {
   if (corsOrigin === null) return [];
-  const fields = ['Access-Control-Allow-Origin', corsOrigin, 'Vary', 'Origin', 'Access-Control-Expose-Headers', exposed];
+  const fields = [
+    'Access-Control-Allow-Origin',
+    corsOrigin,
+    'Vary',
+    'Origin',
+    'Access-Control-Expose-Headers',
+    exposed,
+  ];
   if (places.cookies.size > 0) fields.push('Access-Control-Allow-Credentials', 'true');
   return fields;
 }

@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import type { Resolver } from './resolver.ts';
 import type { UpstreamAddress, UpstreamTls } from './options.ts';
+import type { Resolver } from './resolver.ts';
 
 /** Nothing answered within `connect_timeout`, over all addresses of the name. */
 export class ConnectTimeout extends Error {

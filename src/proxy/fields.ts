@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { cutCookie, cutProtocol, type Found } from '../core/credential.ts';
+import { cutCookies, cutProtocols, type Found, isTokenParameter } from '../core/credential.ts';
 import type { Permit } from '../core/decide.ts';
 import { canonicalName, listElements } from '../core/fields.ts';
 import { cutPair, queryPairs } from '../core/target.ts';
@@ -85,7 +85,9 @@ export interface Outgoing {
 }
 
 /** `Host` to send: the client's, or one that the upstream's configuration fixes. */
-export type HostRule = { readonly kind: 'preserve'; readonly fallback: string } | { readonly kind: 'fixed'; readonly host: string };
+export type HostRule =
+  | { readonly kind: 'preserve'; readonly fallback: string }
+  | { readonly kind: 'fixed'; readonly host: string };
 
 export function outgoing(permit: Permit, journey: Journey, rules: FieldRules, host: HostRule): Outgoing {
   const { form, client, requestId } = journey;
@@ -106,7 +108,9 @@ export function outgoing(permit: Permit, journey: Journey, rules: FieldRules, ho
     if (name === 'host' || hopByHop.has(name) || ours.has(name)) continue;
     if (form.connection.length > 0 && form.connection.includes(name) && !isProtected(name)) continue;
     if (isReserved(name, rules) || (isMisleading(name) && !route.forwardHeaders.has(name))) continue;
-    const kept = cut.length === 0 ? value : withoutCredential(name, i, value, cut, rules);
+    let kept: string | null = value;
+    if (name === 'referer') kept = route.forwardCredential ? value : cleanReferer(value, cut, rules.tokenQueries);
+    else if (cut.length > 0) kept = withoutCredential(i, value, cut);
     if (kept !== null) fields.push(form.fields[2 * i]!, kept);
   }
 
@@ -144,34 +148,33 @@ function isMisleading(name: string): boolean {
 }
 
 /** A field's value without the credentials that are cut; null when the field goes as a whole. */
-function withoutCredential(
-  name: string,
-  index: number,
-  value: string,
-  cut: readonly Found[],
-  { tokenQueries }: FieldRules,
-): string | null {
-  let kept: string | null = value;
+function withoutCredential(index: number, value: string, cut: readonly Found[]): string | null {
+  const cookies = new Set<string>();
+  const protocols = new Set<string>();
   for (const found of cut) {
     if (found.place === 'query' || found.field !== index) continue;
     if (found.place === 'header') return null;
-    kept = found.place === 'cookie' ? cutCookie(kept, found.name, found.value) : cutProtocol(kept, found.protocol);
-    if (kept === '') return null;
+    if (found.place === 'cookie') cookies.add(`${found.name}=${found.value}`);
+    else protocols.add(found.protocol);
   }
-  if (name === 'referer') kept = cleanReferer(kept, cut, tokenQueries);
-  return kept;
+  if (cookies.size + protocols.size === 0) return value;
+  const kept = cookies.size > 0 ? cutCookies(value, cookies) : cutProtocols(value, protocols);
+  return kept === '' ? null : kept;
 }
 
-/** A page that was opened with a token in its query sends that query along as the Referer of what it loads. */
+/**
+ * A page that was opened with a token in its query sends that query along as the Referer of all that it loads, whether
+ * this request carries a token or not.
+ */
 function cleanReferer(referer: string, cut: readonly Found[], tokenQueries: ReadonlySet<string>): string | null {
   let clean = referer;
   const mark = clean.indexOf('?');
-  if (mark !== -1) {
+  if (mark !== -1 && tokenQueries.size > 0) {
     const hash = clean.indexOf('#', mark);
     const tail = hash === -1 ? '' : clean.slice(hash);
     let query: string | null = hash === -1 ? clean.slice(mark + 1) : clean.slice(mark + 1, hash);
     for (const pair of queryPairs(query).reverse()) {
-      if (tokenQueries.has(pair.name) && query !== null) query = cutPair(query, pair);
+      if (query !== null && isTokenParameter(pair.name, tokenQueries)) query = cutPair(query, pair);
     }
     clean = clean.slice(0, mark) + (query === null ? '' : `?${query}`) + tail;
   }
@@ -196,11 +199,11 @@ function outgoingTarget(raw: string, { route, cut }: Permit): string {
   return target;
 }
 
-/** W3C Trace Context, version 00 or later, ids not all zero. */
+/** W3C Trace Context: version 00 exactly, later ones where they begin alike; ids not all zero. */
 const isTraceparent = (value: string): boolean =>
-  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/.test(value);
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/.test(value) &&
+  (value.length === 55 || !value.startsWith('00'));
 
-/** A trace that begins here. The span's id comes from a UUID, because Node draws those from a pool. */
 const startTrace = (requestId: string): string =>
   `00-${requestId.replaceAll('-', '')}-${randomUUID().replaceAll('-', '').slice(-16)}-01`;
 

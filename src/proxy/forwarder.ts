@@ -12,7 +12,6 @@ interface Upstream {
   readonly pool: Pool;
   readonly host: HostRule;
   readonly results: Record<UpstreamResult, number>;
-  retries: number;
 }
 
 /** How requests to an upstream ended. */
@@ -26,6 +25,8 @@ export class UpstreamForwarder implements Forwarder {
   readonly #streamEnds = new Map<StreamEnd, number>();
   #upstreams = new Map<string, Upstream>();
   #rules: FieldRules;
+  /** Requests that were sent again. */
+  retries = 0;
   #ticker: NodeJS.Timeout | null = null;
   /** Made once for each upstream and configuration. */
   #parts = new WeakMap<Upstream, RelayParts>();
@@ -62,7 +63,6 @@ export class UpstreamForwarder implements Forwarder {
           ? { kind: 'preserve', fallback: authority }
           : { kind: 'fixed', host: options.host === 'upstream' ? authority : options.host },
       results: before?.results ?? { relayed: 0, aborted: 0, broken: 0, failed: 0, timeout: 0, overloaded: 0 },
-      retries: before?.retries ?? 0,
     };
   }
 
@@ -78,7 +78,7 @@ export class UpstreamForwarder implements Forwarder {
         forwarded => {
           this.#relays.delete(relay);
           upstream.results[resultOf(forwarded)]++;
-          if (forwarded.retried) upstream.retries++;
+          if (forwarded.retried) this.retries++;
           resolve(forwarded);
         },
       );
@@ -131,10 +131,14 @@ export class UpstreamForwarder implements Forwarder {
 
   /** Plain numbers, for whoever reports them. */
   *stats() {
-    for (const [name, { pool, results, retries }] of this.#upstreams) yield { name, ...pool.stats, results, retries };
+    for (const [name, { pool, results }] of this.#upstreams) yield { name, ...pool.stats, results };
   }
 
-  get streams(): { readonly websocket: number; readonly event_stream: number; readonly ends: ReadonlyMap<StreamEnd, number> } {
+  get streams(): {
+    readonly websocket: number;
+    readonly event_stream: number;
+    readonly ends: ReadonlyMap<StreamEnd, number>;
+  } {
     let websocket = 0;
     for (const relay of this.#streams) if (relay.kind === 'websocket') websocket++;
     return { websocket, event_stream: this.#streams.size - websocket, ends: this.#streamEnds };

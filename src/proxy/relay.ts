@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { carriesBody } from '../core/form.ts';
 import type { Permit } from '../core/decide.ts';
+import { carriesBody } from '../core/form.ts';
 import type { Forwarded, Journey } from '../ports/forwarder.ts';
 import { bodyFault, type Fault, UpstreamError, upstreamFault } from './faults.ts';
 import { type FieldRules, incoming, type Outgoing } from './fields.ts';
@@ -129,7 +129,10 @@ export class Relay implements Dispatcher.DispatchHandler {
     }
     if (!head.ok || !slot.promote()) {
       upstream.destroy();
-      this.#fail({ fault: head.ok ? 'too_many_streams' : 'protocol', code: head.ok ? 'overloaded' : 'upstream_failed' });
+      this.#fail({
+        fault: head.ok ? 'too_many_streams' : 'protocol',
+        code: head.ok ? 'overloaded' : 'upstream_failed',
+      });
       return;
     }
     const { socket, head: early } = this.#journey.exchange.switchProtocols([
@@ -151,12 +154,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     });
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    reason?: string,
-  ): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, reason?: string): void {
     const { exchange, form } = this.#journey;
     const raw = (controller.rawHeaders ?? []) as Buffer[];
     if (status === 101) {

@@ -9,6 +9,10 @@ export interface EmbeddedSettings {
   readonly kind: 'embedded';
   /** The store's folder. It is made when it does not exist. */
   readonly path: string;
+  /** Milliseconds that a request waits for a look-up. */
+  readonly deadlineMs: number;
+  /** Milliseconds that everything else may take. */
+  readonly mutationDeadlineMs: number;
 }
 
 /** Which store, by its kind. */
@@ -20,7 +24,9 @@ export type StoreSettings = EmbeddedSettings;
  */
 export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
   switch (settings.kind) {
-    case 'embedded':
-      return openEmbeddedStore({ folder: settings.path, clock, ...(watcher && { watcher }) });
+    case 'embedded': {
+      const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
+      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...(watcher && { watcher }) });
+    }
   }
 }

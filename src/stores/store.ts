@@ -9,6 +9,8 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
+  /** The admin key for those who configure none, made on first use; null where one must be configured. */
+  adminKey(): Promise<string | null>;
   /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */
   close(): Promise<void>;
 }

@@ -1,8 +1,8 @@
 import { hourOf } from '../core/usage.ts';
 import { type Code, codes } from '../errors.ts';
+import type { Log } from '../ports/log.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import type { UsageEntry, UsageLedger } from '../ports/usage-ledger.ts';
-import type { Log } from '../ports/log.ts';
 
 interface Tally {
   allowed: number;
@@ -113,5 +113,5 @@ function codeOf(reason: RequestRecord['reason']): Code | null {
   if (reason === 'allowed' || reason === 'public' || reason === 'upstream_failed' || reason === 'upstream_timeout') {
     return null;
   }
-  return reason.startsWith('invalid_token_') ? 'invalid_token' : (reason in codes ? (reason as Code) : null);
+  return reason.startsWith('invalid_token_') ? 'invalid_token' : reason in codes ? (reason as Code) : null;
 }

@@ -22,4 +22,9 @@ export class ManualClock implements Clock {
     this.#wall += ms;
     this.#monotonic += ms;
   }
+
+  /** The wall clock is set, forward or back; no time passes. */
+  stepWall(ms: number): void {
+    this.#wall += ms;
+  }
 }

@@ -1,5 +1,7 @@
-/** The seed of this run's random tests: `SEED=… vitest run …` plays one again. */
-export const seed: number = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** The seed of this run's random tests, which stands in their names: `POSTERN_SEED=… vitest run …` plays one again. */
+export const seed: number = Number(
+  process.env['POSTERN_SEED'] ?? process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31),
+);
 
 /** A small generator of pseudo-random numbers in [0, 1) (mulberry32). */
 export function randomFrom(start: number): () => number {
@@ -13,3 +15,10 @@ export function randomFrom(start: number): () => number {
 }
 
 export const pick = <T>(random: () => number, from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+
+/** A whole number in `[0, below)`. */
+export const below = (random: () => number, bound: number): number => Math.floor(random() * bound);
+
+/** `least` to `most` things, made one by one. */
+export const several = <T>(random: () => number, least: number, most: number, make: (i: number) => T): T[] =>
+  Array.from({ length: least + below(random, most - least + 1) }, (_, i) => make(i));

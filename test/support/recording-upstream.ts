@@ -27,7 +27,8 @@ export interface Scene {
 /** Called when a request is complete (or, with `early`, when its head is). */
 export type Script = (scene: Scene) => void;
 
-const plain: Script = ({ write }) => write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok');
+const plain: Script = ({ write }) =>
+  write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok');
 
 export class RecordingUpstream {
   readonly requests: RecordedRequest[] = [];

@@ -3,6 +3,7 @@ import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Store, StoreWatcher } from '../store.ts';
 import { EmbeddedChangeFeed, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import { readOrMakeAdminKey } from './admin-key.ts';
 import { OwnerClient } from './owner-client.ts';
 import { type StartOwner, startOwner } from './owner-thread.ts';
 import type { UsageRetention } from './usage.ts';
@@ -48,6 +49,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    adminKey: () => readOrMakeAdminKey(settings.folder),
     close: () => owner.close(),
   };
 }

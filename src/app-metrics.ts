@@ -1,0 +1,127 @@
+import { X509Certificate } from 'node:crypto';
+import type { AdminListener } from './admin/admin-listener.ts';
+import type { HealthListener } from './admin/health.ts';
+import type { CachedLookup } from './cache/cached-lookup.ts';
+import type { FeedFollower } from './cache/freshness.ts';
+import type { Config } from './config/config.ts';
+import type { ProxyListener } from './gate/listener.ts';
+import type { Clock } from './ports/clock.ts';
+import type { UpstreamForwarder } from './proxy/forwarder.ts';
+import { statusLabel } from './telemetry/labels.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+export interface Rooms {
+  readonly clock: Clock;
+  readonly version: string;
+  readonly config: () => Config;
+  readonly proxy: ProxyListener;
+  readonly admin: AdminListener;
+  readonly health: HealthListener;
+  readonly forwarder: UpstreamForwarder;
+  readonly lookup: CachedLookup;
+  readonly follower: FeedFollower;
+  readonly draining: () => boolean;
+}
+
+/** Rooms keep plain numbers; here they are joined to the metrics that show them. */
+export function joinMetrics(metrics: Metrics, rooms: Rooms) {
+  const { clock, version, config, proxy, admin, health, forwarder, lookup, follower, draining } = rooms;
+
+  metrics.observe('connections', () => [
+    [{ listener: 'proxy' }, proxy.connections],
+    [{ listener: 'admin' }, admin.connections],
+    [{ listener: 'telemetry' }, health.connections],
+  ]);
+  metrics.observe('connections_rejected_total', () => [
+    [{ reason: 'limit' }, proxy.rejected.limit],
+    [{ reason: 'tls' }, proxy.rejected.tls],
+  ]);
+  metrics.observe('streams_open', () => [
+    [{ kind: 'websocket' }, forwarder.streams.websocket],
+    [{ kind: 'event_stream' }, forwarder.streams.event_stream],
+  ]);
+  metrics.observe('streams_closed_total', () =>
+    [...forwarder.streams.ends].map(([reason, count]) => [{ reason }, count] as const),
+  );
+
+  metrics.observe('cache_entries', () => [[{}, lookup.size.positive + lookup.size.negative]]);
+  metrics.observe('cache_lookups_total', () => {
+    const { hit, negative, stale, miss, unavailable } = lookup.results;
+    return [
+      [{ result: 'hit' }, hit],
+      [{ result: 'negative' }, negative],
+      [{ result: 'stale' }, stale],
+      [{ result: 'miss' }, miss],
+      [{ result: 'unavailable' }, unavailable],
+    ];
+  });
+  metrics.observe('feed_lag_seconds', () => [[{}, follower.lagSeconds]]);
+  metrics.observe('revocation_bound_seconds', () => {
+    const bound = config().revocation.boundMs / 1000;
+    return [
+      [{ kind: 'connected' }, bound],
+      [{ kind: 'cut_off' }, bound],
+    ];
+  });
+
+  metrics.observe('upstream_requests_total', () =>
+    [...forwarder.stats()].flatMap(({ name: upstream, results }) => [
+      [{ upstream, result: 'relayed' as const }, results.relayed] as const,
+      [{ upstream, result: 'aborted' as const }, results.aborted] as const,
+      [{ upstream, result: 'broken' as const }, results.broken] as const,
+      [{ upstream, result: 'failed' as const }, results.failed] as const,
+      [{ upstream, result: 'timeout' as const }, results.timeout] as const,
+      [{ upstream, result: 'overloaded' as const }, results.overloaded] as const,
+    ]),
+  );
+  metrics.observe('upstream_connections', () =>
+    [...forwarder.stats()].flatMap(({ name: upstream, idle, active, streams }) => [
+      [{ upstream, state: 'idle' as const }, idle] as const,
+      [{ upstream, state: 'busy' as const }, active] as const,
+      [{ upstream, state: 'stream' as const }, streams] as const,
+    ]),
+  );
+  metrics.observe('queue_length', () =>
+    [...forwarder.stats()].map(({ name: upstream, queued }) => [{ upstream }, queued] as const),
+  );
+  metrics.observe('upstream_retries_total', () => [[{}, forwarder.retries]]);
+
+  metrics.observe('admin_requests_total', () => {
+    const byLabel = new Map<string, number>();
+    for (const [status, count] of admin.counts) {
+      const label = statusLabel(status);
+      byLabel.set(label, (byLabel.get(label) ?? 0) + count);
+    }
+    return [...byLabel].map(([code, count]) => [{ code }, count] as const);
+  });
+  metrics.observe('draining', () => [[{}, draining() ? 1 : 0]]);
+  metrics.observe('build_info', () => [[{ version }, 1]]);
+  metrics.observe('tls_certificate_expiry_timestamp_seconds', () => {
+    const expiry = firstExpiry(config());
+    return expiry === null ? [] : [[{}, expiry]];
+  });
+
+  const reloads = metrics.counter('config_reloads_total');
+  const successful = metrics.gauge('config_last_reload_successful');
+  const succeededAt = metrics.gauge('config_last_reload_success_timestamp_seconds');
+  let hash = '';
+  metrics.observe('config_info', () => [[{ hash }, 1]]);
+
+  let loads = 0;
+  return {
+    /** A configuration was taken, or not. The first one is no reload. */
+    result(success: boolean, taken: string | null): void {
+      if (loads++ > 0) reloads.inc({ result: success ? 'success' : 'failure' });
+      successful.set({}, success ? 1 : 0);
+      if (success) succeededAt.set({}, clock.wall() / 1000);
+      if (taken !== null) hash = taken;
+    },
+  };
+}
+
+/** Seconds since the epoch at which the first of the served certificates expires. */
+function firstExpiry({ listen }: Config): number | null {
+  const certificates = [listen.proxy, listen.admin, listen.telemetry].flatMap(({ tls }) => (tls === null ? [] : [tls]));
+  if (certificates.length === 0) return null;
+  return Math.min(...certificates.map(({ cert }) => new X509Certificate(cert).validToDate.getTime() / 1000));
+}

@@ -1,0 +1,86 @@
+import { hash } from 'node:crypto';
+import type { AdminKey } from './admin/keys.ts';
+import type { Config, Listener } from './config/config.ts';
+import { Places } from './core/credential.ts';
+import { RouteTable } from './core/route.ts';
+import type { StoredToken } from './core/token.ts';
+import { Clients } from './gate/client.ts';
+import type { Guard } from './gate/guard.ts';
+import type { Policy } from './gate/policy.ts';
+import type { SecretMaker } from './ports/secret-maker.ts';
+import type { SecretReader } from './ports/token-lookup.ts';
+import type { FieldRules } from './proxy/fields.ts';
+import { Mint } from './secrets/mint.ts';
+import { Peppers } from './secrets/peppers.ts';
+import { Reader } from './secrets/reader.ts';
+
+/** Rooms take ready values, not the configuration: here the one becomes the other. */
+
+export const listenerOf = ({ host, port, tls }: Listener) => ({ host, port, tls });
+
+export const policyOf = (config: Config, guard: Guard, secrets: SecretReader): Policy => ({
+  routes: new RouteTable(config.routes),
+  places: new Places(config.credentials),
+  clients: new Clients(config.trustedProxies),
+  guard,
+  secrets,
+  realm: config.headers.realm,
+  tokenPrefix: config.tokens.prefix,
+});
+
+export const fieldRulesOf = ({ headers, credentials }: Config, instance: string): FieldRules => ({
+  identityPrefix: headers.identityPrefix.toLowerCase(),
+  identityName: headers.identityPrefix,
+  instance,
+  tokenQueries: new Set(credentials.flatMap(place => (place.kind === 'query' ? [place.name] : []))),
+});
+
+/** Configured keys, or the one that the store keeps. */
+export function adminKeysOf({ admin }: Config, generated: string | null): AdminKey[] {
+  if (generated !== null) {
+    return [{ name: 'admin.key', role: 'admin', sha256: hash('sha256', generated, 'buffer'), expiresAt: null }];
+  }
+  return [...admin.keys];
+}
+
+export interface Secrets {
+  readonly reader: SecretReader;
+  readonly maker: SecretMaker;
+  readonly declaredById: ReadonlyMap<string, StoredToken>;
+  /** By SHA-256 of the secret, in hex. */
+  readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
+}
+
+export function secretsOf({ tokens }: Config): Secrets {
+  const peppers = new Peppers(tokens.peppers, tokens.acceptUnkeyed);
+  const mint = new Mint(peppers, tokens.prefix);
+  const declaredById = new Map<string, StoredToken>();
+  const declaredBySecret = new Map<string, StoredToken>();
+  for (const { secretSha256, declaredAt: _, ...declared } of tokens.declared) {
+    const key = secretSha256.toString('hex');
+    const token: StoredToken = {
+      ...declared,
+      kind: 'declared',
+      hint: null,
+      // Older than any mark: revoking everything of an owner revokes what is declared for it too, and stays.
+      createdAt: 0,
+      updatedAt: 0,
+      extra: {},
+      version: 1,
+      digest: peppers.digest(key),
+      previous: null,
+    };
+    declaredById.set(token.id, token);
+    declaredBySecret.set(key, token);
+  }
+  return {
+    reader: new Reader(peppers, {
+      prefix: tokens.prefix,
+      shapes: tokens.shapes,
+      declared: new Set(declaredBySecret.keys()),
+    }),
+    maker: { mint: () => mint.mint(), digest: key => peppers.digest(key), digests: key => peppers.digests(key) },
+    declaredById,
+    declaredBySecret,
+  };
+}

@@ -1,0 +1,351 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { AdminListener } from './admin/admin-listener.ts';
+import { HealthListener } from './admin/health.ts';
+import { joinMetrics } from './app-metrics.ts';
+import { adminKeysOf, fieldRulesOf, listenerOf, policyOf, secretsOf } from './app-values.ts';
+import { CachedLookup } from './cache/cached-lookup.ts';
+import { FeedFollower } from './cache/freshness.ts';
+import type { Config } from './config/config.ts';
+import { missingOwners } from './config/declared.ts';
+import { type LoadResult, loadConfig, type Source } from './config/load.ts';
+import { problemLine } from './config/problems.ts';
+import { compareForReload } from './config/reload.ts';
+import { type ConfigWatch, watchConfig } from './config/watch.ts';
+import { Gate } from './gate/gate.ts';
+import { Guard } from './gate/guard.ts';
+import { ProxyListener } from './gate/listener.ts';
+import { AccountService } from './manage/account-service.ts';
+import type { ManageParts } from './manage/parts.ts';
+import { TokenService } from './manage/token-service.ts';
+import type { Clock } from './ports/clock.ts';
+import type { SecretMaker } from './ports/secret-maker.ts';
+import type { TokenStore } from './ports/token-store.ts';
+import { UpstreamForwarder } from './proxy/forwarder.ts';
+import { randomBase62 } from './secrets/mint.ts';
+import { openStore, type Store } from './stores/open-store.ts';
+import type { Logger } from './telemetry/log.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import { quietLog } from './telemetry/quiet-log.ts';
+import { createRecorder } from './telemetry/recorder.ts';
+import { RequestLog } from './telemetry/request-log.ts';
+import { RequestMetrics } from './telemetry/request-metrics.ts';
+import { meterFeed, meterLedger, meterStore, StoreMeter } from './telemetry/store-meter.ts';
+import { UsageCounters } from './usage/counters.ts';
+
+const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
+
+export type Loaded = Extract<LoadResult, { ok: true }>;
+
+export interface AppOptions {
+  readonly loaded: Loaded;
+  /** Read again when asked to, or when what it names changes. */
+  readonly source: Source;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** The one that keeps Node's own metrics; false in a process that has several. */
+  readonly processMetrics?: boolean;
+}
+
+/** The configuration cannot be served: what only the store could tell. */
+export class ConfigurationRefused extends Error {
+  readonly lines: readonly string[];
+  constructor(lines: readonly string[]) {
+    super(lines.join('\n'));
+    this.name = 'ConfigurationRefused';
+    this.lines = lines;
+  }
+}
+
+/**
+ * The composition root: the only place that makes adapters and joins them to ports. It also keeps the order of their
+ * lives: the store first and last, the proxy listener last and first.
+ */
+export class App {
+  readonly #options: AppOptions;
+  readonly #clock: Clock;
+  readonly #store: Store;
+  readonly #tokens: TokenStore;
+  readonly #lookup: CachedLookup;
+  readonly #follower: FeedFollower;
+  readonly #usage: UsageCounters;
+  readonly #forwarder: UpstreamForwarder;
+  readonly #gate: Gate;
+  readonly #proxy: ProxyListener;
+  readonly #admin: AdminListener;
+  readonly #health: HealthListener;
+  readonly #requestLog: RequestLog;
+  readonly #reloads: { readonly result: (success: boolean, hash: string | null) => void };
+  readonly #generatedKey: string | null;
+  /** In `Via`, to know a request that comes round. */
+  readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
+  #config: Config;
+  #secrets: ReturnType<typeof secretsOf>;
+  #guard: Guard;
+  #watch: ConfigWatch | null = null;
+  #draining = false;
+  #ports = { proxy: 0, admin: 0, telemetry: 0 };
+  /** Resolves when everything is closed. */
+  readonly closed: Promise<void>;
+  #settleClosed: () => void = () => {};
+
+  /** Opens the store, checks what only it can tell, and listens. Rejects when any of that fails; nothing stays open. */
+  static async start(options: AppOptions): Promise<App> {
+    const { config } = options.loaded;
+    const store = await openStore(config.store, options.clock ?? systemClock, {
+      down: cause => options.logger.error({}, 'the store is down', cause),
+      up: () => options.logger.info({}, 'the store is up again'),
+    });
+    try {
+      await refuseUnknownOwners(config, store.tokens);
+      const generatedKey = config.admin.keys.length > 0 ? null : await store.adminKey();
+      const app = new App(options, store, generatedKey);
+      await app.#listen();
+      return app;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: AppOptions, store: Store, generatedKey: string | null) {
+    const { logger, loaded, version } = options;
+    const { config } = loaded;
+    const clock = options.clock ?? systemClock;
+    const quiet = quietLog(logger, clock, 10_000);
+    const processId = randomUUID();
+    this.#options = options;
+    this.#clock = clock;
+    this.#config = config;
+    this.#store = store;
+    this.#generatedKey = generatedKey;
+    this.#guard = new Guard(config.guard, clock);
+    this.#secrets = secretsOf(config);
+    this.closed = new Promise(resolve => {
+      this.#settleClosed = resolve;
+    });
+
+    const metrics = new Metrics({ log: logger, processMetrics: options.processMetrics ?? true });
+    const meter = new StoreMeter(metrics, clock);
+    this.#tokens = meterStore(store.tokens, meter);
+    const ledger = meterLedger(store.usage, meter);
+
+    this.#lookup = new CachedLookup(this.#tokens, clock, { ...config.cache, boundMs: config.revocation.boundMs });
+    this.#follower = new FeedFollower(meterFeed(store.feed, meter), this.#lookup, clock, config.revocation.boundMs);
+    this.#lookup.follow(this.#follower);
+    this.#lookup.declare(this.#secrets.declaredBySecret);
+    this.#usage = new UsageCounters(ledger, processId, quiet);
+
+    this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
+    const recorder = createRecorder(
+      {
+        metrics: new RequestMetrics(metrics),
+        requests: this.#requestLog,
+        usage: record => this.#usage.count(record),
+      },
+      quiet,
+    );
+
+    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), clock);
+    this.#gate = new Gate(
+      { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance: this.#instance },
+      policyOf(config, this.#guard, this.#secrets.reader),
+    );
+    this.#proxy = new ProxyListener(
+      { ...listenerOf(config.listen.proxy), ...config.listen.proxy },
+      {
+        onExchange: exchange => void this.#gate.handle(exchange),
+        onUnparsed: (...fault) => this.#gate.unparsed(...fault),
+      },
+      clock,
+    );
+
+    const parts: ManageParts = {
+      clock,
+      store: this.#tokens,
+      ledger,
+      flushUsage: () => this.#usage.flush(),
+      apply: events => this.#lookup.apply(events),
+      secrets: this.#maker(),
+      randomText: randomBase62,
+      process: processId,
+      declared: () => this.#secrets.declaredById,
+    };
+    this.#admin = new AdminListener(
+      listenerOf(config.listen.admin),
+      { tokens: new TokenService(parts), accounts: new AccountService(parts), clock, log: quiet, version },
+      { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard: this.#guard },
+    );
+    this.#health = new HealthListener(listenerOf(config.listen.telemetry), {
+      metrics: () => metrics.metrics(),
+      metricsType: metrics.contentType,
+      missing: () => this.missing(),
+      drain: () => void this.drain(),
+      log: quiet,
+    });
+    this.#reloads = joinMetrics(metrics, {
+      clock,
+      version,
+      config: () => this.#config,
+      proxy: this.#proxy,
+      admin: this.#admin,
+      health: this.#health,
+      forwarder: this.#forwarder,
+      lookup: this.#lookup,
+      follower: this.#follower,
+      draining: () => this.#draining,
+    });
+    this.#reloads.result(true, loaded.hash);
+  }
+
+  async #listen(): Promise<void> {
+    const { logger, loaded } = this.#options;
+    this.#usage.start();
+    this.#follower.start();
+    try {
+      // Probes and scrapes are answered before requests are.
+      this.#ports = { ...this.#ports, telemetry: await this.#health.listen() };
+      this.#ports = { ...this.#ports, admin: await this.#admin.listen() };
+      this.#ports = { ...this.#ports, proxy: await this.#proxy.listen() };
+    } catch (error) {
+      await Promise.all([this.#health.close(), this.#admin.close(), this.#proxy.close()]);
+      await this.#usage.stop();
+      await this.#follower.stop();
+      throw error;
+    }
+    for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
+    this.#watch = watchConfig(loaded, () => void this.reload());
+    const { proxy, admin, telemetry } = this.#ports;
+    logger.info({ proxy, admin, telemetry, version: this.#options.version }, 'listening');
+  }
+
+  /** The ports that are listened on; the configured ones, unless those were 0. */
+  get ports(): { readonly proxy: number; readonly admin: number; readonly telemetry: number } {
+    return this.#ports;
+  }
+
+  /** The admin key that the store keeps where none is configured; else null. */
+  get generatedKey(): string | null {
+    return this.#generatedKey;
+  }
+
+  /** What is missing before requests can be served. Never the upstream: a sidecar would wait for its own pod. */
+  missing(): string[] {
+    const missing: string[] = [];
+    if (this.#draining) missing.push('draining');
+    for (const [name, listener] of [
+      ['proxy', this.#proxy],
+      ['admin', this.#admin],
+    ] as const) {
+      if (!listener.listening) missing.push(`listener ${name}`);
+    }
+    if (this.#follower.lagSeconds * 1000 > this.#config.revocation.boundMs) missing.push('store');
+    return missing;
+  }
+
+  /** Reads the configuration again and takes it, whole or not at all. */
+  async reload(): Promise<boolean> {
+    if (this.#draining) return false;
+    const { logger, source } = this.#options;
+    const loaded = await loadConfig(source);
+    this.#watch?.follow(loaded);
+    const problems = loaded.ok ? await this.#problemsOf(loaded.config) : loaded.problems.map(problemLine);
+    if (!loaded.ok || problems.length > 0) {
+      for (const problem of problems) logger.error({ problem }, 'the new configuration is not taken');
+      this.#reloads.result(false, null);
+      return false;
+    }
+    for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
+    this.#take(loaded.config);
+    this.#reloads.result(true, loaded.hash);
+    logger.info({ config: loaded.hash.slice(0, 12) }, 'the new configuration is in force');
+    return true;
+  }
+
+  async #problemsOf(next: Config): Promise<string[]> {
+    const fixed = compareForReload(this.#config, next).map(key => `${key}: cannot change without a restart`);
+    try {
+      await refuseUnknownOwners(next, this.#tokens);
+    } catch (error) {
+      if (!(error instanceof ConfigurationRefused)) throw error;
+      return [...fixed, ...error.lines];
+    }
+    return fixed;
+  }
+
+  #take(next: Config): void {
+    const { guard } = this.#config;
+    if (guard.failures !== next.guard.failures || guard.perMs !== next.guard.perMs) {
+      this.#guard = new Guard(next.guard, this.#clock);
+    }
+    this.#config = next;
+    this.#secrets = secretsOf(next);
+    this.#lookup.declare(this.#secrets.declaredBySecret);
+    this.#forwarder.configure(next.upstreams, fieldRulesOf(next, this.#instance));
+    this.#gate.policy = policyOf(next, this.#guard, this.#secrets.reader);
+    this.#admin.policy = {
+      keys: adminKeysOf(next, this.#generatedKey),
+      hosts: next.admin.hosts,
+      guard: this.#guard,
+    };
+    const { proxy, admin, telemetry } = next.listen;
+    if (proxy.tls !== null) this.#proxy.renewTls(proxy.tls);
+    if (admin.tls !== null) this.#admin.renewTls(admin.tls);
+    if (telemetry.tls !== null) this.#health.renewTls(telemetry.tls);
+    this.#options.logger.level = next.log.level;
+    this.#requestLog.configure(next.log);
+  }
+
+  /** Secrets are made as the configuration in force says, not the one that was there at the start. */
+  #maker(): SecretMaker {
+    return {
+      mint: () => this.#secrets.maker.mint(),
+      digest: sha256 => this.#secrets.maker.digest(sha256),
+      digests: sha256 => this.#secrets.maker.digests(sha256),
+    };
+  }
+
+  /**
+   * Shuts down in order: not ready, then no new connections, then what is in flight, then streams, then the store.
+   * A second call changes nothing.
+   */
+  async drain(options: { readonly skipDelay?: boolean } = {}): Promise<void> {
+    if (this.#draining) return this.closed;
+    this.#draining = true;
+    this.#gate.draining = true;
+    const { delayMs, graceMs } = this.#config.shutdown;
+    const { logger } = this.#options;
+    logger.info({ in_flight: this.#gate.inFlight }, 'draining');
+    this.#watch?.close();
+    if (options.skipDelay !== true && delayMs > 0) await pause(delayMs);
+    const gone = this.#proxy.close();
+    if (!(await this.#gate.idle(graceMs))) {
+      this.#forwarder.closeStreams('drain');
+      // Closing handshakes get their second; whatever is left then is cut.
+      await this.#gate.idle(1500);
+    }
+    this.#proxy.destroyConnections();
+    await gone;
+    this.#forwarder.close();
+    await this.#usage.stop();
+    await this.#follower.stop();
+    await this.#admin.close();
+    await this.#store.close();
+    await this.#health.close();
+    logger.info({}, 'closed');
+    this.#settleClosed();
+  }
+}
+
+async function refuseUnknownOwners(config: Config, store: TokenStore): Promise<void> {
+  const owners = new Set(config.tokens.declared.flatMap(({ owner }) => (owner === null ? [] : [owner])));
+  const known = new Set<string>();
+  for (const owner of owners) {
+    const account = await store.getAccount(owner);
+    if (account !== null && !account.deleted) known.add(owner);
+  }
+  const missing = missingOwners(config, known);
+  if (missing.length > 0) throw new ConfigurationRefused(missing);
+}
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));

@@ -1,0 +1,55 @@
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { problemLine } from '../config/problems.ts';
+import { redactedView } from '../config/view.ts';
+import type { Command } from './command.ts';
+import { needSource, sourceOptions } from './source.ts';
+import { rows } from './table.ts';
+
+export const check: Command = {
+  summary: 'Check a configuration, and print what it means for revocation',
+  usage: '[--config FILE | --upstream URL] [--json]',
+  options: sourceOptions,
+  async run({ options, io }) {
+    const loaded = await loadConfig(needSource(options, io));
+    if (!loaded.ok) {
+      const problems = loaded.problems.map(problemLine);
+      if (options.flag('json')) io.out(JSON.stringify({ ok: false, problems }));
+      else for (const problem of problems) io.err(problem);
+      return 2;
+    }
+    const warnings = loaded.warnings.map(problemLine);
+    const { config, hash } = loaded;
+    if (options.flag('json')) {
+      io.out(JSON.stringify({ ok: true, hash, warnings, bounds: boundsOf(config), config: redactedView(config) }));
+      return 0;
+    }
+    for (const warning of warnings) io.err(`warning: ${warning}`);
+    io.out(describe(config, hash));
+    return 0;
+  },
+};
+
+/** Seconds within which a revoked token is refused: with the store in reach, and without. */
+const boundsOf = ({ revocation }: Config) => ({
+  connected: revocation.boundMs / 1000,
+  cut_off: revocation.boundMs / 1000,
+});
+
+function describe(config: Config, hash: string): string {
+  const { listen, upstreams, routes, store } = config;
+  const { connected, cut_off } = boundsOf(config);
+  const addresses = upstreams.map(
+    ({ name, addresses: [address] }) => `${name} ${address?.protocol}://${address?.hostname}:${address?.port}`,
+  );
+  return rows([
+    ['configuration', `${config.file ?? 'environment'} is good (${hash.slice(0, 12)})`],
+    ['proxy', listen.proxy.address],
+    ['admin', listen.admin.address],
+    ['telemetry', listen.telemetry.address],
+    ['upstreams', addresses.join(', ')],
+    ['routes', String(routes.length)],
+    ['store', `${store.kind} ${store.path}`],
+    ['revocation', `refused within ${connected}s while the store answers, ${cut_off}s when it does not`],
+  ]);
+}

@@ -1,0 +1,46 @@
+import { App, ConfigurationRefused } from '../app.ts';
+import { loadConfig } from '../config/load.ts';
+import { problemLine } from '../config/problems.ts';
+import { installExitHooks } from '../telemetry/exit-hooks.ts';
+import { Logger } from '../telemetry/log.ts';
+import type { Command } from './command.ts';
+import { needSource, sourceOptions } from './source.ts';
+import { version } from './version.ts';
+
+export const serve: Command = {
+  summary: 'Run the proxy',
+  usage: '[--config FILE | --upstream URL]',
+  options: sourceOptions,
+  async run({ options, io }) {
+    const source = needSource(options, io);
+    const loaded = await loadConfig(source);
+    if (!loaded.ok) {
+      for (const problem of loaded.problems) io.err(problemLine(problem));
+      return 2;
+    }
+    const logger = new Logger({ level: loaded.config.log.level });
+    let app: App;
+    try {
+      app = await App.start({ loaded, source, version, logger });
+    } catch (error) {
+      const lines = error instanceof ConfigurationRefused ? error.lines : [`postern: ${startFault(error)}`];
+      for (const line of lines) io.err(line);
+      return error instanceof ConfigurationRefused ? 2 : 1;
+    }
+    installExitHooks(logger, logger.sink);
+    process.on('SIGTERM', () => void app.drain());
+    process.on('SIGINT', () => void app.drain({ skipDelay: true }));
+    process.on('SIGHUP', () => void app.reload());
+    await app.closed;
+    // Nothing is under way any more; what a library may have left behind must not keep the process.
+    logger.sink.flushSync();
+    process.exit(0);
+  },
+};
+
+function startFault(error: unknown): string {
+  const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (code === 'EADDRINUSE') return `${address ?? ''}:${port ?? ''} is in use by another process`;
+  if (code === 'EACCES' && port !== undefined) return `port ${port} may not be listened on by this user`;
+  return message;
+}

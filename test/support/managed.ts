@@ -1,0 +1,80 @@
+import type { StoredToken } from '../../src/core/token.ts';
+import type { Usage } from '../../src/core/usage.ts';
+import { noUsage } from '../../src/core/usage.ts';
+import { AccountService } from '../../src/manage/account-service.ts';
+import type { Actor, ManageParts } from '../../src/manage/parts.ts';
+import { TokenService } from '../../src/manage/token-service.ts';
+import type { SecretMaker } from '../../src/ports/secret-maker.ts';
+import type { FeedEvent } from '../../src/ports/token-store.ts';
+import { Mint, randomBase62 } from '../../src/secrets/mint.ts';
+import { type Pepper, Peppers } from '../../src/secrets/peppers.ts';
+import { aToken, type TestedStore } from '../contract/harness.ts';
+import { openInFolder } from './embedded.ts';
+import type { ManualClock } from './manual-clock.ts';
+
+/** The services over a real store, with everything that they touch laid open. */
+export interface Managed {
+  readonly tokens: TokenService;
+  readonly accounts: AccountService;
+  readonly parts: ManageParts;
+  readonly store: TestedStore;
+  readonly clock: ManualClock;
+  /** Events that were applied on this process, in order. */
+  readonly applied: FeedEvent[];
+  /** Tokens of the configuration. */
+  readonly declared: Map<string, StoredToken>;
+  /** Counts use of a token on this process; the ledger learns of it when it is flushed. */
+  use(tokenId: string, usage: Partial<Usage>, at?: number): void;
+  dispose(): Promise<void>;
+}
+
+export const ops: Actor = { name: 'ops', address: '192.0.2.1' };
+
+/** Secrets of our own form, under peppers or none. */
+export function secretMaker(peppers: readonly Pepper[] = []): SecretMaker {
+  const all = new Peppers(peppers, false);
+  const mint = new Mint(all, 'pst');
+  return { mint: () => mint.mint(), digest: sha256 => mint.digest(sha256), digests: sha256 => all.digests(sha256) };
+}
+
+export const aDeclaredToken = (id: string, more: Partial<StoredToken> = {}): StoredToken =>
+  aToken(id, { kind: 'declared', hint: null, ...more });
+
+const hourMs = 3_600_000;
+
+export async function openManaged(change: Partial<ManageParts> = {}): Promise<Managed> {
+  const store = await openInFolder();
+  const { clock } = store;
+  const applied: FeedEvent[] = [];
+  const declared = new Map<string, StoredToken>();
+  let counted: { tokenId: string; hour: number; usage: Usage }[] = [];
+  let reports = 0;
+  const parts: ManageParts = {
+    clock,
+    store: store.tokens,
+    ledger: store.usage,
+    flushUsage: async () => {
+      const entries = counted;
+      counted = [];
+      if (entries.length > 0) await store.usage.report({ process: 'p1', number: ++reports, entries });
+    },
+    apply: events => void applied.push(...events),
+    secrets: secretMaker(),
+    randomText: randomBase62,
+    process: 'p1',
+    declared: () => declared,
+    ...change,
+  };
+  return {
+    tokens: new TokenService(parts),
+    accounts: new AccountService(parts),
+    parts,
+    store,
+    clock,
+    applied,
+    declared,
+    use: (tokenId, usage, at = clock.wall()) =>
+      void counted.push({ tokenId, hour: at - (at % hourMs), usage: { ...noUsage, lastUsedAt: at, ...usage } }),
+    dispose: () => store.dispose(),
+  };
+}
