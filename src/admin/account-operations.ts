@@ -1,0 +1,150 @@
+import * as z from 'zod';
+import type { Account } from '../core/token.ts';
+import { type Answer, jsonAnswer } from './answer.ts';
+import { entityTag, isKnown } from './conditional.ts';
+import type { RefusedMembers } from './members.ts';
+import { membersBody, type Operation, operation } from './operation.ts';
+import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
+import { duration, name } from './schemas.ts';
+import {
+  accountDeletedForm,
+  accountDeletedJson,
+  accountForm,
+  accountJson,
+  accountPageForm,
+  component,
+} from './wire-forms.ts';
+
+const enabled = z.boolean().meta({ description: 'Whether its tokens work. Default: true.' });
+
+const refused: RefusedMembers = {
+  ours: ['id', 'revoked_before', 'created_at', 'updated_at', 'version'],
+  unsupported: ['roles', 'permissions', 'owns', 'limits'],
+};
+
+const creation = component(
+  'AccountCreation',
+  z.strictObject({
+    id: z
+      .string()
+      .meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', description: 'Default: one is made.' })
+      .optional(),
+    name: name.optional(),
+    enabled: enabled.optional(),
+  }),
+);
+const declaration = component(
+  'AccountDeclaration',
+  z.strictObject({ name: name.optional(), enabled: enabled.optional() }),
+);
+const patch = component(
+  'AccountPatch',
+  z
+    .strictObject({ name: name.nullable().optional(), enabled: enabled.nullable().optional() })
+    .meta({ description: 'A merge patch (RFC 7396): null takes a member back to its default.' }),
+);
+
+const theAccount = { description: 'The account.', schema: accountForm, fields: ['ETag'] } as const;
+const theNewAccount = { description: 'The account, made.', schema: accountForm, fields: ['ETag', 'Location'] } as const;
+
+const accountAnswer = (account: Account, status = 200): Answer =>
+  jsonAnswer(status, accountJson(account), [
+    'ETag',
+    entityTag(account.version),
+    ...(status === 201 ? ['Location', `/v1/accounts/${account.id}`] : []),
+  ]);
+
+/** Accounts, which own tokens. */
+export const accountOperations: readonly Operation[] = [
+  operation({
+    method: 'GET',
+    path: '/v1/accounts',
+    role: 'read',
+    name: 'listAccounts',
+    summary: 'Accounts in the order of their creation.',
+    query: pageQuery,
+    answers: { 200: { description: 'A page of accounts.', schema: accountPageForm } },
+    async handle(call) {
+      const after = positionOf<number | null>(call, null, readNumber);
+      const { items, next } = await call.services.accounts.list({ limit: call.query.limit ?? usualLimit, after });
+      return jsonAnswer(200, { accounts: items.map(accountJson), next_cursor: nextCursor(call, next) });
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/accounts',
+    role: 'admin',
+    name: 'createAccount',
+    summary: 'Makes an account.',
+    description: 'One that was deleted can be made again; tokens that it had then stay revoked.',
+    body: membersBody(creation, { ...refused, ours: refused.ours.filter(member => member !== 'id') }),
+    answers: { 201: theNewAccount },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, body, faults }) {
+      return accountAnswer(await services.accounts.create(actor, body, faults), 201);
+    },
+  }),
+
+  operation({
+    method: 'GET',
+    path: '/v1/accounts/{id}',
+    role: 'read',
+    name: 'getAccount',
+    summary: 'One account.',
+    conditional: true,
+    answers: { 200: theAccount, 304: { description: 'The client has it already.', schema: null, fields: ['ETag'] } },
+    async handle({ services, id, fields }) {
+      const account = await services.accounts.get(id);
+      if (!isKnown(fields, account.version)) return accountAnswer(account);
+      return { status: 304, fields: ['ETag', entityTag(account.version)], body: null };
+    },
+  }),
+
+  operation({
+    method: 'PUT',
+    path: '/v1/accounts/{id}',
+    role: 'admin',
+    name: 'putAccount',
+    summary: 'Makes the account be as declared. Members that are left out are as at the beginning.',
+    body: membersBody(declaration, refused),
+    conditional: true,
+    answers: { 200: theAccount, 201: theNewAccount },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, id, body, precondition, faults }) {
+      const { account, created } = await services.accounts.put({ actor, id, precondition, faults }, body);
+      return accountAnswer(account, created ? 201 : 200);
+    },
+  }),
+
+  operation({
+    method: 'PATCH',
+    path: '/v1/accounts/{id}',
+    role: 'admin',
+    name: 'patchAccount',
+    summary: 'Changes members of an account.',
+    body: membersBody(patch, refused, { merge: true }),
+    conditional: true,
+    answers: { 200: theAccount },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, id, body, precondition, faults }) {
+      return accountAnswer(await services.accounts.patch({ actor, id, precondition, faults }, body));
+    },
+  }),
+
+  operation({
+    method: 'DELETE',
+    path: '/v1/accounts/{id}',
+    role: 'admin',
+    name: 'deleteAccount',
+    summary: 'Deletes an account. All its tokens are revoked; deleting it again changes nothing.',
+    query: { wait: duration('How long to wait until every process has applied it. Default: not at all.') },
+    conditional: true,
+    answers: {
+      200: { description: 'The account as it was, and the processes on which it is gone.', schema: accountDeletedForm },
+    },
+    async handle({ actor, services, id, precondition }) {
+      return jsonAnswer(200, accountDeletedJson(await services.accounts.remove({ actor, id, precondition })));
+    },
+  }),
+];

@@ -1,0 +1,126 @@
+import type { Code } from '../errors.ts';
+import type { AccountService } from '../manage/account-service.ts';
+import type { TokenService } from '../manage/token-service.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { GuessGuard } from '../ports/guard.ts';
+import type { Log } from '../ports/log.ts';
+import { type Answer, Rejection } from './answer.ts';
+import { Hosts } from './hosts.ts';
+import type { Incoming } from './incoming.ts';
+import { type AdminKey, authenticate } from './keys.ts';
+import { openApiDocument } from './openapi.ts';
+import type { Operation } from './operation.ts';
+import { operations } from './operations.ts';
+import { Router } from './router.ts';
+import { Server, type ServerOptions, type TlsMaterial } from './server.ts';
+
+/** What a reload of the configuration may change. */
+export interface AdminPolicy {
+  readonly keys: readonly AdminKey[];
+  /** Host values that are answered, without ports; null: loopback names and the listener's own address. */
+  readonly hosts: readonly string[] | null;
+  readonly guard: GuessGuard;
+}
+
+export interface AdminParts {
+  readonly tokens: TokenService;
+  readonly accounts: AccountService;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of the program, for the document. */
+  readonly version: string;
+}
+
+/** The admin API. `#answer` is the story of a request: is it meant for us, who asks, for what, may they. */
+export class AdminListener {
+  readonly #parts: AdminParts;
+  readonly #options: ServerOptions;
+  readonly #server: Server;
+  readonly #router = new Router(operations);
+  readonly #counts = new Map<number, number>();
+  #policy: AdminPolicy;
+  #hosts: Hosts;
+  #document: string | null = null;
+
+  constructor(options: ServerOptions, parts: AdminParts, policy: AdminPolicy) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#policy = policy;
+    this.#hosts = new Hosts(policy.hosts, options.host);
+    this.#server = new Server(
+      options,
+      {
+        onRequest: incoming => this.#answer(incoming),
+        onAnswered: status => this.#counts.set(status, (this.#counts.get(status) ?? 0) + 1),
+      },
+      parts.log,
+    );
+  }
+
+  set policy(policy: AdminPolicy) {
+    this.#policy = policy;
+    this.#hosts = new Hosts(policy.hosts, this.#options.host);
+  }
+
+  /** Answers so far, by status. */
+  get counts(): ReadonlyMap<number, number> {
+    return this.#counts;
+  }
+
+  get connections(): number {
+    return this.#server.connections;
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** Starts listening; resolves with the port. */
+  listen(): Promise<number> {
+    return this.#server.listen();
+  }
+
+  /** Accepts nothing more; resolves when what is under way is answered, or a few seconds have passed. */
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  renewTls(tls: TlsMaterial): void {
+    this.#server.renewTls(tls);
+  }
+
+  async #answer(incoming: Incoming): Promise<Answer> {
+    const { form, peer } = incoming;
+    const { keys, guard } = this.#policy;
+    const { clock, tokens, accounts } = this.#parts;
+
+    this.#hosts.check(form, incoming.local);
+    const key = authenticate(form, peer, keys, guard, clock.wall());
+    const { operation, params } = this.#route(incoming);
+    if (operation.role === 'admin' && key.role !== 'admin') {
+      throw new Rejection('forbidden', 'This needs a key with the role admin.');
+    }
+    const services = { tokens, accounts, document: () => this.#describe() };
+    return operation.run(incoming, { actor: { name: key.name, address: peer }, services, params });
+  }
+
+  #route({ form }: Incoming): { readonly operation: Operation; readonly params: Readonly<Record<string, string>> } {
+    const { method, target } = form;
+    // `OPTIONS *` and CONNECT name no path.
+    if (target.segments.length === 0) throw notAllowed(method, ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+    const match = this.#router.find(method, target.segments);
+    if (match.kind === 'none') throw new Rejection('not_found', 'There is nothing at this path.');
+    if (match.kind === 'method') throw notAllowed(method, match.allow);
+    return match;
+  }
+
+  #describe(): string {
+    this.#document ??= openApiDocument(operations, this.#parts.version);
+    return this.#document;
+  }
+}
+
+const notAllowed = (method: string, allow: readonly string[]): Rejection => {
+  const code: Code = 'method_not_allowed';
+  return new Rejection(code, `${method} is not allowed here.`, ['Allow', allow.join(', ')]);
+};

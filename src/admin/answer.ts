@@ -1,0 +1,58 @@
+import type { Fields } from '../core/fields.ts';
+import { type Code, codes, type Problem, problemBody, Refusal, StoreUnavailable } from '../errors.ts';
+
+/** An answer of the admin and telemetry listeners. They are small, and written whole. */
+export interface Answer {
+  readonly status: number;
+  /** Beside those that every answer has. */
+  readonly fields: Fields;
+  /** Null: there is none, by the status. */
+  readonly body: string | null;
+  /** The connection ends with this answer. */
+  readonly close?: boolean;
+}
+
+export const jsonAnswer = (status: number, value: unknown, fields: Fields = []): Answer => ({
+  status,
+  fields: ['Content-Type', 'application/json', ...fields],
+  body: JSON.stringify(value),
+});
+
+export function problemAnswer(problem: Problem, requestId: string, fields: Fields = []): Answer {
+  const { status, closes } = codes[problem.code];
+  return {
+    status,
+    fields: ['Content-Type', 'application/problem+json', ...fields],
+    body: problemBody(problem, requestId),
+    close: closes,
+  };
+}
+
+/** A refusal that carries header fields: thrown on the way of a request, answered in one place. */
+export class Rejection extends Refusal {
+  readonly fields: Fields;
+  constructor(code: Code, detail: string, fields: Fields = []) {
+    super(code, detail);
+    this.name = 'Rejection';
+    this.fields = fields;
+  }
+}
+
+/** The answer to what was thrown; null when nobody expected it. `mutates`: the request may have changed something. */
+export function answerTo(error: unknown, requestId: string, mutates: boolean): Answer | null {
+  if (error instanceof Refusal) {
+    return problemAnswer(error.problem, requestId, error instanceof Rejection ? error.fields : []);
+  }
+  if (!(error instanceof StoreUnavailable)) return null;
+  const retry = ['Retry-After', '1'];
+  if (!mutates || !error.sent) {
+    return problemAnswer(
+      { code: 'store_unavailable', detail: 'The store did not answer. Try again.' },
+      requestId,
+      retry,
+    );
+  }
+  const detail =
+    'The store did not answer in time. The change may have been made all the same: look before trying again.';
+  return problemAnswer({ code: 'store_unavailable', detail, outcome: 'unknown' }, requestId, retry);
+}

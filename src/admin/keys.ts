@@ -1,0 +1,59 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import { networkOf } from '../core/address.ts';
+import { single } from '../core/fields.ts';
+import type { Form } from '../core/form.ts';
+import type { Millis } from '../core/token.ts';
+import type { GuessGuard } from '../ports/guard.ts';
+import { Rejection } from './answer.ts';
+
+export type Role = 'admin' | 'read';
+
+/** A key of the admin API, as the configuration has it. */
+export interface AdminKey {
+  /** Who the audit trail says it was. */
+  readonly name: string;
+  readonly role: Role;
+  /** SHA-256 of the key. */
+  readonly sha256: Uint8Array;
+  readonly expiresAt: Millis | null;
+}
+
+const challenge = ['WWW-Authenticate', 'Bearer realm="postern-admin"'];
+
+/** The scheme in any case, one space, and the key: any bytes, as a configured key may have. */
+const bearer = /^bearer (\S(?:.*\S)?)$/i;
+
+/** Who asks. Throws a `Rejection` when nobody does who may. */
+export function authenticate(
+  form: Form,
+  peer: string,
+  keys: readonly AdminKey[],
+  guard: GuessGuard,
+  now: Millis,
+): AdminKey {
+  const value = single(form.fields, form.names, 'authorization');
+  if (value === null) throw new Rejection('ambiguous_credential', 'Authorization stands more than once.');
+  // Another scheme is no key, and no attempt to guess one.
+  if (value === undefined || !/^bearer(?: |$)/i.test(value)) {
+    throw new Rejection('unauthenticated', 'This needs an admin key.', challenge);
+  }
+  const presented = bearer.exec(value)?.[1];
+  const key = presented === undefined ? null : matching(presented, keys, now);
+  if (key !== null) return key;
+  const wait = guard.failed(networkOf(peer));
+  if (wait === 0) throw new Rejection('unauthenticated', 'This is not an admin key in force.', challenge);
+  const detail = 'Too many failed keys from this network.';
+  throw new Rejection('too_many_failures', detail, ['Retry-After', String(wait)]);
+}
+
+/** Compares digests of equal length, and all of them: the time says nothing about any key. */
+function matching(presented: string, keys: readonly AdminKey[], now: Millis): AdminKey | null {
+  // The parser reads fields as latin1: this gives back the bytes that were sent.
+  const digest = hash('sha256', Buffer.from(presented, 'latin1'), 'buffer');
+  let found: AdminKey | null = null;
+  for (const key of keys) {
+    const equal = timingSafeEqual(digest, key.sha256);
+    if (equal && (key.expiresAt === null || now < key.expiresAt)) found = key;
+  }
+  return found;
+}

@@ -1,0 +1,250 @@
+import { randomUUIDv7 } from 'node:crypto';
+import http from 'node:http';
+import https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { headLimits, readForm } from '../core/form.ts';
+import { codes } from '../errors.ts';
+import type { Log } from '../ports/log.ts';
+import { type Answer, answerTo, problemAnswer } from './answer.ts';
+import { ClientGone, Incoming } from './incoming.ts';
+import { answerFields, answerRaw, endSoon, linger, refusalFor } from './wire.ts';
+
+/** Node's HTTP server for our small listeners: hardened, answering everything itself, each answer written whole. */
+export interface ServerOptions {
+  /** Undefined: every address family. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly tls: TlsMaterial | null;
+  /** Longest time until a request's head is complete; 10 seconds by default. */
+  readonly headTimeoutMs?: number;
+  /** Longest time until a request is complete; 30 seconds by default. */
+  readonly requestTimeoutMs?: number;
+  /** Longest time that a client may take to read an answer; 30 seconds by default. */
+  readonly writeTimeoutMs?: number;
+}
+
+export interface TlsMaterial {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** When set, clients must present a certificate that it signed. */
+  readonly clientCa: string | Buffer | null;
+}
+
+export interface ServerEvents {
+  /** Answers a request. What it rejects with is answered here. */
+  onRequest(incoming: Incoming): Promise<Answer>;
+  /** An answer was given; what never became a request is answered too. */
+  onAnswered?(status: number): void;
+}
+
+/** A request under way. */
+interface Exchange {
+  readonly request: http.IncomingMessage;
+  readonly response: http.ServerResponse;
+  readonly requestId: string;
+  incoming: Incoming | null;
+  /** Nothing that follows on the connection can be understood. */
+  last: boolean;
+}
+
+/** How long connections that are closing have to come to an end. */
+const closeGraceMs = 5000;
+
+/** Most of a body that nobody reads which is swallowed, so that the answer arrives. */
+const swallowBytes = 64 * 1024;
+
+export class Server {
+  readonly #server: http.Server | https.Server;
+  readonly #options: ServerOptions;
+  readonly #events: ServerEvents;
+  readonly #log: Log;
+  readonly #sockets = new Set<Socket>();
+  /** Requests of a connection that are not answered yet, oldest first. */
+  readonly #open = new WeakMap<Socket, Exchange[]>();
+  #closing = false;
+
+  constructor(options: ServerOptions, events: ServerEvents, log: Log) {
+    this.#options = options;
+    this.#events = events;
+    this.#log = log;
+    const { tls, headTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
+    const settings: http.ServerOptions = {
+      maxHeaderSize: headLimits.bytes,
+      headersTimeout: headTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(headTimeoutMs / 4))),
+      keepAliveTimeout: 60_000,
+      requireHostHeader: false,
+      insecureHTTPParser: false,
+      noDelay: true,
+      // An offer to switch protocols is declined by answering the request.
+      shouldUpgradeCallback: () => false,
+    };
+    this.#server =
+      tls === null
+        ? http.createServer(settings)
+        : https.createServer({ ...settings, ...tlsSettings(tls), handshakeTimeout: headTimeoutMs });
+    this.#server.maxConnections = 1000;
+    // Beyond a limit of its own Node drops fields in silence: the form of a request counts them.
+    this.#server.maxHeadersCount = 0;
+    this.#wire();
+  }
+
+  /** Starts listening; resolves with the port. */
+  listen(): Promise<number> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ port, host }, () => {
+        this.#server.off('error', reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** New certificates for connections to come. */
+  renewTls(tls: TlsMaterial): void {
+    if (this.#server instanceof https.Server) this.#server.setSecureContext(tlsSettings(tls));
+  }
+
+  /** Accepts nothing more, finishes what is under way within a bound, and resolves when every connection is gone. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const cut = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, closeGraceMs);
+    await new Promise<void>(resolve => {
+      if (!this.#server.listening) resolve();
+      else this.#server.close(() => resolve());
+      this.#server.closeIdleConnections();
+    });
+    clearTimeout(cut);
+  }
+
+  #wire(): void {
+    const server = this.#server;
+    const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void =>
+      void this.#handle(request, response);
+    server.on('request', onRequest);
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    server.on('connect', (request: http.IncomingMessage) => {
+      const { socket } = request;
+      // Node lets go of the socket here: an error that nobody hears would end the process.
+      socket.on('error', () => {});
+      const response = new http.ServerResponse(request);
+      response.shouldKeepAlive = false;
+      response.assignSocket(socket);
+      response.once('finish', () => endSoon(socket));
+      onRequest(request, response);
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket) =>
+      this.#unparsed(error, socket as Socket),
+    );
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const exchange: Exchange = { request, response, requestId: randomUUIDv7(), incoming: null, last: false };
+    const { socket } = request;
+    const open = this.#open.get(socket) ?? [];
+    this.#open.set(socket, open);
+    open.push(exchange);
+    // Writing to a client that has gone is no fault of ours; without a listener it would end the process.
+    response.on('error', () => {});
+    request.on('error', () => {});
+    response.once('close', () => {
+      open.splice(open.indexOf(exchange), 1);
+      if (exchange.last) endSoon(socket);
+    });
+    this.#send(exchange, await this.#answer(exchange));
+  }
+
+  async #answer(exchange: Exchange): Promise<Answer | null> {
+    const { request, response, requestId } = exchange;
+    const { method = '', url = '', httpVersion, rawHeaders } = request;
+    const reading = readForm({ method, target: url, version: httpVersion, fields: rawHeaders });
+    if (!reading.ok) {
+      const { code, why } = reading.fault;
+      return problemAnswer({ code, detail: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` }, requestId);
+    }
+    exchange.incoming = new Incoming(request, response, reading.form, requestId);
+    try {
+      return await this.#events.onRequest(exchange.incoming);
+    } catch (error) {
+      if (error instanceof ClientGone) return null;
+      const answer = answerTo(error, requestId, method !== 'GET' && method !== 'HEAD');
+      if (answer !== null) return answer;
+      this.#log.error({ request_id: requestId }, 'a request to a listener of ours failed', error);
+      return problemAnswer({ code: 'internal_error', detail: 'The request could not be handled.' }, requestId);
+    }
+  }
+
+  #send(exchange: Exchange, answer: Answer | null): void {
+    const { request, response, requestId } = exchange;
+    if (answer === null || response.destroyed) {
+      request.socket.destroy();
+      return;
+    }
+    this.#events.onAnswered?.(answer.status);
+    const unread = !request.complete && hasBody(request);
+    const close = answer.close === true || unread || exchange.last || this.#closing;
+    response.writeHead(answer.status, answerFields(answer, requestId, close));
+    const cut = setTimeout(() => request.socket.destroy(), this.#options.writeTimeoutMs ?? 30_000).unref();
+    response.once('close', () => clearTimeout(cut));
+    const body = request.method === 'HEAD' ? null : answer.body;
+    if (!unread) {
+      response.end(body ?? undefined);
+      return;
+    }
+    // A connection that is closed over unread bytes is reset, and the reset would overtake the answer.
+    if (body === null) response.flushHeaders();
+    else response.write(body);
+    linger(request, exchange.last ? 0 : swallowBytes, () => response.end());
+  }
+
+  /** The parser has given up, or waited for too long. */
+  #unparsed(error: NodeJS.ErrnoException & { reason?: string }, socket: Socket): void {
+    const code = refusalFor(error);
+    const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+    if (code === null || silent || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const newest = this.#open.get(socket)?.at(-1);
+    if (newest === undefined) {
+      const requestId = randomUUIDv7();
+      const answer = problemAnswer({ code, detail: `${codes[code].title}.` }, requestId);
+      this.#events.onAnswered?.(answer.status);
+      answerRaw(socket, answer.status, answerFields(answer, requestId, true), answer.body ?? '');
+      return;
+    }
+    // Behind whole requests, it ends the connection once they are answered. Within one, that one is refused.
+    newest.last = true;
+    if (newest.request.complete) return;
+    if (newest.response.headersSent) endSoon(socket);
+    else newest.incoming?.breakOff(code, codes[code].title);
+  }
+}
+
+const hasBody = ({ headers }: http.IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+const tlsSettings = ({ cert, key, clientCa }: TlsMaterial): https.ServerOptions => ({
+  cert,
+  key,
+  minVersion: 'TLSv1.2',
+  ALPNProtocols: ['http/1.1'],
+  ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+});

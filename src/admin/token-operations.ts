@@ -1,0 +1,225 @@
+import * as z from 'zod';
+import { type Fields, lowerNames, single } from '../core/fields.ts';
+import { listStart, positionText, readPosition } from '../manage/token-list.ts';
+import type { Repeatable } from '../manage/token-service.ts';
+import type { TokenView } from '../manage/token-view.ts';
+import { type Answer, jsonAnswer, Rejection } from './answer.ts';
+import { entityTag, isKnown } from './conditional.ts';
+import { type Operation, operation } from './operation.ts';
+import { nextCursor, pageQuery, positionOf, usualLimit } from './paging.ts';
+import { duration, id, instant } from './schemas.ts';
+import { creationBody, declarationBody, membersOf, noBody, patchBody, patchOf, rotationBody } from './token-forms.ts';
+import {
+  ownerRevokedForm,
+  ownerRevokedJson,
+  tokenForm,
+  tokenJson,
+  tokenPageForm,
+  tokenRevokedForm,
+  tokenRevokedJson,
+  tokenWithSecretForm,
+} from './wire-forms.ts';
+
+const theToken = { description: 'The token.', schema: tokenForm, fields: ['ETag'] } as const;
+const notModified = { description: 'The client has it already.', schema: null, fields: ['ETag'] } as const;
+
+const tokenAnswer = (token: TokenView, status = 200): Answer =>
+  jsonAnswer(status, tokenJson(token), ['ETag', entityTag(token.version), ...(status === 201 ? place(token) : [])]);
+
+const place = ({ id }: TokenView): Fields => ['Location', `/v1/tokens/${id}`];
+
+/** Reading, making and changing tokens. */
+export const tokenOperations: readonly Operation[] = [
+  operation({
+    method: 'GET',
+    path: '/v1/tokens',
+    role: 'read',
+    name: 'listTokens',
+    summary: 'Tokens in the order of their creation, those of the configuration first.',
+    description: 'Filters add up. Revoked tokens are only listed when `state` asks for them.',
+    query: {
+      owner: id('Of this account.'),
+      state: z
+        .enum(['enabled', 'disabled', 'revoked'])
+        .meta({ description: 'In this state. Default: every state but revoked.' }),
+      kind: z.string().meta({ description: 'Made by this API.' }),
+      tag: z.string().meta({ description: 'With this tag.' }),
+      prefix: z.string().meta({ description: 'With a name that begins so.' }),
+      expires_before: instant('That stop working before this instant.'),
+      ...pageQuery,
+    },
+    answers: { 200: { description: 'A page of tokens.', schema: tokenPageForm } },
+    async handle(call) {
+      const { limit = usualLimit, cursor: _cursor, expires_before, ...same } = call.query;
+      const position = positionOf(call, listStart, readPosition);
+      const filter = { ...same, ...(expires_before !== undefined && { expiresBefore: expires_before }) };
+      const { tokens, next } = await call.services.tokens.list(filter, limit, position);
+      const next_cursor = nextCursor(call, next === null ? null : positionText(next));
+      return jsonAnswer(200, { tokens: tokens.map(tokenJson), next_cursor });
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens',
+    role: 'admin',
+    name: 'createToken',
+    summary: 'Makes a token. Its secret is in this answer and nowhere else.',
+    body: creationBody,
+    takes: { 'Idempotency-Key': 'The same key and body within 24 hours answer the same token, without its secret.' },
+    answers: {
+      201: {
+        description: 'The token and its secret.',
+        schema: tokenWithSecretForm,
+        fields: ['ETag', 'Location', 'Idempotency-Replayed'],
+      },
+    },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, fields, body, faults }) {
+      const members = membersOf(body);
+      const repeatable = repeatableOf(fields, JSON.stringify(members));
+      const { token, secret } = await services.tokens.create(actor, { ...members, kind: 'native' }, repeatable, faults);
+      const replayed = secret === null ? ['Idempotency-Replayed', 'true'] : [];
+      const shown = secret === null ? {} : { secret };
+      const more = ['ETag', entityTag(token.version), ...place(token), ...replayed];
+      return jsonAnswer(201, { token: tokenJson(token), ...shown }, more);
+    },
+  }),
+
+  operation({
+    method: 'DELETE',
+    path: '/v1/tokens',
+    role: 'admin',
+    name: 'revokeTokensOfOwner',
+    summary: 'Revokes every token of an owner, with one mark on the account.',
+    query: { owner: id('The account. There is no default.') },
+    conditional: true,
+    answers: { 200: { description: 'How many were live, and the mark.', schema: ownerRevokedForm } },
+    problems: ['not_found'],
+    async handle({ actor, services, query, precondition }) {
+      if (query.owner === undefined) throw new Rejection('malformed_request', 'Say whose tokens: ?owner=<account>.');
+      const done = await services.accounts.revokeTokens({ actor, id: query.owner, precondition });
+      return jsonAnswer(200, ownerRevokedJson(done));
+    },
+  }),
+
+  operation({
+    method: 'GET',
+    path: '/v1/tokens/{id}',
+    role: 'read',
+    name: 'getToken',
+    summary: 'One token.',
+    conditional: true,
+    answers: { 200: theToken, 304: notModified },
+    async handle({ services, id, fields }) {
+      const token = await services.tokens.get(id);
+      if (!token.versioned || !isKnown(fields, token.version)) return tokenAnswer(token);
+      return { status: 304, fields: ['ETag', entityTag(token.version)], body: null };
+    },
+  }),
+
+  operation({
+    method: 'PUT',
+    path: '/v1/tokens/{id}',
+    role: 'admin',
+    name: 'putToken',
+    summary: 'Makes the token be as declared, under a secret that you made.',
+    description: 'Members that are left out are as at the beginning. The same declaration again changes nothing.',
+    body: declarationBody,
+    conditional: true,
+    answers: { 200: theToken, 201: { ...theToken, description: 'The token, made.', fields: ['ETag', 'Location'] } },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, id, body, precondition, faults }) {
+      const declared = { ...membersOf(body), kind: 'native', secretSha256: body.secret_sha256 ?? null };
+      const { token, created } = await services.tokens.put({ actor, id, precondition, faults }, declared);
+      return tokenAnswer(token, created ? 201 : 200);
+    },
+  }),
+
+  operation({
+    method: 'PATCH',
+    path: '/v1/tokens/{id}',
+    role: 'admin',
+    name: 'patchToken',
+    summary: 'Changes members of a token.',
+    body: patchBody,
+    conditional: true,
+    answers: { 200: theToken },
+    problems: ['unsupported_member'],
+    async handle({ actor, services, id, body, precondition, faults }) {
+      return tokenAnswer(await services.tokens.patch({ actor, id, precondition, faults }, patchOf(body)));
+    },
+  }),
+
+  operation({
+    method: 'DELETE',
+    path: '/v1/tokens/{id}',
+    role: 'admin',
+    name: 'revokeToken',
+    summary: 'Revokes a token for good. It stays as a tombstone; revoking it again changes nothing.',
+    query: { wait: duration('How long to wait until every process has applied it. Default: not at all.') },
+    conditional: true,
+    answers: {
+      200: {
+        description: 'The token, and the processes on which it is revoked.',
+        schema: tokenRevokedForm,
+        fields: ['ETag'],
+      },
+    },
+    async handle({ actor, services, id, precondition }) {
+      const revoked = await services.tokens.revoke({ actor, id, precondition });
+      return jsonAnswer(200, tokenRevokedJson(revoked), ['ETag', entityTag(revoked.token.version)]);
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens/{id}/enable',
+    role: 'admin',
+    name: 'enableToken',
+    summary: 'Lets a token work.',
+    body: noBody,
+    conditional: true,
+    answers: { 200: theToken },
+    async handle({ actor, services, id, precondition, faults }) {
+      return tokenAnswer(await services.tokens.enable({ actor, id, precondition, faults }));
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens/{id}/disable',
+    role: 'admin',
+    name: 'disableToken',
+    summary: 'Stops a token until it is enabled.',
+    body: noBody,
+    conditional: true,
+    answers: { 200: theToken },
+    async handle({ actor, services, id, precondition, faults }) {
+      return tokenAnswer(await services.tokens.disable({ actor, id, precondition, faults }));
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens/{id}/rotate',
+    role: 'admin',
+    name: 'rotateToken',
+    summary: 'Gives a token a new secret. It is in this answer and nowhere else.',
+    body: rotationBody,
+    conditional: true,
+    answers: { 200: { description: 'The token and its secret.', schema: tokenWithSecretForm, fields: ['ETag'] } },
+    async handle({ actor, services, id, body, precondition, faults }) {
+      const { token, secret } = await services.tokens.rotate({ actor, id, precondition, faults }, body.grace ?? 0);
+      return jsonAnswer(200, { token: tokenJson(token), secret }, ['ETag', entityTag(token.version)]);
+    },
+  }),
+];
+
+/** A creation that the client may ask for twice, by its Idempotency-Key. */
+function repeatableOf(fields: Fields, body: string): Repeatable | null {
+  const key = single(fields, lowerNames(fields), 'idempotency-key');
+  if (key === undefined) return null;
+  if (key !== null && /^[!-~]{1,255}$/.test(key)) return { key, body };
+  throw new Rejection('malformed_request', 'Idempotency-Key is not 1 to 255 visible ASCII characters, once.');
+}

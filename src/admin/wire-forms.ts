@@ -1,0 +1,256 @@
+import * as z from 'zod';
+import type { Account, Millis } from '../core/token.ts';
+import { noUsage, type Usage } from '../core/usage.ts';
+import type { OwnerRevoked } from '../manage/account-service.ts';
+import { instantText } from '../manage/changes.ts';
+import type { Acknowledgement } from '../manage/parts.ts';
+import type { TokenView } from '../manage/token-view.ts';
+import type { UsageReport } from '../manage/usage-report.ts';
+import type { AuditEvent } from '../ports/token-store.ts';
+
+/** Things in answers: their schemas, under the names that the document gives them, and how they are made. */
+
+/** Schemas with a name in the document. */
+export const components = z.registry<{ readonly id: string }>();
+
+export function component<T extends z.ZodType>(id: string, schema: T): T {
+  components.add(schema, { id });
+  return schema;
+}
+
+const at = (description: string) => z.string().meta({ format: 'date-time', description });
+const textOrNull = (at: Millis | null): string | null => (at === null ? null : instantText(at));
+const anything = z.record(z.string(), z.unknown());
+const nothingYet = z.array(anything).meta({ description: 'Not supported yet: always empty.' });
+
+export const tokenForm = component(
+  'Token',
+  z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    owner: z.string().nullable().meta({ description: 'The account that it belongs to.' }),
+    kind: z.string().meta({ description: 'The API that made it; `declared` for the configuration.' }),
+    hint: z
+      .string()
+      .nullable()
+      .meta({ description: 'Prefix and last four characters; null when we never saw the secret.' }),
+    state: z
+      .enum(['enabled', 'disabled', 'revoked'])
+      .meta({ description: 'As it is in effect: its own, or by a mark on its owner.' }),
+    mode: z.literal('enforce'),
+    created_at: at('When it was made.'),
+    updated_at: at('When it was last changed.'),
+    last_used_at: at('When it was last used.').nullable(),
+    not_before: at('When it starts working.').nullable(),
+    expires_at: at('When it stops working.').nullable(),
+    permissions: z
+      .union([z.array(z.string()), z.record(z.string(), z.boolean())])
+      .meta({ description: 'As they were given.' }),
+    limits: nothingYet,
+    constraints: anything.meta({ description: 'Not supported yet: always empty.' }),
+    rewrite: nothingYet,
+    notify: nothingYet,
+    extra: anything,
+    tags: z.array(z.string()),
+    version: z.int().min(1).meta({ description: 'Counts changes. Use does not change it.' }),
+  }),
+);
+
+export const tokenJson = (token: TokenView): z.output<typeof tokenForm> => ({
+  id: token.id,
+  name: token.name,
+  owner: token.owner,
+  kind: token.kind,
+  hint: token.hint,
+  state: token.state,
+  mode: 'enforce',
+  created_at: instantText(token.createdAt),
+  updated_at: instantText(token.updatedAt),
+  last_used_at: textOrNull(token.lastUsedAt),
+  not_before: textOrNull(token.notBefore),
+  expires_at: textOrNull(token.expiresAt),
+  permissions: token.permissions as string[] | Record<string, boolean>,
+  limits: [],
+  constraints: {},
+  rewrite: [],
+  notify: [],
+  extra: token.extra,
+  tags: [...token.tags],
+  version: token.version,
+});
+
+export const accountForm = component(
+  'Account',
+  z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    enabled: z.boolean(),
+    revoked_before: at('Its tokens made at or before this instant are revoked.').nullable(),
+    created_at: at('When it was made.'),
+    updated_at: at('When it was last changed.'),
+    version: z.int().min(1),
+  }),
+);
+
+export const accountJson = (account: Account): z.output<typeof accountForm> => ({
+  id: account.id,
+  name: account.name,
+  enabled: account.enabled,
+  revoked_before: textOrNull(account.revokedBefore),
+  created_at: instantText(account.createdAt),
+  updated_at: instantText(account.updatedAt),
+  version: account.version,
+});
+
+const cursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
+export const tokenPageForm = component(
+  'TokenPage',
+  z.strictObject({ tokens: z.array(tokenForm), next_cursor: cursor }),
+);
+export const accountPageForm = component(
+  'AccountPage',
+  z.strictObject({ accounts: z.array(accountForm), next_cursor: cursor }),
+);
+
+export const tokenWithSecretForm = component(
+  'TokenWithSecret',
+  z.strictObject({
+    token: tokenForm,
+    secret: z.string().optional().meta({ description: 'Shown this once. Absent when a creation is answered again.' }),
+  }),
+);
+
+const acknowledgement = {
+  acknowledged: z.array(z.string()).meta({ description: 'Processes on which it holds.' }),
+  pending: z
+    .array(z.strictObject({ process: z.string(), may_serve_until: at('The latest that it may still work there.') }))
+    .meta({ description: 'Processes on which it may not hold yet.' }),
+};
+
+const acknowledgementJson = ({ acknowledged, pending }: Acknowledgement) => ({
+  acknowledged: [...acknowledged],
+  pending: pending.map(({ process, mayServeUntil }) => ({ process, may_serve_until: instantText(mayServeUntil) })),
+});
+
+export const tokenRevokedForm = component('TokenRevoked', z.strictObject({ token: tokenForm, ...acknowledgement }));
+
+export const tokenRevokedJson = (
+  revoked: { readonly token: TokenView } & Acknowledgement,
+): z.output<typeof tokenRevokedForm> => ({ token: tokenJson(revoked.token), ...acknowledgementJson(revoked) });
+
+export const accountDeletedForm = component(
+  'AccountDeleted',
+  z.strictObject({ account: accountForm, ...acknowledgement }),
+);
+
+export const accountDeletedJson = (
+  deleted: { readonly account: Account } & Acknowledgement,
+): z.output<typeof accountDeletedForm> => ({ account: accountJson(deleted.account), ...acknowledgementJson(deleted) });
+
+export const ownerRevokedForm = component(
+  'OwnerRevoked',
+  z.strictObject({
+    owner: z.string(),
+    revoked: z.int().min(0).meta({ description: 'How many tokens were live.' }),
+    revoked_before: at("The owner's tokens made at or before this instant are revoked."),
+  }),
+);
+
+export const ownerRevokedJson = (done: OwnerRevoked): z.output<typeof ownerRevokedForm> => ({
+  owner: done.owner,
+  revoked: done.revoked,
+  revoked_before: instantText(done.revokedBefore),
+});
+
+const counts = z.record(z.string(), z.int().min(0));
+const usageMembers = {
+  allowed: z.int().min(0),
+  refused: counts.meta({ description: 'By problem code.' }),
+  status: counts.meta({ description: 'Answers by class, such as `2xx`.' }),
+  bytes_in: z.int().min(0),
+  bytes_out: z.int().min(0),
+  last_used_at: at('When it was last used.').nullable(),
+};
+
+export const usageForm = component(
+  'Usage',
+  z.strictObject({
+    token_id: z.string(),
+    from: at('The beginning of the first bucket.'),
+    to: at('The end of the range.'),
+    step: z.enum(['1h', '1d']),
+    total: z
+      .strictObject(usageMembers)
+      .meta({ description: 'The sum of the series when `from` or `to` was given; else of all time.' }),
+    limits: nothingYet,
+    series: z
+      .array(z.strictObject({ at: at('The beginning of the bucket.'), ...usageMembers }))
+      .meta({ description: 'Buckets in which something happened, oldest first.' }),
+  }),
+);
+
+const usageJson = (usage: Usage) => ({
+  allowed: usage.allowed,
+  refused: { ...usage.refused } as Record<string, number>,
+  status: { ...usage.status },
+  bytes_in: usage.bytesIn,
+  bytes_out: usage.bytesOut,
+  last_used_at: usage.lastUsedAt === noUsage.lastUsedAt ? null : instantText(usage.lastUsedAt),
+});
+
+export const usageReportJson = (report: UsageReport): z.output<typeof usageForm> => ({
+  token_id: report.tokenId,
+  from: instantText(report.from),
+  to: instantText(report.to),
+  step: report.step,
+  total: usageJson(report.total),
+  limits: [],
+  series: report.series.map(({ at, usage }) => ({ at: instantText(at), ...usageJson(usage) })),
+});
+
+export const eventPageForm = component(
+  'EventPage',
+  z.strictObject({
+    events: z.array(
+      z.strictObject({
+        id: z.int(),
+        at: at('When it was changed.'),
+        actor: z.string().meta({ description: 'The admin key that changed it.' }),
+        address: z.string(),
+        action: z.string(),
+        changes: z
+          .record(z.string(), z.strictObject({ from: z.unknown(), to: z.unknown() }))
+          .meta({ description: 'Members before and after. A secret is named by its hint.' }),
+      }),
+    ),
+    next_cursor: cursor,
+  }),
+);
+
+export const eventJson = (event: AuditEvent): z.output<typeof eventPageForm>['events'][number] => ({
+  id: event.id,
+  at: instantText(event.at),
+  actor: event.actor,
+  address: event.address,
+  action: event.action,
+  changes: { ...event.changes },
+});
+
+export const problemForm = component(
+  'Problem',
+  z
+    .strictObject({
+      type: z.string(),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string(),
+      code: z.string(),
+      request_id: z.string(),
+      errors: z
+        .array(z.strictObject({ pointer: z.string(), detail: z.string() }))
+        .optional()
+        .meta({ description: 'Every member that is wrong, as a JSON pointer; query parameters stand behind a `?`.' }),
+      outcome: z.literal('unknown').optional().meta({ description: 'The change may have been made all the same.' }),
+    })
+    .meta({ description: 'RFC 9457.' }),
+);

@@ -1,0 +1,89 @@
+import { mergePermissions, type Permissions } from '../core/permissions.ts';
+import type { Json, Millis, StoredToken } from '../core/token.ts';
+import { Refusal } from '../errors.ts';
+import type { Faults } from './faults.ts';
+import { mergeObject } from './merge-patch.ts';
+import { checkMembers, checkPermissions, defaultMembers, type TokenMembers } from './token-members.ts';
+
+/**
+ * Changes of a token, as functions of what was read and an instant. Version and time are set where it is written. A
+ * change of members says what is wrong with the result; others hold whatever the members are: a token can always be
+ * disabled.
+ */
+export type TokenChange = (token: StoredToken, now: Millis, faults: Faults) => StoredToken;
+
+/** A merge patch (RFC 7396): null resets a member; `extra` and a map of permissions are merged into what is there. */
+export type TokenPatch = {
+  readonly [K in Exclude<keyof TokenMembers, 'extra' | 'permissions'>]?: TokenMembers[K] | null;
+} & {
+  readonly extra?: { readonly [name: string]: Json } | null;
+  readonly permissions?: PermissionsPatch | null;
+};
+
+export type PermissionsPatch = readonly string[] | Readonly<Record<string, boolean | null>>;
+
+export const patched =
+  ({ extra, permissions, ...plain }: TokenPatch): TokenChange =>
+  (token, _now, faults) => {
+    const said = Object.entries(plain) as [keyof TokenMembers, unknown][];
+    const next = {
+      ...token,
+      ...Object.fromEntries(said.map(([name, value]) => [name, value ?? defaultMembers[name]])),
+      ...(extra !== undefined && { extra: extra === null ? {} : mergeObject(token.extra, extra) }),
+      ...(permissions !== undefined && { permissions: patchedPermissions(token.permissions, permissions) }),
+    };
+    checkMembers(next, faults);
+    return next;
+  };
+
+function patchedPermissions(current: Permissions, patch: PermissionsPatch | null): Permissions {
+  if (patch === null) return defaultMembers.permissions;
+  if (isList(patch)) return patch;
+  // As with every value that is no object: a list is replaced by what the patch says.
+  return mergePermissions(isList(current) ? {} : current, patch);
+}
+
+export const isList = <T extends object>(permissions: readonly string[] | T): permissions is readonly string[] =>
+  Array.isArray(permissions);
+
+/** Members and secret are as declared; what is not said is as at the beginning. `digests`: all of that secret. */
+export const replaced =
+  (members: Partial<TokenMembers>, digests: readonly string[]): TokenChange =>
+  (token, _now, faults) => {
+    const next = { ...token, ...defaultMembers, ...members };
+    checkMembers(next, faults);
+    const [digest] = digests;
+    if (digest === undefined || digests.includes(token.digest)) return next;
+    return { ...next, digest, hint: null, previous: null };
+  };
+
+export const inState =
+  (state: 'enabled' | 'disabled'): TokenChange =>
+  token => ({ ...token, state });
+
+/** At most one old secret lives on, for a while, and never longer than the token. */
+export const rotated =
+  (secret: { readonly digest: string; readonly hint: string }, graceMs: Millis): TokenChange =>
+  (token, now) => {
+    const until = Math.min(now + graceMs, token.expiresAt ?? Number.POSITIVE_INFINITY);
+    const previous = until > now ? { digest: token.digest, until } : null;
+    return { ...token, digest: secret.digest, hint: secret.hint, previous };
+  };
+
+/** Permissions that were sent by themselves: pointers begin there. */
+export const withPermissions =
+  (permissions: Permissions): TokenChange =>
+  (token, _now, faults) => {
+    checkPermissions('', permissions, faults);
+    return { ...token, permissions };
+  };
+
+/** A map is merged into a map: in a list nothing has a name by which it could be taken out. */
+export const withMergedPermissions =
+  (patch: PermissionsPatch): TokenChange =>
+  (token, now, faults) => {
+    if (isList(patch) || (isList(token.permissions) && token.permissions.length > 0)) {
+      throw new Refusal('conflict', 'Only a map can be merged into a map. Replace the permissions instead.');
+    }
+    return withPermissions(patchedPermissions(token.permissions, patch))(token, now, faults);
+  };

@@ -1,0 +1,80 @@
+import { actionFault, type Permissions, permissionLimits } from '../core/permissions.ts';
+import { pointerStep } from '../core/strict-json.ts';
+import { type Json, type Millis, namePattern, type Token } from '../core/token.ts';
+import type { Faults } from './faults.ts';
+
+/** What managers say of a token. All else of it is ours. */
+export type TokenMembers = Pick<
+  Token,
+  'name' | 'owner' | 'notBefore' | 'expiresAt' | 'permissions' | 'extra' | 'tags'
+> & { readonly state: 'enabled' | 'disabled' };
+
+/** Members that were not said. */
+export const defaultMembers: TokenMembers = {
+  name: '',
+  owner: null,
+  state: 'enabled',
+  notBefore: null,
+  expiresAt: null,
+  permissions: [],
+  extra: {},
+  tags: [],
+};
+
+export const tokenLimits = { extraBytes: 64 * 1024, tags: 64, tag: 64, graceMs: 30 * 86_400_000 } as const;
+
+/** Every rule but that the owner exists: the store knows that. Pointers are those of the JSON forms of a token. */
+export function checkMembers(members: Omit<TokenMembers, 'state'>, faults: Faults): void {
+  checkName(members.name, faults);
+  checkTags(members.tags, faults);
+  checkPermissions('/permissions', members.permissions, faults);
+  checkExtra(members.extra, faults);
+  const { notBefore, expiresAt } = members;
+  if (notBefore !== null && expiresAt !== null && notBefore >= expiresAt) {
+    faults.add('/not_before', 'is not before expires_at');
+  }
+}
+
+/** A name may be empty. */
+export function checkName(name: string, faults: Faults): void {
+  if (name !== '' && !namePattern.test(name)) faults.add('/name', 'is not printable text of up to 256 characters');
+}
+
+/** A token that can never work is a mistake when it is made, and a way to end it later. */
+export function checkExpiry(expiresAt: Millis | null, now: Millis, faults: Faults): void {
+  if (expiresAt !== null && expiresAt <= now) faults.add('/expires_at', 'is in the past');
+}
+
+const tagPattern = /^[^\p{C}]{1,64}$/u;
+
+function checkTags(tags: readonly string[], faults: Faults): void {
+  if (tags.length > tokenLimits.tags) faults.add('/tags', `has more than ${tokenLimits.tags} tags`);
+  const seen = new Set<string>();
+  tags.slice(0, tokenLimits.tags).forEach((tag, index) => {
+    const pointer = `/tags${pointerStep(index)}`;
+    if (!tagPattern.test(tag)) faults.add(pointer, `is not printable text of 1 to ${tokenLimits.tag} characters`);
+    else if (seen.has(tag)) faults.add(pointer, 'stands twice');
+    seen.add(tag);
+  });
+}
+
+/** JavaScript moves such members to the front of an object, and in a map of permissions the order decides. */
+const indexLike = /^(?:0|[1-9][0-9]*)$/;
+
+/** Permissions in either short form. */
+export function checkPermissions(pointer: string, permissions: Permissions, faults: Faults): void {
+  const list = Array.isArray(permissions);
+  const actions: readonly string[] = list ? permissions : Object.keys(permissions);
+  if (actions.length > permissionLimits.entries) {
+    faults.add(pointer, `has more than ${permissionLimits.entries} entries`);
+    return;
+  }
+  actions.forEach((action, index) => {
+    const why = actionFault(action) ?? (!list && indexLike.test(action) ? 'is a number: name it in a list' : null);
+    if (why !== null) faults.add(pointer + pointerStep(list ? index : action), why);
+  });
+}
+
+function checkExtra(extra: { readonly [name: string]: Json }, faults: Faults): void {
+  if (Buffer.byteLength(JSON.stringify(extra)) > tokenLimits.extraBytes) faults.add('/extra', 'is over 64 KiB');
+}

@@ -1,0 +1,392 @@
+import { createHash } from 'node:crypto';
+import type { Permissions } from '../core/permissions.ts';
+import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
+import type { Usage } from '../core/usage.ts';
+import { Refusal } from '../errors.ts';
+import type { AuditEvent, Idempotency, Page, PageQuery, TokenAndAccount } from '../ports/token-store.ts';
+import { tokenChanges } from './changes.ts';
+import { compareAndSet, stale } from './compare-and-set.ts';
+import { Faults } from './faults.ts';
+import type { Acknowledgement, Actor, ManageParts } from './parts.ts';
+import { demand, type Precondition } from './precondition.ts';
+import {
+  inState,
+  type PermissionsPatch,
+  patched,
+  replaced,
+  rotated,
+  type TokenChange,
+  type TokenPatch,
+  withMergedPermissions,
+  withPermissions,
+} from './token-changes.ts';
+import { isListed, type ListPosition, type TokenFilter } from './token-list.ts';
+import { checkExpiry, checkMembers, defaultMembers, type TokenMembers, tokenLimits } from './token-members.ts';
+import { type TokenView, viewOf } from './token-view.ts';
+import { planUsage, readUsage, type UsageRange, type UsageReport } from './usage-report.ts';
+
+/** A creation that may be asked for twice: `key` is the caller's, `body` what was asked for. */
+export interface Repeatable {
+  readonly key: string;
+  readonly body: string;
+}
+
+export interface Created {
+  readonly token: TokenView;
+  /** Null when the creation was asked for before: then the secret was shown then. */
+  readonly secret: string | null;
+}
+
+/** A change of one token: by whom, which, on what condition, and what is wrong with its members already. */
+export interface TokenRequest {
+  readonly actor: Actor;
+  readonly id: string;
+  readonly precondition?: Precondition | null;
+  readonly faults?: Faults;
+}
+
+const idempotencyMs: Millis = 24 * 3_600_000;
+const sha256Form = /^[0-9a-f]{64}$/;
+
+/**
+ * What managers may do with tokens, whichever API they speak. A change is read, made as a pure function, and set if
+ * nobody came between; it holds on this process before it is answered. Refusals are thrown as `Refusal`.
+ */
+export class TokenService {
+  readonly #parts: ManageParts;
+
+  constructor(parts: ManageParts) {
+    this.#parts = parts;
+  }
+
+  /** Makes a token with a new secret. `kind`: the API that makes it. */
+  async create(
+    actor: Actor,
+    { kind, ...said }: Partial<TokenMembers> & { readonly kind: string },
+    repeatable: Repeatable | null = null,
+    faults: Faults = new Faults(),
+  ): Promise<Created> {
+    const { clock, secrets, store } = this.#parts;
+    const members = { ...defaultMembers, ...said };
+    const now = clock.wall();
+    checkMembers(members, faults);
+    checkExpiry(members.expiresAt, now, faults);
+    // The store says so too, but only to a creation that is good otherwise.
+    if (faults.any && members.owner !== null) noteOwner(await store.getAccount(members.owner), faults);
+    faults.throwIfAny();
+
+    const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now);
+    let createdAt = now;
+    return compareAndSet(async () => {
+      const { secret, digest, hint } = secrets.mint();
+      const id = `tok_${this.#parts.randomText(20)}`;
+      const made = { ...members, id, kind, hint, digest, previous: null, createdAt, updatedAt: createdAt, version: 1 };
+      const outcome = await this.#insert(actor, made, idempotency);
+      switch (outcome.kind) {
+        case 'done':
+          return { token: viewOf(made, null, null), secret };
+        case 'marked':
+          createdAt = outcome.until + 1;
+          return stale;
+        case 'no_owner':
+          throw noOwner();
+        case 'replayed':
+          if (!outcome.sameBody) throw otherBody();
+          return { token: await this.get(outcome.tokenId), secret: null };
+        default:
+          return stale;
+      }
+    });
+  }
+
+  /**
+   * Makes the token be as declared, under a secret that somebody else made. What is not said is as at the beginning.
+   * `secretSha256` null: it was not said, or not well; the faults tell.
+   */
+  async put(
+    { actor, id, precondition = null, faults = new Faults() }: TokenRequest,
+    {
+      kind,
+      secretSha256,
+      ...members
+    }: Partial<TokenMembers> & { readonly kind: string; readonly secretSha256: string | null },
+  ): Promise<{ readonly token: TokenView; readonly created: boolean }> {
+    const { clock, secrets, store } = this.#parts;
+    this.#refuseDeclared(id);
+    const sha256 = secretSha256?.toLowerCase() ?? '';
+    const known = sha256Form.test(sha256);
+    if (!known && (secretSha256 !== null || !faults.any)) faults.add('/secret_sha256', 'is not 64 hex digits');
+    const digests = known ? secrets.digests(sha256) : [];
+    const usage = await this.#usage(id);
+    let createdAt = clock.wall();
+    return compareAndSet(async () => {
+      const found = await store.getToken(id);
+      demand(precondition, found?.token.version ?? null);
+      if (!faults.any) await this.#refuseTaken(id, digests);
+      if (found !== null) {
+        const token = await this.#change(actor, 'replace', found, replaced(members, digests), usage, faults);
+        return token === stale ? stale : { token, created: false };
+      }
+      const all = { ...defaultMembers, ...members };
+      checkMembers(all, faults);
+      if (all.owner !== null) noteOwner(await store.getAccount(all.owner), faults);
+      faults.throwIfAny();
+      const digest = secrets.digest(sha256);
+      const times = { createdAt, updatedAt: createdAt };
+      const made: StoredToken = { ...all, id, kind, hint: null, digest, previous: null, ...times, version: 1 };
+      const outcome = await this.#insert(actor, made, null);
+      switch (outcome.kind) {
+        case 'done':
+          return { token: viewOf(made, null, usage), created: true };
+        case 'marked':
+          createdAt = outcome.until + 1;
+          return stale;
+        case 'no_owner':
+          throw noOwner();
+        case 'digest_exists':
+          throw secretTaken();
+        default:
+          return stale;
+      }
+    });
+  }
+
+  patch(request: TokenRequest, patch: TokenPatch): Promise<TokenView> {
+    return this.#update(request, 'update', patched(patch));
+  }
+
+  enable(request: TokenRequest): Promise<TokenView> {
+    return this.#update(request, 'enable', inState('enabled'));
+  }
+
+  disable(request: TokenRequest): Promise<TokenView> {
+    return this.#update(request, 'disable', inState('disabled'));
+  }
+
+  /** A new secret; the old one lives on for `graceMs`, and no longer than the token. */
+  async rotate(
+    request: TokenRequest,
+    graceMs: Millis,
+  ): Promise<{ readonly token: TokenView; readonly secret: string }> {
+    let secret = '';
+    const token = await this.#update(request, 'rotate', (before, now, faults) => {
+      if (graceMs > tokenLimits.graceMs) faults.add('/grace', 'is more than 30d');
+      const minted = this.#parts.secrets.mint();
+      secret = minted.secret;
+      return rotated(minted, graceMs)(before, now, faults);
+    });
+    return { token, secret };
+  }
+
+  /** For good: the token stays as a tombstone. Revoking it again changes nothing. */
+  async revoke({ actor, id, precondition = null }: TokenRequest): Promise<{ token: TokenView } & Acknowledgement> {
+    this.#refuseDeclared(id);
+    const usage = await this.#usage(id);
+    const token = await compareAndSet(async () => {
+      const found = await this.#find(id);
+      demand(precondition, found.token.version);
+      if (isRevoked(found.token, found.account)) return viewOf(found.token, found.account, usage);
+      return this.#write(actor, 'revoke', found, { ...found.token, state: 'revoked' }, found.account, usage);
+    });
+    return { token, acknowledged: [this.#parts.process], pending: [] };
+  }
+
+  async get(id: string): Promise<TokenView> {
+    const [{ token, account }, usage] = await Promise.all([this.#look(id), this.#usage(id)]);
+    return viewOf(token, account, usage);
+  }
+
+  /** Tokens in the order of their creation, those of the configuration first. */
+  async list(
+    filter: TokenFilter,
+    limit: number,
+    position: ListPosition,
+  ): Promise<{ readonly tokens: readonly TokenView[]; readonly next: ListPosition | null }> {
+    const { store, ledger, flushUsage } = this.#parts;
+    const found: TokenAndAccount[] = [];
+    let next: ListPosition | null = null;
+    if (position.from === 'declared') {
+      const listed = await this.#declaredTokens(filter);
+      found.push(...listed.slice(position.at, position.at + limit));
+      if (listed.length > position.at + limit) next = { from: 'declared', at: position.at + limit };
+    }
+    if (next === null) {
+      const after = position.from === 'store' ? position.at : null;
+      const left = limit - found.length;
+      const page = await store.listTokens({ ...filter, limit: Math.max(1, left), after });
+      if (left === 0) next = page.items.length > 0 ? { from: 'store', at: null } : null;
+      else {
+        found.push(...page.items);
+        next = page.next === null ? null : { from: 'store', at: page.next };
+      }
+    }
+    await flushUsage();
+    const totals = await ledger.totals(found.map(({ token }) => token.id));
+    return { tokens: found.map(({ token, account }) => viewOf(token, account, totals.get(token.id))), next };
+  }
+
+  replacePermissions(request: TokenRequest, permissions: Permissions): Promise<TokenView> {
+    return this.#update(request, 'update', withPermissions(permissions));
+  }
+
+  mergePermissions(request: TokenRequest, patch: PermissionsPatch): Promise<TokenView> {
+    return this.#update(request, 'update', withMergedPermissions(patch));
+  }
+
+  async usage(id: string, range: UsageRange): Promise<UsageReport> {
+    const faults = new Faults();
+    const plan = planUsage(range, this.#parts.clock.wall(), faults);
+    faults.throwIfAny();
+    await this.#look(id);
+    await this.#parts.flushUsage();
+    return readUsage(this.#parts.ledger, id, range, plan);
+  }
+
+  /** Who changed the token, oldest first. */
+  async events(id: string, page: PageQuery): Promise<Page<AuditEvent>> {
+    await this.#look(id);
+    return this.#parts.store.listEvents({ kind: 'token', id, ...page });
+  }
+
+  /** A change of a token that exists and is not revoked. */
+  async #update(
+    { actor, id, precondition = null, faults = new Faults() }: TokenRequest,
+    action: string,
+    change: TokenChange,
+  ): Promise<TokenView> {
+    this.#refuseDeclared(id);
+    const usage = await this.#usage(id);
+    return compareAndSet(async () => {
+      const found = await this.#find(id);
+      demand(precondition, found.token.version);
+      return this.#change(actor, action, found, change, usage, faults);
+    });
+  }
+
+  /** One attempt at a change: checked, and written unless it changes nothing. */
+  async #change(
+    actor: Actor,
+    action: string,
+    found: TokenAndAccount,
+    change: TokenChange,
+    usage: Usage | null,
+    faults: Faults,
+  ): Promise<TokenView | typeof stale> {
+    if (isRevoked(found.token, found.account)) {
+      throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
+    }
+    const next = change(found.token, this.#parts.clock.wall(), faults);
+    let { account } = found;
+    if (next.owner !== found.token.owner) {
+      account = next.owner === null ? null : await this.#parts.store.getAccount(next.owner);
+      if (next.owner !== null) noteOwner(account, faults);
+    }
+    faults.throwIfAny();
+    if (isRevoked(next, account)) {
+      throw new Refusal('conflict', 'Tokens as old as this one are revoked for that owner. Make a new one.');
+    }
+    return this.#write(actor, action, found, next, account, usage);
+  }
+
+  async #write(
+    actor: Actor,
+    action: string,
+    found: TokenAndAccount,
+    changed: StoredToken,
+    account: Account | null,
+    usage: Usage | null,
+  ): Promise<TokenView | typeof stale> {
+    const { clock, store, apply } = this.#parts;
+    const changes = tokenChanges(found.token, changed);
+    if (Object.keys(changes).length === 0) return viewOf(found.token, found.account, usage);
+    const { version } = found.token;
+    const at = clock.wall();
+    const next: StoredToken = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };
+    const audit = { at, actor: actor.name, address: actor.address, action, changes };
+    const outcome = await store.replaceToken(next, version, audit);
+    switch (outcome.kind) {
+      case 'done':
+        apply(outcome.events);
+        return viewOf(next, account, usage);
+      case 'digest_exists':
+        throw secretTaken();
+      case 'no_owner':
+        throw noOwner();
+      case 'stale':
+        return stale;
+    }
+  }
+
+  async #insert(actor: Actor, token: StoredToken, idempotency: Idempotency | null) {
+    const { clock, store, apply } = this.#parts;
+    const changes = tokenChanges(null, token);
+    const audit = { at: clock.wall(), actor: actor.name, address: actor.address, action: 'create', changes };
+    const outcome = await store.createToken(token, audit, idempotency);
+    if (outcome.kind === 'done') apply(outcome.events);
+    return outcome;
+  }
+
+  async #find(id: string): Promise<TokenAndAccount> {
+    const found = await this.#parts.store.getToken(id);
+    if (found === null) throw new Refusal('not_found', 'There is no such token.');
+    return found;
+  }
+
+  /** As `#find`, for those who only look: declared tokens too. */
+  async #look(id: string): Promise<TokenAndAccount> {
+    const token = this.#parts.declared().get(id);
+    if (token === undefined) return this.#find(id);
+    return { token, account: token.owner === null ? null : await this.#parts.store.getAccount(token.owner) };
+  }
+
+  async #declaredTokens(filter: TokenFilter): Promise<TokenAndAccount[]> {
+    const tokens = [...this.#parts.declared().values()];
+    const owners = [...new Set(tokens.flatMap(({ owner }) => owner ?? []))];
+    const accounts = new Map(
+      await Promise.all(owners.map(async owner => [owner, await this.#parts.store.getAccount(owner)] as const)),
+    );
+    return tokens
+      .map(token => ({ token, account: accounts.get(token.owner ?? '') ?? null }))
+      .filter(found => isListed(found, filter));
+  }
+
+  /** Read before a change and never after it: what is done must not be answered as if it had failed. */
+  async #usage(id: string): Promise<Usage | null> {
+    await this.#parts.flushUsage();
+    return this.#parts.ledger.total(id);
+  }
+
+  #refuseDeclared(id: string): void {
+    if (!this.#parts.declared().has(id)) return;
+    throw new Refusal('conflict', 'The token is declared in the configuration, and can only be changed there.');
+  }
+
+  /** The store compares the digest that is written; a token of another may be at rest under an older pepper. */
+  async #refuseTaken(id: string, digests: readonly string[]): Promise<void> {
+    const holder = await this.#parts.store.find(digests);
+    if (holder !== null && holder.token.id !== id) throw secretTaken();
+    for (const { digest } of this.#parts.declared().values()) if (digests.includes(digest)) throw secretTaken();
+  }
+}
+
+const noOwner = (): Refusal => {
+  const errors = [{ pointer: '/owner', detail: 'does not exist' }];
+  return new Refusal('validation_failed', 'The owner does not exist.', { errors });
+};
+
+const secretTaken = (): Refusal => new Refusal('conflict', 'Another token has this secret.');
+
+const otherBody = (): Refusal =>
+  new Refusal('validation_failed', 'This Idempotency-Key was used with another body before.');
+
+function noteOwner(account: Account | null, faults: Faults): void {
+  if (account === null || account.deleted) faults.add('/owner', 'does not exist');
+}
+
+const idempotencyOf = ({ name }: Actor, { key, body }: Repeatable, now: Millis): Idempotency => ({
+  key: sha256(`${name}\0${key}`),
+  body: sha256(body),
+  expiresAt: now + idempotencyMs,
+});
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -1,0 +1,16 @@
+import { type Account, isRevoked, type Millis, type StoredToken, type Token } from '../core/token.ts';
+import type { Usage } from '../core/usage.ts';
+
+/** A token as managers see it: without digests, `state` as it is in effect, and when it was last used. */
+export interface TokenView extends Token {
+  readonly lastUsedAt: Millis | null;
+  /** Whether `version` tells everything that can change: not what its owner's account or the configuration says. */
+  readonly versioned: boolean;
+}
+
+export function viewOf(stored: StoredToken, account: Account | null, usage: Usage | null | undefined): TokenView {
+  const { digest: _digest, previous: _previous, ...token } = stored;
+  const state = isRevoked(stored, account) ? 'revoked' : stored.state;
+  const versioned = state === stored.state && stored.kind !== 'declared';
+  return { ...token, state, lastUsedAt: usage?.lastUsedAt || null, versioned };
+}

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest';
+import { actionFault, Grants, mergePermissions, type Permissions } from '../../../src/core/permissions.ts';
+
+test.each<[Permissions, readonly string[], readonly string[]]>([
+  [[], [], ['a', '*', '']],
+  [{}, [], ['a', '__proto__', 'toString']],
+  [['widgets:read'], ['widgets:read'], ['widgets:write', 'widgets', 'widgets:read:x', 'Widgets:read', 'widgets.read']],
+  [['*'], ['a', 'a:b', 'a.b:c', '*'], []],
+  [['widgets:*'], ['widgets:read', 'widgets:*'], ['widgets', 'widgets:', 'widgets:a:b', 'widgets.read', 'x:read']],
+  [['*:read'], ['a:read'], ['read', ':read', 'a:b:read', 'a.read']],
+  [['db.*.get'], ['db.cell.get'], ['db.get', 'db..get', 'db.a.b.get', 'db:cell.get']],
+  [['*.*'], ['a.b'], ['a', 'a.', '.b', 'a:b', 'a.b.c']],
+  [{ a: true, b: false }, ['a'], ['b', 'c']],
+  // What is said last decides.
+  [{ '*': true, 'db.drop': false }, ['db.get', 'a'], ['db.drop']],
+  [{ 'db.drop': false, '*': true }, ['db.get', 'db.drop'], []],
+  [{ 'db.*': false, 'db.get': true }, ['db.get'], ['db.put', 'a']],
+  [{ 'db.get': true, 'db.*': false }, [], ['db.get', 'db.put']],
+  [{ '*': true, 'db.*': false, 'db.get': true }, ['db.get', 'a', 'a.b'], ['db.put']],
+  [{ 'a.*': true, '*.b': false, 'a.b': true, '*.*': false }, [], ['a.b', 'a.c', 'c.b']],
+  [JSON.parse('{"__proto__": true, "constructor": true}'), ['__proto__', 'constructor'], ['toString', 'valueOf']],
+])('%j permits what its last matching entry grants, and nothing else', (permissions, granted, withheld) => {
+  const grants = new Grants(permissions);
+  expect(granted.filter(action => !grants.permits(action))).toEqual([]);
+  expect(withheld.filter(action => grants.permits(action))).toEqual([]);
+});
+
+test('a separator between pieces is not interchangeable', () => {
+  expect(new Grants(['db:*']).permits('db.get')).toBe(false);
+  expect(new Grants(['db.*']).permits('db:get')).toBe(false);
+});
+
+describe('names of actions', () => {
+  test.each(['a', 'widgets:read', 'db.cell.update', '*', 'db.*', '*:read', 'A-b_c/d', 'a'.repeat(256), '{x}', '!'])(
+    '%s is one',
+    action => {
+      expect(actionFault(action)).toBeNull();
+    },
+  );
+
+  test.each([
+    ['', 'empty'],
+    ['a'.repeat(257), '256'],
+    [':', 'empty piece'],
+    ['a:', 'empty piece'],
+    ['.a', 'empty piece'],
+    ['a..b', 'empty piece'],
+    ['a.:b', 'empty piece'],
+    ['a*', 'whole piece'],
+    ['db.*x', 'whole piece'],
+    ['**', 'whole piece'],
+    ['a b', 'character'],
+    ['a"b', 'character'],
+    ['a\\b', 'character'],
+    ['a\r\nb', 'character'],
+    ['é', 'character'],
+    ['a\u007f', 'character'],
+  ])('%j is none', (action, why) => {
+    expect(actionFault(action)).toContain(why);
+  });
+});
+
+describe('merging', () => {
+  test('adds, changes and removes', () => {
+    expect(mergePermissions({ a: true, b: true, c: false }, { b: false, c: null, d: true, e: null })).toEqual({
+      a: true,
+      b: false,
+      d: true,
+    });
+  });
+
+  test('a changed entry becomes the last word', () => {
+    const merged = mergePermissions({ 'db.get': true, '*': false }, { 'db.get': true });
+    expect(Object.keys(merged)).toEqual(['*', 'db.get']);
+    expect(new Grants(merged).permits('db.get')).toBe(true);
+  });
+
+  test('names that objects inherit are names like others', () => {
+    const merged = mergePermissions({}, JSON.parse('{"__proto__": true, "toString": true}'));
+    expect(Object.keys(merged)).toEqual(['__proto__', 'toString']);
+    expect(Object.getPrototypeOf(merged)).toBe(Object.prototype);
+    expect(new Grants(merged).permits('__proto__')).toBe(true);
+    expect(({} as Record<string, unknown>)['permits']).toBeUndefined();
+  });
+});
