@@ -97,7 +97,7 @@ export class App {
       up: () => options.logger.info({}, 'the store is up again'),
     });
     try {
-      await refuseUnknownOwners(config, store.tokens);
+      await refuseDeclared(config, store.tokens);
       const generatedKey = config.admin.keys.length > 0 ? null : await store.adminKey();
       const app = new App(options, store, generatedKey);
       await app.#listen();
@@ -265,7 +265,7 @@ export class App {
   async #problemsOf(next: Config): Promise<string[]> {
     const fixed = compareForReload(this.#config, next).map(key => `${key}: cannot change without a restart`);
     try {
-      await refuseUnknownOwners(next, this.#tokens);
+      await refuseDeclared(next, this.#tokens);
     } catch (error) {
       if (!(error instanceof ConfigurationRefused)) throw error;
       return [...fixed, ...error.lines];
@@ -337,15 +337,20 @@ export class App {
   }
 }
 
-async function refuseUnknownOwners(config: Config, store: TokenStore): Promise<void> {
+/** Declared tokens have owners that exist, and ids that the store has not given to somebody else. */
+async function refuseDeclared(config: Config, store: TokenStore): Promise<void> {
   const owners = new Set(config.tokens.declared.flatMap(({ owner }) => (owner === null ? [] : [owner])));
   const known = new Set<string>();
   for (const owner of owners) {
     const account = await store.getAccount(owner);
     if (account !== null && !account.deleted) known.add(owner);
   }
-  const missing = missingOwners(config, known);
-  if (missing.length > 0) throw new ConfigurationRefused(missing);
+  const lines = missingOwners(config, known);
+  for (const { id, declaredAt } of config.tokens.declared) {
+    if ((await store.getToken(id)) === null) continue;
+    lines.push(`${declaredAt}: the store has another token with the id ${id}; allowed: an id of its own`);
+  }
+  if (lines.length > 0) throw new ConfigurationRefused(lines);
 }
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));

@@ -4,6 +4,7 @@ import type { TokenService } from '../manage/token-service.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Log } from '../ports/log.ts';
+import type { TlsMaterial } from '../wire/server.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
@@ -12,7 +13,7 @@ import { openApiDocument } from './openapi.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
 import { Router } from './router.ts';
-import { Server, type ServerOptions, type TlsMaterial } from './server.ts';
+import { Server, type ServerOptions } from './server.ts';
 
 /** What a reload of the configuration may change. */
 export interface AdminPolicy {

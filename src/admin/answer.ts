@@ -56,3 +56,12 @@ export function answerTo(error: unknown, requestId: string, mutates: boolean): A
     'The store did not answer in time. The change may have been made all the same: look before trying again.';
   return problemAnswer({ code: 'store_unavailable', detail, outcome: 'unknown' }, requestId, retry);
 }
+
+/** Fields that every answer has. */
+export function answerFields({ status, fields, body }: Answer, requestId: string, close: boolean): string[] {
+  const list = [...fields, 'Cache-Control', 'no-store', 'X-Request-Id', requestId, 'X-Content-Type-Options', 'nosniff'];
+  if (body !== null) list.push('Content-Length', String(Buffer.byteLength(body)));
+  else if (status !== 204 && status !== 304) list.push('Content-Length', '0');
+  if (close) list.push('Connection', 'close');
+  return list;
+}

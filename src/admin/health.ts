@@ -1,7 +1,8 @@
 import type { Log } from '../ports/log.ts';
+import type { TlsMaterial } from '../wire/server.ts';
 import { type Answer, jsonAnswer, Rejection } from './answer.ts';
 import type { Incoming } from './incoming.ts';
-import { Server, type ServerOptions, type TlsMaterial } from './server.ts';
+import { Server, type ServerOptions } from './server.ts';
 
 export interface HealthParts {
   /** The text of a scrape. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { carriesBody, type Form } from '../core/form.ts';
 import { type Code, Refusal } from '../errors.ts';
+import { plainAddress } from '../wire/connection.ts';
 
 /** The client has gone: there is nobody to answer. */
 export class ClientGone extends Error {
@@ -67,5 +68,3 @@ export class Incoming {
     });
   }
 }
-
-const plainAddress = (address = ''): string => (address.startsWith('::ffff:') ? address.slice(7) : address);

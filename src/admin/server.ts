@@ -5,9 +5,10 @@ import type { AddressInfo, Socket } from 'node:net';
 import { headLimits, readForm } from '../core/form.ts';
 import { codes } from '../errors.ts';
 import type { Log } from '../ports/log.ts';
-import { type Answer, answerTo, problemAnswer } from './answer.ts';
+import { answerRaw, endSoon, linger } from '../wire/connection.ts';
+import { type ParserError, parserRefusal, type TlsMaterial, tlsSettings } from '../wire/server.ts';
+import { type Answer, answerFields, answerTo, problemAnswer } from './answer.ts';
 import { ClientGone, Incoming } from './incoming.ts';
-import { answerFields, answerRaw, endSoon, linger, refusalFor } from './wire.ts';
 
 /** Node's HTTP server for our small listeners: hardened, answering everything itself, each answer written whole. */
 export interface ServerOptions {
@@ -21,13 +22,6 @@ export interface ServerOptions {
   readonly requestTimeoutMs?: number;
   /** Longest time that a client may take to read an answer; 30 seconds by default. */
   readonly writeTimeoutMs?: number;
-}
-
-export interface TlsMaterial {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-  /** When set, clients must present a certificate that it signed. */
-  readonly clientCa: string | Buffer | null;
 }
 
 export interface ServerEvents {
@@ -146,9 +140,7 @@ export class Server {
       response.once('finish', () => endSoon(socket));
       onRequest(request, response);
     });
-    server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket) =>
-      this.#unparsed(error, socket as Socket),
-    );
+    server.on('clientError', (error: ParserError, socket) => this.#unparsed(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -215,8 +207,8 @@ export class Server {
   }
 
   /** The parser has given up, or waited for too long. */
-  #unparsed(error: NodeJS.ErrnoException & { reason?: string }, socket: Socket): void {
-    const code = refusalFor(error);
+  #unparsed(error: ParserError, socket: Socket): void {
+    const [code] = parserRefusal(error) ?? [null];
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
     if (code === null || silent || !socket.writable) {
       socket.destroy();
@@ -240,11 +232,3 @@ export class Server {
 
 const hasBody = ({ headers }: http.IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-
-const tlsSettings = ({ cert, key, clientCa }: TlsMaterial): https.ServerOptions => ({
-  cert,
-  key,
-  minVersion: 'TLSv1.2',
-  ALPNProtocols: ['http/1.1'],
-  ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-});

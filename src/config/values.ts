@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { durationForm, readDuration } from '../core/duration.ts';
+import { instantForm, readInstant } from '../core/instant.ts';
 import { noted } from './notes.ts';
 
 /** The kinds of single values that keys take: how they are written, and what comes out of them. */
@@ -74,17 +76,14 @@ export const share = (): Value<number, number> =>
     leaf: { kinds: ['number'], type: 'number', allowed: 'a number from 0 to 1' },
   });
 
-const millis = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-const durationForm = /^(?:0|([0-9]{1,15})(ms|s|m|h|d))$/;
-
 /** Timers count in 31 bits; what is longer would fire at once. */
-const longestDuration = 24 * millis.d;
+const longestDuration = 24 * 86_400_000;
 
 /** `250ms`, `5s`, `10m`, `1h`, `1d`, in milliseconds. A bare `0` is taken where 0 is (`least` 0). */
 export function duration(least: number): Value<number, string | 0> {
   const schema = z.union([z.string().regex(durationForm), z.literal(0)]).transform((value, context) => {
-    const [, count = '0', unit = 'ms'] = durationForm.exec(String(value)) ?? [];
-    const result = Number(count) * millis[unit as keyof typeof millis];
+    const result = readDuration(String(value));
+    if (result === null) return faulty(context, 'is too long');
     if (result < least) return faulty(context, least === 1 ? 'is no time at all' : 'is too short');
     return result > longestDuration ? faulty(context, 'is too long') : result;
   });
@@ -111,20 +110,12 @@ export function sizeOrUnlimited(): Value<number | null, string | number> {
   return noted(schema, { leaf: { kinds: ['text', 'number'], type: 'size or `unlimited`', allowed } });
 }
 
-const rfc3339 = /^(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
-
 /** An instant in RFC 3339, in milliseconds since the epoch. */
 export function instant(): Value<number, string> {
   const schema = z
     .string()
-    .regex(rfc3339)
-    .transform((value, context) => {
-      const time = Date.parse(value);
-      const day = rfc3339.exec(value)?.[1] ?? '';
-      // A 30th of February reads as a day in March.
-      const exists = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day) ?? false;
-      return Number.isNaN(time) || !exists ? faulty(context, 'is no instant') : time;
-    });
+    .regex(instantForm)
+    .transform((value, context) => readInstant(value) ?? faulty(context, 'is no instant'));
   const allowed = 'an instant in RFC 3339, such as 2030-01-31T00:00:00Z';
   return noted(schema, { leaf: { kinds: ['text'], type: 'RFC 3339', allowed } });
 }

@@ -172,16 +172,25 @@ function readHeader(value: string, header: HeaderPlace): string | null {
   return rest.charCodeAt(0) === 0x20 && token68.test(rest.slice(1)) ? rest.slice(1) : null;
 }
 
-/** A parameter that servers may take for the token parameter, but that is not spelled like it, is `twisted`. */
+/**
+ * A parameter that servers may take for the token parameter, but that is not spelled like it, is `twisted`. Attack: a
+ * query of thousands of names that are costly to decode; so only what could be ASCII is, up to the first bracket.
+ */
 function queryRole(rawName: string, queries: ReadonlySet<string>): 'token' | 'twisted' | 'other' {
   if (queries.has(rawName)) return 'token';
-  const name = decodeParameter(rawName);
-  if (name === null) return 'other';
-  if (queries.has(name)) return 'token';
-  const plain = name.replace(/\[.*$/, '').toLowerCase();
+  const bracket = rawName.search(/\[|%5b/i);
+  const stem = bracket === -1 ? rawName : rawName.slice(0, bracket);
+  if (/%[89a-f]/i.test(stem)) return 'other';
+  const name = decodeParameter(stem) ?? '';
+  if (bracket === -1 && queries.has(name)) return 'token';
+  const plain = name.toLowerCase();
   for (const query of queries) if (query.toLowerCase() === plain) return 'twisted';
   return 'other';
 }
+
+/** A parameter of this name, as it stands in a query, carries a token, or is taken for one that does. */
+export const isTokenParameter = (rawName: string, queries: ReadonlySet<string>): boolean =>
+  queryRole(rawName, queries) !== 'other';
 
 /** `name=value` pairs of a Cookie field (RFC 6265 4.2.1). */
 export function cookiePairs(line: string): { name: string; value: string }[] {
@@ -194,26 +203,22 @@ export function cookiePairs(line: string): { name: string; value: string }[] {
   return pairs;
 }
 
-/** The Cookie line without one pair; empty when nothing is left. */
-export function cutCookie(line: string, name: string, value: string): string {
-  return line
-    .split(';')
-    .filter(piece => {
-      const text = piece.trim();
-      const equals = text.indexOf('=');
-      return !(equals > 0 && text.slice(0, equals).trim() === name && text.slice(equals + 1).trim() === value);
-    })
-    .map(piece => piece.trim())
-    .filter(piece => piece !== '')
-    .join('; ');
+/** The Cookie line without some pairs, given as `name=value`; the others as they stand. Empty when nothing is left. */
+export function cutCookies(line: string, cut: ReadonlySet<string>): string {
+  const kept = line.split(';').filter(piece => {
+    const text = piece.trim();
+    const equals = text.indexOf('=');
+    return !(equals > 0 && cut.has(`${text.slice(0, equals).trim()}=${text.slice(equals + 1).trim()}`));
+  });
+  return kept.some(piece => piece.trim() !== '') ? kept.join(';').replace(/^[ \t]+/, '') : '';
 }
 
 /** Elements of Sec-WebSocket-Protocol, case kept. */
 const protocols = (line: string): string[] => line.split(',').map(part => part.trim());
 
-/** The Sec-WebSocket-Protocol line without one element; empty when nothing is left. */
-export function cutProtocol(line: string, protocol: string): string {
+/** The Sec-WebSocket-Protocol line without some elements; empty when nothing is left. */
+export function cutProtocols(line: string, cut: ReadonlySet<string>): string {
   return protocols(line)
-    .filter(element => element !== '' && element !== protocol)
+    .filter(element => element !== '' && !cut.has(element))
     .join(', ');
 }

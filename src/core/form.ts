@@ -213,7 +213,8 @@ export function readHost(authority: string): string | null {
     if (!/^[0-9]{0,5}$/.test(port) || Number(port) > 65535) return null;
     host = authority.slice(0, colon);
   }
-  if (!(hostName.test(host) || ipv6.test(host))) return null;
+  // Servers differ in how many dots at the end they overlook: an empty label is none of ours.
+  if (!(hostName.test(host) || ipv6.test(host)) || host.includes('..')) return null;
   host = host.toLowerCase();
   if (host.endsWith('.')) host = host.slice(0, -1);
   return host === '' ? null : host;

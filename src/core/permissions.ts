@@ -59,6 +59,8 @@ export const permissionLimits = { entries: 1000, name: 256 } as const;
 /** What is wrong with the name of an action in a permission or a route; `null` when nothing is. */
 export function actionFault(action: string): string | null {
   if (action === '') return 'is empty';
+  // JavaScript moves such members of a map to the front, and order decides.
+  if (/^[0-9]+$/.test(action)) return 'is only digits';
   if (action.length > permissionLimits.name) return 'is longer than 256 characters';
   if (!/^[!#-[\]-~]+$/.test(action)) return 'has a character other than visible ASCII without quote and backslash';
   for (const piece of action.split(/[:.]/)) {

@@ -49,7 +49,7 @@ class Fault extends Error {
 
 const space = /[ \t\n\r]*/y;
 const plainText = /[^"\\\x00-\x1f]*/y;
-const escape = /\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/y;
+const escapeForm = /\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/y;
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const literals = { t: ['true', true], f: ['false', false], n: ['null', null] } as const;
 const escaped: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
@@ -157,7 +157,7 @@ class Reader {
       }
       if (this.#at >= this.#text.length) this.#fail('a string has no end');
       if (this.#text[this.#at] !== '\\') this.#fail('a control character must be escaped');
-      const match = this.#match(escape);
+      const match = this.#match(escapeForm);
       if (match === null) this.#fail('this escape is not one of JSON');
       const kind = match[1]!;
       value += kind === 'u' ? String.fromCharCode(Number.parseInt(match.slice(2), 16)) : (escaped[kind] ?? kind);

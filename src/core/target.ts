@@ -56,19 +56,20 @@ function readOddPath(raw: string, path: string, query: string | null): TargetRea
   if (/%2e/i.test(path)) return refuse('the path has an encoded dot');
   if (/%5c/i.test(path)) return refuse('the path has an encoded backslash');
   if (path.includes('%00')) return refuse('the path has an encoded NUL');
-  // Decoded a second time by a careless server, these would be the separators and dots refused above.
-  if (/%25(?:2e|2f|5c|25|00)/i.test(path)) return refuse('the path is encoded twice');
 
   const needs: Allowance[] = [];
   if (/%2f/i.test(path)) needs.push('encoded_slash');
   if (path.includes('%25')) needs.push('encoded_percent');
-  if (path.includes(';')) needs.push('semicolon');
+  // Some servers decode before they cut parameters off: to them an encoded semicolon begins one too.
+  if (/;|%3b/i.test(path)) needs.push('semicolon');
   if (path.includes('//')) needs.push('double_slash');
 
   const segments: string[] = [];
   for (const part of path.slice(1).split('/')) {
     const segment = decodeOnce(part);
     if (segment === null) return refuse('the path is not UTF-8');
+    // Decoded a second time by a careless server, these would be the separators and dots refused above.
+    if (/%(?:2e|2f|5c|25|00)/i.test(segment)) return refuse('the path is encoded twice');
     if (hasDotSegment(segment)) return refuse('the path has a dot segment');
     segments.push(segment);
   }

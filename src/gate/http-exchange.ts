@@ -4,9 +4,9 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../core/fields.ts';
 import type { MessageHead } from '../core/form.ts';
 import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
+import { endSoon, headText, linger } from '../wire/connection.ts';
 import { BodyStream, RequestBodyFault } from './body.ts';
 import type { EarlyBytes } from './early-bytes.ts';
-import { endSoon, headText, linger } from './wire.ts';
 
 /** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
 const drainBytes = 64 * 1024;
@@ -82,6 +82,16 @@ export class HttpExchange implements Exchange {
     this.#bodyFault = 'malformed';
     if (this.#answered) this.abort();
     else this.#body?.destroy(new RequestBodyFault('malformed'));
+  }
+
+  /**
+   * The client has closed its side. An answer that is on its way whole may still arrive; anything else is broken off
+   * now: Node would wait until what was relayed so far is taken, which a client that does not read never does.
+   */
+  clientEnded(): void {
+    if (this.upgradable) return;
+    if (!this.#response.writableEnded) this.#socket.destroy();
+    else setTimeout(() => this.#socket.destroy(), abortGraceMs).unref();
   }
 
   body(limit: number | null): Readable {

@@ -5,9 +5,10 @@ import type { TLSSocket } from 'node:tls';
 import { type FormCode, headLimits, readForm } from '../core/form.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, WholeAnswer } from '../ports/exchange.ts';
+import { answerRaw, endSoon, plainAddress } from '../wire/connection.ts';
+import { type ParserError, parserRefusal, type TlsMaterial, tlsSettings } from '../wire/server.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { HttpExchange, headOf } from './http-exchange.ts';
-import { answerRaw, endSoon } from './wire.ts';
 
 /**
  * The proxy listener: Node's HTTP server with everything that it would answer, repair or hide by itself taken away. It
@@ -22,13 +23,6 @@ export interface ListenerOptions {
   readonly bodyTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly maxConnections: number;
-}
-
-export interface TlsMaterial {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-  /** When set, clients must present a certificate that it signed. */
-  readonly clientCa: string | Buffer | null;
 }
 
 export interface ListenerEvents {
@@ -157,13 +151,12 @@ export class ProxyListener {
     };
     server.on('upgrade', onUpgrade);
     server.on('connect', onUpgrade);
-    server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket) =>
-      this.#unparsed(error, socket as Socket),
-    );
+    server.on('clientError', (error: ParserError, socket) => this.#unparsed(error, socket as Socket));
     server.on('tlsClientError', () => this.#failedHandshakes++);
     server.on('drop', () => this.#rejected++);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
+      socket.on('end', () => this.#lines.get(socket)?.active?.clientEnded());
       socket.once('close', () => this.#sockets.delete(socket));
     });
   }
@@ -217,8 +210,8 @@ export class ProxyListener {
     } else line.afterwards?.();
   }
 
-  #unparsed(error: NodeJS.ErrnoException & { reason?: string }, socket: Socket): void {
-    const refusal = refusalFor(error);
+  #unparsed(error: ParserError, socket: Socket): void {
+    const refusal = parserRefusal(error);
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
     if (refusal === null || silent || !socket.writable) {
       socket.destroy();
@@ -226,8 +219,10 @@ export class ProxyListener {
     }
     const line = this.#line(socket);
     const answer = (): void => {
-      if (socket.writable)
-        answerRaw(socket, this.#events.onUnparsed(...refusal, line.connection, this.#clock.monotonic()));
+      if (!socket.writable) return;
+      const { status, fields, body } = this.#events.onUnparsed(...refusal, line.connection, this.#clock.monotonic());
+      const length = String(Buffer.byteLength(body));
+      answerRaw(socket, status, [...fields, 'Content-Length', length, 'Connection', 'close'], body);
     };
     socket.pause();
     const { active } = line;
@@ -239,39 +234,11 @@ export class ProxyListener {
   }
 }
 
-/** The code for what the parser gave up on; null when the client has gone and there is nobody to answer. */
-function refusalFor(error: NodeJS.ErrnoException & { reason?: string }): [FormCode, string] | null {
-  switch (error.code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return ['head_too_large', 'the head is over 16 KiB'];
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return ['request_timeout', 'the head came too slowly'];
-    case 'HPE_PAUSED_H2_UPGRADE':
-      return ['version_not_supported', 'HTTP/2 is not spoken'];
-    case 'HPE_INVALID_VERSION':
-      if (error.reason !== 'Expected CRLF after version') return ['version_not_supported', 'unknown HTTP version'];
-      break;
-    case 'HPE_INVALID_EOF_STATE':
-      return null;
-  }
-  if (error.code?.startsWith('HPE_')) return ['malformed_request', 'the request is not HTTP/1.1'];
-  return null;
-}
-
 function connectionOf(socket: Socket): Connection {
-  const address = socket.remoteAddress ?? '';
   return {
-    peer: address.startsWith('::ffff:') ? address.slice(7) : address,
+    peer: plainAddress(socket.remoteAddress),
     port: socket.remotePort ?? 0,
     localPort: socket.localPort ?? 0,
     tls: (socket as TLSSocket).encrypted === true,
   };
 }
-
-const tlsSettings = ({ cert, key, clientCa }: TlsMaterial): https.ServerOptions => ({
-  cert,
-  key,
-  minVersion: 'TLSv1.2',
-  ALPNProtocols: ['http/1.1'],
-  ...(clientCa === null ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-});

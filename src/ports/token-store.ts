@@ -19,7 +19,10 @@ export interface TokenStore {
 
   /** Refuses an id or digest that exists, an owner that does not, a creation not after the owner's mark. */
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome>;
-  /** Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. */
+  /**
+   * Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. A token
+   * under its owner's mark does not change owners: `stale`, for its reader has not seen the mark.
+   */
   replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome>;
   /** Moves a token from an older pepper's digest to the first one's. Neither version nor feed change. */
   rekey(id: string, from: string, to: string): Promise<void>;

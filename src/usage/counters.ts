@@ -28,7 +28,9 @@ export class UsageCounters {
   #tallies = new Map<string, { readonly tokenId: string; readonly hour: number; readonly tally: Tally }>();
   #unanswered: { readonly number: number; readonly entries: readonly UsageEntry[] }[] = [];
   #number = 0;
-  #flushing: Promise<void> | null = null;
+  #reporting: Promise<void> | null = null;
+  /** A report that will begin when the one under way has ended. */
+  #next: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   /** `process`: this run of this process, unlike every other. */
@@ -47,7 +49,6 @@ export class UsageCounters {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.flush();
-    await this.flush();
   }
 
   count({ subject, outcome, status, reason, bytesIn, bytesOut, at }: RequestRecord): void {
@@ -65,32 +66,50 @@ export class UsageCounters {
     if (at > tally.lastUsedAt) tally.lastUsedAt = at;
   }
 
-  /** Reports everything counted so far. Never rejects: what the ledger did not take stays for the next time. */
+  /**
+   * Reports everything counted before this call. Never rejects: what the ledger did not take stays for the next time.
+   * A report under way may have been made up before, so this waits for one that was not.
+   */
   flush(): Promise<void> {
-    this.#flushing ??= this.#report().finally(() => {
-      this.#flushing = null;
+    if (this.#reporting === null) {
+      this.#reporting = this.#report().finally(() => {
+        this.#reporting = null;
+      });
+      return this.#reporting;
+    }
+    this.#next ??= this.#reporting.then(() => {
+      this.#next = null;
+      return this.flush();
     });
-    return this.#flushing;
+    return this.#next;
   }
 
   async #report(): Promise<void> {
-    // New counts wait until the old reports are taken: an outage grows the counts, not the number of reports.
-    if (this.#unanswered.length === 0) {
-      const entries = [...this.#tallies.values()].map(({ tokenId, hour, tally }) => ({ tokenId, hour, usage: tally }));
-      this.#tallies = new Map();
-      for (let i = 0; i < entries.length; i += reportSize) {
-        this.#unanswered.push({ number: ++this.#number, entries: entries.slice(i, i + reportSize) });
+    let collected = false;
+    for (;;) {
+      if (this.#unanswered.length === 0) {
+        // New counts wait until old reports are taken: an outage grows the counts, not the number of reports.
+        if (collected) return;
+        collected = true;
+        this.#collect();
       }
-    }
-    while (this.#unanswered.length > 0) {
-      const { number, entries } = this.#unanswered[0]!;
+      const report = this.#unanswered[0];
+      if (report === undefined) return;
       try {
-        await this.#ledger.report({ process: this.#process, number, entries });
+        await this.#ledger.report({ process: this.#process, ...report });
       } catch (error) {
         this.#log.fault(error, 'usage could not be reported; it is kept and reported later');
         return;
       }
       this.#unanswered.shift();
+    }
+  }
+
+  #collect(): void {
+    const entries = [...this.#tallies.values()].map(({ tokenId, hour, tally }) => ({ tokenId, hour, usage: tally }));
+    this.#tallies = new Map();
+    for (let i = 0; i < entries.length; i += reportSize) {
+      this.#unanswered.push({ number: ++this.#number, entries: entries.slice(i, i + reportSize) });
     }
   }
 

@@ -185,6 +185,20 @@ export function tokenStoreContract(name: string, open: OpenStore): void {
       });
     });
 
+    test("a token does not leave an owner's mark behind by changing owners", async () => {
+      await createAccount('acme');
+      await createAccount('other');
+      const token = aToken('tok_1', { owner: 'acme' });
+      await create(token);
+      const marked = changed(anAccount('acme'), { revokedBefore: token.createdAt });
+      await store.tokens.putAccount(marked, 1, anAudit('revoke_tokens'));
+      await unchanged(['tok_1'], async () => {
+        expect(await replace(changed(token, { owner: 'other' }), 1)).toEqual({ kind: 'stale' });
+        expect(await replace(changed(token, { owner: null }), 1)).toEqual({ kind: 'stale' });
+      });
+      expect((await replace(changed(token, { state: 'disabled' }), 1)).kind).toBe('done');
+    });
+
     test('a new owner has to exist; an owner that has gone can be kept', async () => {
       await createAccount('acme');
       const token = aToken('tok_1', { owner: 'acme' });

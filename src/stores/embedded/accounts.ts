@@ -64,6 +64,11 @@ export class Accounts {
     return row === undefined || row.deleted === 1 ? null : { revokedBefore: row.revoked_before };
   }
 
+  /** The instant up to which the account's tokens are revoked, that of a deleted one included; null for none. */
+  mark(id: string): Millis | null {
+    return this.#row(id)?.revoked_before ?? null;
+  }
+
   #row(id: string): AccountRow | undefined {
     return one<AccountRow>(this.#byId, id);
   }

@@ -121,6 +121,10 @@ export class Tokens {
     const row = this.#row(token.id);
     if (row === undefined || row.version !== expected) return { kind: 'stale' };
     const before = JSON.parse(row.doc) as StoredToken;
+    if (before.owner !== null && token.owner !== before.owner && this.#marked(before.owner, before.createdAt)) {
+      // The mark came after the reader had looked: a revoked token does not walk out from under it.
+      return { kind: 'stale' };
+    }
     if (this.#taken(token, row.seq)) return { kind: 'digest_exists' };
     // A token whose owner has gone can still be changed, revoked above all: only a new owner has to be there.
     if (token.owner !== null && token.owner !== before.owner && this.#accounts.owner(token.owner) === null) {
@@ -151,6 +155,11 @@ export class Tokens {
 
   countLive(owner: string): number {
     return one<{ live: number }>(this.#countLive, owner)?.live ?? 0;
+  }
+
+  #marked(owner: string, createdAt: Millis): boolean {
+    const mark = this.#accounts.mark(owner);
+    return mark !== null && createdAt <= mark;
   }
 
   #row(id: string): StoredRow | undefined {

@@ -1,10 +1,8 @@
-import type { IncomingMessage } from 'node:http';
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Fields } from '../core/fields.ts';
-import type { WholeAnswer } from '../ports/exchange.ts';
 
-/** Bytes on a connection that Node's HTTP server has let go of: answers to what never became a request, and 101. */
+/** Bytes on a connection beside or behind Node's HTTP server: answers past its parser, and orderly ends. */
 
 const forbidden = /[\0\r\n]/;
 
@@ -18,10 +16,9 @@ export function headText(status: number, reason: string, fields: Fields): string
   return `${text}\r\n`;
 }
 
-/** Writes an answer to a connection whose parser has given up, and ends it. */
-export function answerRaw(socket: Socket, { status, fields, body }: WholeAnswer): void {
-  const list = [...fields, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'];
-  socket.write(headText(status, STATUS_CODES[status] ?? 'Error', list), 'latin1');
+/** Writes an answer to a connection whose parser has given up, and ends it. `fields` say how long the body is. */
+export function answerRaw(socket: Socket, status: number, fields: Fields, body: string): void {
+  socket.write(headText(status, STATUS_CODES[status] ?? 'Error', fields), 'latin1');
   socket.write(body);
   endSoon(socket);
 }
@@ -45,15 +42,17 @@ export function linger(message: IncomingMessage, bytes: number, done: () => void
     message.off('close', finish);
     done();
   };
-  const onData = (chunk: Buffer): void => {
-    left -= chunk.length;
+  const onData = (piece: Buffer): void => {
+    left -= piece.length;
     if (left < 0) finish();
   };
   // With nothing to swallow there is nothing to wait for but the answer's arrival.
-  const timer = setTimeout(finish, bytes > 0 ? 2000 : 200);
-  timer.unref();
+  const timer = setTimeout(finish, bytes > 0 ? 2000 : 200).unref();
   message.on('data', onData);
   message.once('end', finish);
   message.once('close', finish);
   message.resume();
 }
+
+/** IPv4-mapped IPv6 is written as IPv4, so that one address has one spelling. */
+export const plainAddress = (address = ''): string => (address.startsWith('::ffff:') ? address.slice(7) : address);
