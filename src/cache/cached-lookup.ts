@@ -56,9 +56,9 @@ const maxRaces = 5;
 export class CachedLookup implements TokenLookup {
   readonly #store: TokenStore;
   readonly #clock: Clock;
-  readonly #options: CacheOptions;
-  readonly #positive: LRUCache<string, Entry>;
-  readonly #negative: LRUCache<string, Entry>;
+  #options: CacheOptions;
+  #positive: LRUCache<string, Entry>;
+  #negative: LRUCache<string, Entry>;
   readonly #flights = new Map<string, Flight>();
   readonly #byToken = new Map<string, Set<string>>();
   readonly #byOwner = new Map<string, Set<string>>();
@@ -72,9 +72,18 @@ export class CachedLookup implements TokenLookup {
     this.#store = store;
     this.#clock = clock;
     this.#options = options;
-    const max = options.maxEntries;
-    this.#positive = new LRUCache({ max, dispose: (entry, key) => this.#forget(entry, key) });
-    this.#negative = new LRUCache({ max, dispose: (entry, key) => this.#forget(entry, key) });
+    this.#positive = this.#room();
+    this.#negative = this.#room();
+  }
+
+  /** Bounds and times from now on; they hold for what is in memory, too. */
+  configure(options: CacheOptions): void {
+    const resized = options.maxEntries !== this.#options.maxEntries;
+    this.#options = options;
+    if (!resized) return;
+    this.clear();
+    this.#positive = this.#room();
+    this.#negative = this.#room();
   }
 
   /** The feed that proves entries; it keeps its own state. */
@@ -143,6 +152,10 @@ export class CachedLookup implements TokenLookup {
     this.#flights.clear();
     this.#positive.clear();
     this.#negative.clear();
+  }
+
+  #room(): LRUCache<string, Entry> {
+    return new LRUCache({ max: this.#options.maxEntries, dispose: (entry, key) => this.#forget(entry, key) });
   }
 
   /** Protocol rule: used until `bound` after the sending of the last request that proved it, by both clocks. */

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ChangeFeed, Cursor } from '../ports/change-feed.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FeedEvent } from '../ports/token-store.ts';
@@ -29,7 +30,7 @@ export class FeedFollower {
   readonly #feed: ChangeFeed;
   readonly #listener: FeedListener;
   readonly #clock: Clock;
-  readonly #waitMs: number;
+  #waitMs: number;
   readonly #stop = new AbortController();
   #cursor: Cursor | null = null;
   #running: Promise<void> | null = null;
@@ -43,7 +44,12 @@ export class FeedFollower {
     this.#feed = feed;
     this.#listener = listener;
     this.#clock = clock;
-    this.#waitMs = Math.max(1, Math.floor(boundMs / 3) - 1);
+    this.#waitMs = waitWithin(boundMs);
+  }
+
+  /** Another bound, from the next read on. */
+  configure(boundMs: number): void {
+    this.#waitMs = waitWithin(boundMs);
   }
 
   start(): void {
@@ -71,7 +77,8 @@ export class FeedFollower {
         // An outage shows in the age of the proof. Ask again soon, not all at once.
         if (signal.aborted) return;
         failures++;
-        await pause(Math.min(1000, 50 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2), signal);
+        const ms = Math.min(1000, 50 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2);
+        await pause(ms, undefined, { signal }).catch(() => {});
       }
     }
   }
@@ -95,16 +102,4 @@ export class FeedFollower {
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
-}
+const waitWithin = (boundMs: number): number => Math.max(1, Math.floor(boundMs / 3) - 1);

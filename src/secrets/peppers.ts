@@ -64,4 +64,3 @@ function keyedChecksum({ key }: Pepper, body: string): string {
 const unkeyedChecksum = (body: string): string => checksumText(crc32(body));
 
 export const sha256Hex = (secret: string): string => hash('sha256', secret, 'hex');
-

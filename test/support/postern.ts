@@ -7,6 +7,7 @@ import { App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
 import { Logger } from '../../src/telemetry/log.ts';
+import { RawClient } from './raw-client.ts';
 import type { RecordingUpstream } from './recording-upstream.ts';
 
 /** The policy that hostile tests run against: everything else is denied. */
@@ -23,12 +24,23 @@ export interface PosternOptions {
   readonly routes?: string;
   /** More members of the upstream, as YAML inside braces. */
   readonly upstreamMembers?: string;
+  /** More upstreams: name to the YAML of its members, inside braces. */
+  readonly upstreams?: Readonly<Record<string, string>>;
   /** More top-level YAML. */
   readonly more?: string;
   /** Log level; the file is kept in memory as text. */
   readonly level?: 'debug' | 'info';
   /** A folder of an earlier run, to start on its store. */
   readonly folder?: string;
+  /** More members of `listen.proxy`, as YAML inside braces. */
+  readonly proxyMembers?: string;
+}
+
+export interface InvariantOptions {
+  /** Tokens are forwarded, as the configuration says. */
+  readonly forwardsSecrets?: boolean;
+  /** What some route strips from the beginning of its paths. */
+  readonly strips?: string;
 }
 
 export interface Answered {
@@ -47,10 +59,13 @@ export class Postern {
   readonly #fd: number;
   /** Secrets that were made here: none of them may be found anywhere. */
   readonly planted: string[] = [];
+  /** On the store, and the log, of an earlier run. */
+  readonly #resumed: boolean;
   #stopped = false;
 
-  private constructor(app: App, folder: string, logger: Logger, logFile: string, fd: number) {
+  private constructor(app: App, folder: string, logger: Logger, logFile: string, fd: number, resumed: boolean) {
     this.app = app;
+    this.#resumed = resumed;
     this.folder = folder;
     this.#logger = logger;
     this.#logFile = logFile;
@@ -69,7 +84,7 @@ export class Postern {
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
     const app = await App.start({ loaded, source, version: '0.0.0-test', logger, processMetrics: false });
-    return new Postern(app, folder, logger, logFile, fd);
+    return new Postern(app, folder, logger, logFile, fd, options.folder !== undefined);
   }
 
   get port(): number {
@@ -132,32 +147,95 @@ export class Postern {
       .toEqual([]);
   }
 
+  /** Waits until the last connection of a client is gone. */
+  async deserted(): Promise<void> {
+    await RawClient.closeAll();
+    const late = Date.now() + 10_000;
+    for (;;) {
+      const connections = await this.metric('postern_connections{listener="proxy"}');
+      if (connections === 0) return;
+      if (Date.now() > late) throw new Error(`${connections} connections are left`);
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+  }
+
   async #restless(): Promise<string[]> {
     const scrape = await this.metrics();
-    return scrape
-      .split('\n')
-      .filter(line => /^postern_(streams_open|queue_length|upstream_connections\{.*state="(busy|stream)")/.test(line))
-      .filter(line => !line.endsWith(' 0'));
+    const atRest = ['streams_open', 'queue_length', 'upstream_connections\\{.*state="(?:busy|stream)"'];
+    const gauges = new RegExp(`^postern_(?:${atRest.join('|')})`);
+    return scrape.split('\n').filter(line => gauges.test(line) && !line.endsWith(' 0'));
   }
 
   /**
-   * What holds after every test that ran traffic: bytes reached the upstream only after an allow with that request id,
-   * method and target; the upstream's count is allows and logged retries; no planted secret is in any sink.
+   * What holds after every test that ran traffic: gauges are back at rest; bytes reached the upstream only as whole
+   * requests that were allowed, with that request id, method and target; it saw as many as were allowed, and logged
+   * retries; every request left one record, and the usage of tokens is the sum of theirs; nothing failed inside; no
+   * planted secret is in any sink or was forwarded.
    */
-  async assertInvariants(upstream: RecordingUpstream): Promise<void> {
+  async assertInvariants(upstream: RecordingUpstream, options: InvariantOptions = {}): Promise<void> {
     await this.quiet();
     const lines = await this.requestLines();
+    this.#assertForwarded(upstream, lines, options.strips);
+
+    expect(
+      lines.filter(line => line['code'] === 'internal_error'),
+      'faults of ours',
+    ).toEqual([]);
+    if (!this.#resumed) {
+      expect(await this.#recorded(), 'requests in the metrics').toBe(lines.length);
+      await this.#assertUsage(lines);
+    }
+
+    if (options.forwardsSecrets !== true) {
+      for (const { head } of upstream.requests) {
+        for (const secret of this.planted) expect(head.includes(secret), `a secret was forwarded: ${head}`).toBe(false);
+      }
+    }
+    await this.assertNoSecrets();
+  }
+
+  #assertForwarded(upstream: RecordingUpstream, lines: Record<string, unknown>[], strips = ''): void {
+    const retries = lines.filter(line => line['retried'] === true).length;
     const forwarded = new Map(lines.filter(line => line['upstream'] !== null).map(line => [line['request_id'], line]));
     for (const request of upstream.requests) {
-      const line = forwarded.get(request.get('x-request-id'));
+      const id = request.get('x-request-id');
+      const line = forwarded.get(id);
       expect(line, `upstream saw ${request.method} ${request.target} without an allow`).toBeDefined();
       expect(request.method).toBe(line!['method']);
       const path = request.target.split('?')[0]!;
-      expect([line!['path'], line!['route']]).toContain(path);
+      // Logged whole, cut when it is long, as its route's pattern when it carries a token.
+      const judged = [path, `${strips}${path}`, `${strips}${path}`.replace(/\/$/, ''), `${path.slice(0, 2048)}…`];
+      expect([...judged, line!['route']]).toContain(line!['path']);
     }
-    const retries = lines.filter(line => line['retried'] === true).length;
     expect(upstream.requests.length, 'requests at the upstream').toBeLessThanOrEqual(forwarded.size + retries);
-    await this.assertNoSecrets();
+    expect(upstream.faults, 'what the upstream could read in two ways').toEqual([]);
+    expect(upstream.stray, 'bytes at the upstream that belong to no request').toBe('');
+    expect(upstream.unfinished, 'requests whose rest the upstream waits for').toEqual([]);
+  }
+
+  /** Requests that the metrics counted. */
+  async #recorded(): Promise<number> {
+    const samples = (await this.metrics()).split('\n').filter(line => line.startsWith('postern_requests_total{'));
+    return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  }
+
+  /** Usage by token: allowed, and refused by code. */
+  async #assertUsage(lines: Record<string, unknown>[]): Promise<void> {
+    const byToken = Map.groupBy(
+      lines.filter(line => line['token_id'] !== null),
+      line => line['token_id'] as string,
+    );
+    for (const [id, ofToken] of byToken) {
+      const answer = await this.admin('GET', `/v1/tokens/${id}/usage`);
+      if (answer.status !== 200) throw new Error(`no usage of ${id}: ${answer.text}`);
+      const total = answer.body['total'] as { allowed: number; refused: Record<string, number> };
+      const codes = Map.groupBy(ofToken, line => line['code'] as string | null);
+      const charged = [null, 'upstream_failed', 'upstream_timeout'].reduce(
+        (n, c) => n + (codes.get(c)?.length ?? 0),
+        0,
+      );
+      expect(total.allowed, `allowed requests of ${id}`).toBe(charged);
+    }
   }
 
   /** No planted secret, in any spelling, in the log, the metrics or the files of the store. */
@@ -197,11 +275,14 @@ export function spellings(secret: string): Record<string, string> {
   };
 }
 
-function configText({ upstream, routes = hostilePolicy, upstreamMembers, more = '' }: PosternOptions): string {
-  return `listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0", telemetry: "127.0.0.1:0" }
+function configText(options: PosternOptions) {
+  const { upstream, routes = hostilePolicy, upstreamMembers, upstreams = {}, more = '', proxyMembers } = options;
+  const proxy = `{ address: "127.0.0.1:0"${proxyMembers === undefined ? '' : `, ${proxyMembers}`} }`;
+  const others = Object.entries(upstreams).map(([name, members]) => `  ${name}: { ${members} }\n`);
+  return `listen: { proxy: ${proxy}, admin: "127.0.0.1:0", telemetry: "127.0.0.1:0" }
 upstreams:
   u: { url: "${upstream}"${upstreamMembers === undefined ? '' : `, ${upstreamMembers}`} }
-routes:
+${others.join('')}routes:
 ${routes}
 ${more.includes('store:') ? '' : 'store: { kind: embedded, path: ./data, deadline: 5s }'}
 ${more.includes('shutdown:') ? '' : 'shutdown: { delay: 0s, grace: 2s }'}

@@ -3,6 +3,7 @@ import { connect as connectTls } from 'node:tls';
 
 /** A client that writes bytes and sees bytes: no HTTP library between the test and the wire. */
 export class RawClient {
+  static readonly #connected = new Set<RawClient>();
   readonly socket: Socket;
   #received: Buffer[] = [];
   #length = 0;
@@ -27,10 +28,27 @@ export class RawClient {
       this.error = error;
       this.#wake();
     });
+    RawClient.#connected.add(this);
     socket.on('close', () => {
+      RawClient.#connected.delete(this);
       this.closed = true;
       this.#wake();
     });
+  }
+
+  /** Clients whose connection is not closed yet. */
+  static get connected(): number {
+    return RawClient.#connected.size;
+  }
+
+  /** Cuts every connection; resolves when all are closed. */
+  static async closeAll(): Promise<void> {
+    await Promise.all(
+      [...RawClient.#connected].map(client => {
+        client.destroy();
+        return client.until(({ closed }) => closed, 'end of the connection');
+      }),
+    );
   }
 
   static async open(port: number, options: { host?: string; tls?: { ca: string; servername?: string } } = {}) {

@@ -24,7 +24,7 @@ const read = (target: string, fields: string[] = [], places = everyPlace): Readi
   readCredential(aForm(target, fields), new Places(places));
 
 /** The value that was found, or how it went otherwise. */
-function valueOf(reading: Reading): string {
+function outcomeOf(reading: Reading): string {
   return reading.kind === 'one' ? `= ${reading.found.value}` : reading.kind;
 }
 
@@ -55,7 +55,7 @@ describe('Authorization', () => {
     ['tA', 'none'],
     ['', 'none'],
   ])('%j: the scheme in any case, one space, one token68, or %s', (value, outcome) => {
-    expect(valueOf(read('/', ['Authorization', value]))).toBe(outcome);
+    expect(outcomeOf(read('/', ['Authorization', value]))).toBe(outcome);
   });
 
   test.each<[string, string[]]>([
@@ -70,9 +70,9 @@ describe('Authorization', () => {
 
   test('several schemes may be configured, and each is read', () => {
     const places: Place[] = ['Bearer', 'Token'].map(scheme => ({ kind: 'header', name: 'authorization', scheme }));
-    expect(valueOf(read('/', ['Authorization', 'token tA'], places))).toBe('= tA');
-    expect(valueOf(read('/', ['Authorization', 'Bearer tA'], places))).toBe('= tA');
-    expect(valueOf(read('/', ['Authorization', 'ApiKey tA'], places))).toBe('none');
+    expect(outcomeOf(read('/', ['Authorization', 'token tA'], places))).toBe('= tA');
+    expect(outcomeOf(read('/', ['Authorization', 'Bearer tA'], places))).toBe('= tA');
+    expect(outcomeOf(read('/', ['Authorization', 'ApiKey tA'], places))).toBe('none');
   });
 });
 
@@ -83,12 +83,12 @@ describe('a field that is a token as a whole', () => {
     ['Bearer tA', '= Bearer tA'],
     ['', 'none'],
   ])('%j', (value, outcome) => {
-    expect(valueOf(read('/', ['x-API-key', value]))).toBe(outcome);
+    expect(outcomeOf(read('/', ['x-API-key', value]))).toBe(outcome);
   });
 
   test('an empty one beside a full one is no second token; two full ones are ambiguous', () => {
-    expect(valueOf(read('/', ['X-Api-Key', '', 'X-Api-Key', 'tA']))).toBe('= tA');
-    expect(valueOf(read('/', ['X-Api-Key', 'tA', 'X-Api-Key', 'tA']))).toBe('ambiguous');
+    expect(outcomeOf(read('/', ['X-Api-Key', '', 'X-Api-Key', 'tA']))).toBe('= tA');
+    expect(outcomeOf(read('/', ['X-Api-Key', 'tA', 'X-Api-Key', 'tA']))).toBe('ambiguous');
   });
 
   test('may also take a scheme', () => {
@@ -96,9 +96,9 @@ describe('a field that is a token as a whole', () => {
       { kind: 'header', name: 'x-api-key', scheme: null },
       { kind: 'header', name: 'x-api-key', scheme: 'Key' },
     ];
-    expect(valueOf(read('/', ['X-Api-Key', 'key tA'], places))).toBe('= tA');
-    expect(valueOf(read('/', ['X-Api-Key', 'tA'], places))).toBe('= tA');
-    expect(valueOf(read('/', ['X-Api-Key', 'Key  tA'], places))).toBe('ambiguous');
+    expect(outcomeOf(read('/', ['X-Api-Key', 'key tA'], places))).toBe('= tA');
+    expect(outcomeOf(read('/', ['X-Api-Key', 'tA'], places))).toBe('= tA');
+    expect(outcomeOf(read('/', ['X-Api-Key', 'Key  tA'], places))).toBe('ambiguous');
   });
 });
 
@@ -127,11 +127,11 @@ describe('the query', () => {
     ['/?%ff=tA', 'none'],
     ['/auth_token=tA', 'none'],
   ])('%s: %s', (target, outcome) => {
-    expect(valueOf(read(target))).toBe(outcome);
+    expect(outcomeOf(read(target))).toBe(outcome);
   });
 
   test('is not looked at where no parameter carries tokens', () => {
-    expect(valueOf(read('/?AUTH_TOKEN=a&auth_token=b', [], everyPlace.slice(0, 2)))).toBe('none');
+    expect(outcomeOf(read('/?AUTH_TOKEN=a&auth_token=b', [], everyPlace.slice(0, 2)))).toBe('none');
   });
 });
 
@@ -151,12 +151,12 @@ describe('cookies', () => {
     ['api_token=; api_token=tA', '= tA'],
     ['api_token=tA; api_token=tA', 'ambiguous'],
   ])('%j: %s', (line, outcome) => {
-    expect(valueOf(read('/', ['Cookie', line]))).toBe(outcome);
+    expect(outcomeOf(read('/', ['Cookie', line]))).toBe(outcome);
   });
 
   test('two lines count as one list', () => {
     expect(read('/', ['Cookie', 'api_token=tA', 'cookie', 'api_token=tB']).kind).toBe('ambiguous');
-    expect(valueOf(read('/', ['Cookie', 'a=1', 'Cookie', 'api_token=tB']))).toBe('= tB');
+    expect(outcomeOf(read('/', ['Cookie', 'a=1', 'Cookie', 'api_token=tB']))).toBe('= tB');
   });
 });
 
@@ -169,7 +169,7 @@ describe('an offered WebSocket protocol', () => {
     ['chat', 'none'],
     ['token.tA, token.tA', 'ambiguous'],
   ])('%j: %s', (line, outcome) => {
-    expect(valueOf(read('/', ['Sec-WebSocket-Protocol', line]))).toBe(outcome);
+    expect(outcomeOf(read('/', ['Sec-WebSocket-Protocol', line]))).toBe(outcome);
   });
 
   test('two lines count as one list', () => {
@@ -190,7 +190,15 @@ test.each(
   oneEach.flatMap(([a, targetA, fieldsA], i) =>
     oneEach
       .slice(i + 1)
-      .map(([b, targetB, fieldsB]) => [a, b, targetA === '/' ? targetB : targetA, [...fieldsA, ...fieldsB]] satisfies [string, string, string, string[]]),
+      .map(
+        ([b, targetB, fieldsB]) =>
+          [a, b, targetA === '/' ? targetB : targetA, [...fieldsA, ...fieldsB]] satisfies [
+            string,
+            string,
+            string,
+            string[],
+          ],
+      ),
   ),
 )('tokens in %s and %s are ambiguous, equal ones too', (_a, _b, target, fields) => {
   expect(read(target, fields).kind).toBe('ambiguous');

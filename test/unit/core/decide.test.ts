@@ -3,7 +3,13 @@ import { type Found, Places, readCredential } from '../../../src/core/credential
 import { type Decision, decide, type Evidence, permitPublic } from '../../../src/core/decide.ts';
 import type { Denial } from '../../../src/core/decision.ts';
 import type { Route } from '../../../src/core/route.ts';
-import { type Account, compileSubject, invalidCauses, type StoredToken, type Subject } from '../../../src/core/token.ts';
+import {
+  type Account,
+  compileSubject,
+  invalidCauses,
+  type StoredToken,
+  type Subject,
+} from '../../../src/core/token.ts';
 import { anAccount, aToken } from '../../contract/harness.ts';
 import { aForm, aRoute } from '../../support/request.ts';
 

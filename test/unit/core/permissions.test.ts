@@ -40,6 +40,8 @@ describe('names of actions', () => {
 
   test.each([
     ['', 'empty'],
+    ['0', 'only digits'],
+    ['42', 'only digits'],
     ['a'.repeat(257), '256'],
     [':', 'empty piece'],
     ['a:', 'empty piece'],

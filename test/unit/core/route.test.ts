@@ -152,7 +152,10 @@ describe('methods', () => {
       if (match.kind !== 'method') throw new Error(match.kind);
       return allowedMethods(match.leaf);
     };
-    expect(leafOf([aRoute('/w', { methods: ['GET'] }), aRoute('/w', { methods: ['PURGE'] })])).toEqual(['GET', 'PURGE']);
+    expect(leafOf([aRoute('/w', { methods: ['GET'] }), aRoute('/w', { methods: ['PURGE'] })])).toEqual([
+      'GET',
+      'PURGE',
+    ]);
     expect(leafOf([aRoute('/w', { methods: ['PURGE'] }), aRoute('/w')])).toEqual([
       ...['PURGE', 'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     ]);

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import {
   type Account,
   compileSubject,
-  idPattern,
   type InvalidCause,
+  idPattern,
   isRevoked,
   namePattern,
   type StoredToken,
@@ -50,14 +50,14 @@ describe('a token is refused', () => {
     expect(owned(null)).toBe('account_disabled');
   });
 
-  test('when it was made at or before its owner\'s mark', () => {
+  test("when it was made at or before its owner's mark", () => {
     expect(owned({ revokedBefore: now - 1000 })).toBe('revoked');
     expect(owned({ revokedBefore: now - 1001 })).toBeNull();
     expect(owned({ revokedBefore: now - 999 })).toBe('revoked');
     expect(owned({ revokedBefore: 0 }, { createdAt: 0 })).toBe('revoked');
   });
 
-  test('an old secret works until the end of its grace, and never with the new one\'s end', () => {
+  test("an old secret works until the end of its grace, and never with the new one's end", () => {
     const previous = (until: number) => ({ digest: 'old', until });
     expect(faultOf({ previous: previous(now + 1) }, null, 'old')).toBeNull();
     expect(faultOf({ previous: previous(now) }, null, 'old')).toBe('expired');

@@ -53,5 +53,6 @@ test('hours and days begin in UTC', () => {
   const at = Date.UTC(2030, 1, 3, 4, 5, 6, 7);
   expect(hourOf(at)).toBe(Date.UTC(2030, 1, 3, 4));
   expect(dayOf(at)).toBe(Date.UTC(2030, 1, 3));
-  for (const edge of [hourOf(at), dayOf(at)]) expect([hourOf(edge), hourOf(edge - 1)]).toEqual([edge, edge - 3_600_000]);
+  for (const edge of [hourOf(at), dayOf(at)])
+    expect([hourOf(edge), hourOf(edge - 1)]).toEqual([edge, edge - 3_600_000]);
 });

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The checkout that is tested. */
+export const root: string = fileURLToPath(new URL('../../', import.meta.url));
+export const mainFile: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+export interface ProgramOptions {
+  readonly cwd?: string;
+  /** Beside the tests' own environment, of which nothing that begins with POSTERN_ is passed on. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another entry than `src/main.ts`. */
+  readonly main?: string;
+  readonly input?: string;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A program in a process of its own: what it says, how it ends, what it takes. */
+export class Program {
+  static readonly #running = new Set<Program>();
+  stdout = '';
+  stderr = '';
+  ended: Ended | null = null;
+  readonly #process: ChildProcess;
+  readonly #closed: Promise<unknown>;
+  #waiters: (() => void)[] = [];
+
+  constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('POSTERN_'));
+    this.#process = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...Object.fromEntries(inherited), ...options.env },
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    });
+    Program.#running.add(this);
+    this.#closed = once(this.#process, 'close').then(([code, signal]) => {
+      this.ended = { code, signal };
+      Program.#running.delete(this);
+      this.#wake();
+    });
+    this.#process.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+      this.#wake();
+    });
+    this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+      this.#wake();
+    });
+    if (options.input !== undefined) this.#process.stdin!.end(options.input);
+  }
+
+  /** Postern, as `node src/main.ts …`. */
+  static postern(args: readonly string[], options: ProgramOptions = {}): Program {
+    return new Program(process.execPath, [options.main ?? mainFile, ...args], options);
+  }
+
+  /** Ends whatever a failed test has left running. */
+  static async killAll(): Promise<void> {
+    await Promise.all([...Program.#running].map(program => program.kill()));
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  /** Waits until it has said something; rejects when it ends without. */
+  async until(condition: (program: Program) => boolean, what: string, ms = 20_000): Promise<void> {
+    const late = Date.now() + ms;
+    while (!condition(this)) {
+      const left = late - Date.now();
+      if (this.ended !== null || left <= 0) {
+        const why = this.ended === null ? `${ms} ms passed` : `it ended with ${JSON.stringify(this.ended)}`;
+        throw new Error(`${why} without ${what}\n${this.stdout.slice(-2000)}\n${this.stderr.slice(-2000)}`);
+      }
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, left);
+        this.#waiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** Lines of JSON that it has written whole. */
+  get lines(): Record<string, unknown>[] {
+    return this.stdout
+      .slice(0, this.stdout.lastIndexOf('\n') + 1)
+      .split('\n')
+      .filter(line => line.startsWith('{'))
+      .map(line => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process.kill(name);
+  }
+
+  async exited(ms = 20_000): Promise<Ended> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`it still runs after ${ms} ms\n${this.stdout.slice(-2000)}\n${this.stderr}`)),
+        ms,
+      );
+    });
+    try {
+      await Promise.race([this.#closed, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+    return this.ended!;
+  }
+
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#closed;
+  }
+
+  /** Bytes of memory that the process has in use now, and the most that it ever had. */
+  get memory(): { readonly now: number; readonly peak: number } {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    const kibibytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]);
+    return { now: kibibytes('VmRSS') * 1024, peak: kibibytes('VmHWM') * 1024 };
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+}
+
+/** Runs one command line of Postern to its end. */
+export async function postern(
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const program = Program.postern(args, options);
+  const { code } = await program.exited();
+  return { code, stdout: program.stdout, stderr: program.stderr };
+}
