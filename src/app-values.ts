@@ -51,8 +51,9 @@ export interface Secrets {
   readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
 }
 
-export function secretsOf({ tokens }: Config): Secrets {
-  const peppers = new Peppers(tokens.peppers, tokens.acceptUnkeyed);
+/** `checksumKeys`: those that the store keeps. */
+export function secretsOf({ tokens }: Config, checksumKeys: readonly string[]): Secrets {
+  const peppers = new Peppers(tokens.peppers, tokens.acceptUnkeyed, checksumKeys);
   const mint = new Mint(peppers, tokens.prefix);
   const declaredById = new Map<string, StoredToken>();
   const declaredBySecret = new Map<string, StoredToken>();

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { AdminListener } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { joinMetrics } from './app-metrics.ts';
-import { adminKeysOf, fieldRulesOf, listenerOf, policyOf, secretsOf } from './app-values.ts';
+import { adminKeysOf, fieldRulesOf, listenerOf, policyOf, type Secrets, secretsOf } from './app-values.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
@@ -22,6 +22,7 @@ import type { SecretMaker } from './ports/secret-maker.ts';
 import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { randomBase62 } from './secrets/mint.ts';
+import { checksumKeyOf } from './secrets/peppers.ts';
 import { openStore, type Store } from './stores/open-store.ts';
 import type { Logger } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
@@ -80,10 +81,11 @@ export class App {
   /** In `Via`, to know a request that comes round. */
   readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
   #config: Config;
-  #secrets: ReturnType<typeof secretsOf>;
+  #secrets: Secrets;
   #guard: Guard;
   #watch: ConfigWatch | null = null;
   #draining = false;
+  #reloading: Promise<boolean> = Promise.resolve(true);
   #ports = { proxy: 0, admin: 0, telemetry: 0 };
   /** Resolves when everything is closed. */
   readonly closed: Promise<void>;
@@ -99,7 +101,8 @@ export class App {
     try {
       await refuseDeclared(config, store.tokens);
       const generatedKey = config.admin.keys.length > 0 ? null : await store.adminKey();
-      const app = new App(options, store, generatedKey);
+      const secrets = secretsOf(config, await store.checksumKeys(config.tokens.peppers.map(checksumKeyOf)));
+      const app = new App(options, store, secrets, generatedKey);
       await app.#listen();
       return app;
     } catch (error) {
@@ -108,7 +111,7 @@ export class App {
     }
   }
 
-  private constructor(options: AppOptions, store: Store, generatedKey: string | null) {
+  private constructor(options: AppOptions, store: Store, secrets: Secrets, generatedKey: string | null) {
     const { logger, loaded, version } = options;
     const { config } = loaded;
     const clock = options.clock ?? systemClock;
@@ -120,7 +123,7 @@ export class App {
     this.#store = store;
     this.#generatedKey = generatedKey;
     this.#guard = new Guard(config.guard, clock);
-    this.#secrets = secretsOf(config);
+    this.#secrets = secrets;
     this.closed = new Promise(resolve => {
       this.#settleClosed = resolve;
     });
@@ -243,46 +246,53 @@ export class App {
     return missing;
   }
 
-  /** Reads the configuration again and takes it, whole or not at all. */
-  async reload(): Promise<boolean> {
+  /** Reads the configuration again and takes it, whole or not at all. One reload at a time. */
+  reload(): Promise<boolean> {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+    return this.#reloading;
+  }
+
+  async #reload(): Promise<boolean> {
     if (this.#draining) return false;
     const { logger, source } = this.#options;
     const loaded = await loadConfig(source);
     this.#watch?.follow(loaded);
-    const problems = loaded.ok ? await this.#problemsOf(loaded.config) : loaded.problems.map(problemLine);
-    if (!loaded.ok || problems.length > 0) {
-      for (const problem of problems) logger.error({ problem }, 'the new configuration is not taken');
+    try {
+      if (!loaded.ok) throw new ConfigurationRefused(loaded.problems.map(problemLine));
+      const secrets = await this.#prepare(loaded.config);
+      for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
+      this.#take(loaded.config, secrets);
+    } catch (error) {
+      const lines = error instanceof ConfigurationRefused ? error.lines : ['the store could not be asked about it'];
+      for (const problem of lines) logger.error({ problem }, 'the new configuration is not taken');
       this.#reloads.result(false, null);
       return false;
     }
-    for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
-    this.#take(loaded.config);
     this.#reloads.result(true, loaded.hash);
     logger.info({ config: loaded.hash.slice(0, 12) }, 'the new configuration is in force');
     return true;
   }
 
-  async #problemsOf(next: Config): Promise<string[]> {
-    const fixed = compareForReload(this.#config, next).map(key => `${key}: cannot change without a restart`);
-    try {
-      await refuseDeclared(next, this.#tokens);
-    } catch (error) {
-      if (!(error instanceof ConfigurationRefused)) throw error;
-      return [...fixed, ...error.lines];
-    }
-    return fixed;
+  /** What has to be known before a configuration is taken. Rejects with everything that speaks against it. */
+  async #prepare(next: Config): Promise<Secrets> {
+    const fixed = compareForReload(this.#config, next);
+    if (fixed.length > 0) throw new ConfigurationRefused(fixed.map(key => `${key}: cannot change without a restart`));
+    await refuseDeclared(next, this.#tokens);
+    return secretsOf(next, await this.#store.checksumKeys(next.tokens.peppers.map(checksumKeyOf)));
   }
 
-  #take(next: Config): void {
+  #take(next: Config, secrets: Secrets): void {
     const { guard } = this.#config;
     if (guard.failures !== next.guard.failures || guard.perMs !== next.guard.perMs) {
       this.#guard = new Guard(next.guard, this.#clock);
     }
     this.#config = next;
-    this.#secrets = secretsOf(next);
-    this.#lookup.declare(this.#secrets.declaredBySecret);
+    this.#secrets = secrets;
+    this.#lookup.configure({ ...next.cache, boundMs: next.revocation.boundMs });
+    this.#lookup.declare(secrets.declaredBySecret);
+    this.#follower.configure(next.revocation.boundMs);
     this.#forwarder.configure(next.upstreams, fieldRulesOf(next, this.#instance));
-    this.#gate.policy = policyOf(next, this.#guard, this.#secrets.reader);
+    this.#gate.policy = policyOf(next, this.#guard, secrets.reader);
     this.#admin.policy = {
       keys: adminKeysOf(next, this.#generatedKey),
       hosts: next.admin.hosts,

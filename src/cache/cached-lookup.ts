@@ -30,7 +30,8 @@ interface Entry {
   readonly sent: Instant;
   /** The feed's generation at that time. */
   readonly generation: number;
-  refreshing: boolean;
+  /** Monotonic milliseconds before which it is not asked for again behind. */
+  refreshAfter: number;
 }
 
 /** A look-up under way, and the changes that were applied meanwhile. */
@@ -44,6 +45,9 @@ export type DeclaredTokens = ReadonlyMap<string, StoredToken>;
 
 const absent: Evidence = { kind: 'absent' };
 const unavailable: Evidence = { kind: 'unavailable', retryAfter: 1 };
+
+/** Least time between two look-ups behind one entry: a store that refuses is not asked with every request. */
+const refreshPauseMs = 1000;
 
 /** How often an answer that a change overtook is asked for again before it is given up as unavailable. */
 const maxRaces = 5;
@@ -180,11 +184,10 @@ export class CachedLookup implements TokenLookup {
   }
 
   #refresh(key: string, entry: Entry): void {
-    if (entry.refreshing || this.#flights.has(key)) return;
-    entry.refreshing = true;
-    void this.#launch(key, entry.digests).finally(() => {
-      entry.refreshing = false;
-    });
+    const now = this.#clock.monotonic();
+    if (now < entry.refreshAfter || this.#flights.has(key)) return;
+    entry.refreshAfter = now + refreshPauseMs;
+    void this.#launch(key, entry.digests);
   }
 
   async #ask(key: string, digests: readonly string[], seen: FeedEvent[]): Promise<Evidence> {
@@ -228,12 +231,12 @@ export class CachedLookup implements TokenLookup {
     this.#positive.delete(key);
     this.#negative.delete(key);
     if (found === null || evidence.kind !== 'found') {
-      this.#negative.set(key, { subject: null, digests, ...proof, refreshing: false });
+      this.#negative.set(key, { subject: null, digests, ...proof, refreshAfter: 0 });
       for (const digest of digests) this.#byDigest.set(digest, key);
       return;
     }
     const { token, index } = found;
-    this.#positive.set(key, { subject: evidence.subject, digests, ...proof, refreshing: false });
+    this.#positive.set(key, { subject: evidence.subject, digests, ...proof, refreshAfter: 0 });
     remember(this.#byToken, token.id, key);
     if (token.owner !== null) remember(this.#byOwner, token.owner, key);
     if (index > 0 && !this.#declared.has(key)) {

@@ -96,6 +96,8 @@ export class Gate {
     // Route.
     const match = matchRoute(policy.routes, form);
     const preflight = match.kind === 'route' || match.kind === 'method' ? readPreflight(form, match.leaf) : null;
+    const odd = oddSpelling(form, preflight?.route ?? (match.kind === 'route' ? match.route : null));
+    if (odd !== null && match.kind !== 'malformed') return this.#refuse(passage, malformed(odd));
     if (preflight !== null) {
       passage.route = preflight.route;
       if (preflight.mode === 'answer') return this.#answer(passage, preflightAnswer(preflight, this.#context(passage)));
@@ -200,13 +202,14 @@ export class Gate {
 }
 
 function matchRoute(routes: RouteTable, form: Form): Match {
-  if (form.target.segments.length === 0) return { kind: 'none' };
-  const match = routes.match(form.host, form.method, form.target);
-  if (form.target.needs.length === 0 || match.kind === 'malformed') return match;
-  // Odd spellings are only taken where the route that wins says so; elsewhere there is nothing to be found.
-  const allowed: Route | null = match.kind === 'route' ? match.route : null;
-  const refused = form.target.needs.find(need => !allowed?.allow.has(need));
-  return refused === undefined ? match : { kind: 'malformed', why: `the path has ${spelling[refused]}` };
+  // `OPTIONS *` and CONNECT name no path.
+  return form.target.segments.length === 0 ? { kind: 'none' } : routes.match(form.host, form.method, form.target);
+}
+
+/** Odd spellings are only taken where the route that wins says so; elsewhere there is nothing to be found. */
+function oddSpelling(form: Form, route: Route | null): string | null {
+  const refused = form.target.needs.find(need => !route?.allow.has(need));
+  return refused === undefined ? null : `the path has ${spelling[refused]}`;
 }
 
 const spelling = {

@@ -4,7 +4,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../core/fields.ts';
 import type { MessageHead } from '../core/form.ts';
 import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
-import { endSoon, headText, linger } from '../wire/connection.ts';
+import { endSoon, headText, linger, reset } from '../wire/connection.ts';
 import { BodyStream, RequestBodyFault } from './body.ts';
 import type { EarlyBytes } from './early-bytes.ts';
 
@@ -72,15 +72,11 @@ export class HttpExchange implements Exchange {
     return this.#body?.bytesRead ?? 0;
   }
 
-  /** Every byte of the request was parsed. */
-  get requestComplete(): boolean {
-    return this.#request.complete;
-  }
-
   /** The request's framing broke after its head: no more of it can be read. */
   breakRequest(): void {
     this.#bodyFault = 'malformed';
-    if (this.#answered) this.abort();
+    if (this.#closed) endSoon(this.#socket);
+    else if (this.#answered) this.abort();
     else this.#body?.destroy(new RequestBodyFault('malformed'));
   }
 
@@ -121,6 +117,8 @@ export class HttpExchange implements Exchange {
     response.writeHead(status, list);
     const silent = this.#request.method === 'HEAD' || length === 0;
     if (!silent) this.bytesOut = length;
+    // Whoever read the body reads no more of it.
+    this.#body?.destroy();
     if (!unread || !shut) {
       response.end(body);
       if (unread) this.#request.resume();
@@ -164,21 +162,26 @@ export class HttpExchange implements Exchange {
     this.#response.end();
     // An answer that came before the request was whole: the rest is read within a bound, or the connection ends.
     if (this.#unread()) {
+      this.#body?.destroy();
       linger(this.#request, drainBytes, () => {
         if (!this.#request.complete) endSoon(this.#socket);
       });
     }
   }
 
-  abort(): void {
+  abort(now = false): void {
     if (this.#closed) return;
     this.#answered = true;
     const socket = this.#socket;
+    if (now) {
+      reset(socket);
+      return;
+    }
     // What was relayed still goes out. Where only the end of the connection tells the end of the message, an orderly
     // end would make the broken message look whole: reset instead.
     if (this.#framed) socket.destroySoon();
-    else if (socket.writableLength === 0) socket.resetAndDestroy();
-    else socket.once('drain', () => socket.resetAndDestroy());
+    else if (socket.writableLength === 0) reset(socket);
+    else socket.once('drain', () => reset(socket));
     setTimeout(() => socket.destroy(), abortGraceMs).unref();
   }
 

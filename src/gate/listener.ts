@@ -34,9 +34,16 @@ export interface ListenerEvents {
 /** What we know of a socket beside what Node does. */
 interface Line {
   readonly connection: Connection;
+  /** Whose turn it is to be answered; null between two. */
   active: HttpExchange | null;
+  /** The one whose turn came last. */
+  latest: HttpExchange | null;
+  /** The request that the parser gave last: when it gives up, the fault is in this one's body, or behind it. */
+  parsed: http.IncomingMessage | null;
+  /** A request whose body the parser gave up in before its turn came. */
+  broken: http.IncomingMessage | null;
   /** Starts of exchanges that were pipelined behind the active one. */
-  waiting: (() => void)[];
+  readonly waiting: (() => void)[];
   /** The parser gave up behind the exchanges under way: what to do once they are over. */
   afterwards: (() => void) | null;
 }
@@ -131,7 +138,7 @@ export class ProxyListener {
   #wire(): void {
     const server = this.#server;
     const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void =>
-      this.#arrive(request.socket, () => this.#begin(request, response, null));
+      this.#arrive(request, () => this.#begin(request, response, null));
     server.on('request', onRequest);
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
@@ -141,7 +148,7 @@ export class ProxyListener {
       socket.on('error', () => {});
       socket.setTimeout(0);
       const early = new EarlyBytes(socket, head);
-      this.#arrive(socket, () => {
+      this.#arrive(request, () => {
         const response = new http.ServerResponse(request);
         response.shouldKeepAlive = false;
         response.assignSocket(socket);
@@ -156,15 +163,19 @@ export class ProxyListener {
     server.on('drop', () => this.#rejected++);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
-      socket.on('end', () => this.#lines.get(socket)?.active?.clientEnded());
       socket.once('close', () => this.#sockets.delete(socket));
+    });
+    // Under TLS the connection that carries requests is another one than the one that came in.
+    server.on(this.#options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) => {
+      socket.on('end', () => this.#lines.get(socket)?.active?.clientEnded());
     });
   }
 
   #line(socket: Socket): Line {
     let line = this.#lines.get(socket);
     if (line === undefined) {
-      line = { connection: connectionOf(socket), active: null, waiting: [], afterwards: null };
+      const connection = connectionOf(socket);
+      line = { connection, active: null, latest: null, parsed: null, broken: null, waiting: [], afterwards: null };
       this.#lines.set(socket, line);
     }
     return line;
@@ -174,8 +185,10 @@ export class ProxyListener {
    * Pipelined requests are handled in turn, so that what one causes cannot overtake the one before it. No more is read
    * meanwhile, so that a flood of small requests stays in the client's send buffer.
    */
-  #arrive(socket: Socket, begin: () => void): void {
+  #arrive(request: http.IncomingMessage, begin: () => void): void {
+    const { socket } = request;
     const line = this.#line(socket);
+    line.parsed = request;
     if (line.active === null) {
       begin();
       return;
@@ -194,10 +207,13 @@ export class ProxyListener {
       bodyTimeoutMs: this.#options.bodyTimeoutMs,
       early,
     });
+    if (request === line.broken) exchange.breakRequest();
     line.active = exchange;
+    line.latest = exchange;
     response.once('close', () => {
       line.active = null;
-      if (!socket.destroyed) this.#next(line, socket);
+      // What was pipelined behind an answer that ends the connection is as good as never read.
+      if (socket.writable) this.#next(line, socket);
     });
     this.#events.onExchange(exchange);
   }
@@ -225,10 +241,12 @@ export class ProxyListener {
       answerRaw(socket, status, [...fields, 'Content-Length', length, 'Connection', 'close'], body);
     };
     socket.pause();
-    const { active } = line;
-    if (active === null) answer();
-    // The fault is in the body of the request under way: what the upstream got of it must not look whole.
-    else if (!active.requestComplete) active.breakRequest();
+    const { active, parsed } = line;
+    // The fault is in a body: what the upstream gets of it must not look whole, and its request gets one answer.
+    if (parsed?.complete === false) {
+      if (line.waiting.length === 0) line.latest?.breakRequest();
+      else line.broken = parsed;
+    } else if (active === null) answer();
     // It lies behind whole requests. They get their answers; an answer that has begun is followed by nothing.
     else line.afterwards = active.answered ? () => endSoon(socket) : answer;
   }

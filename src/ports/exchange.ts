@@ -40,8 +40,11 @@ export interface Exchange {
   write(chunk: Uint8Array): boolean;
   onDrain(resume: () => void): void;
   end(): void;
-  /** Breaks the connection, so that an answer that has begun is seen to be broken. */
-  abort(): void;
+  /**
+   * Breaks the connection, so that an answer that has begun is seen to be broken. `now`: the client does not take what
+   * was relayed, and is not waited for.
+   */
+  abort(now?: boolean): void;
   /** Answers 101 with these fields and hands over the connection, and what the client has sent already. */
   switchProtocols(fields: Fields): { socket: Duplex; head: Uint8Array };
   /** Called once: when the answer is written whole (`true`), or when the client has gone before that (`false`). */

@@ -9,8 +9,8 @@ export class ConnectTimeout extends Error {
 }
 
 export interface Connector {
-  /** An open connection, TLS included. Rejects with the system's error or `ConnectTimeout`. */
-  connect(): Promise<Socket>;
+  /** An open connection, TLS included. Rejects with the system's error, `ConnectTimeout`, or the signal's reason. */
+  connect(signal: AbortSignal): Promise<Socket>;
 }
 
 /** Opens connections to one address of an upstream, trying what its name resolves to in turn. */
@@ -43,18 +43,24 @@ export function connector(
     return socket;
   };
 
-  const attempt = (host: string, deadline: number): Promise<Socket> =>
+  const attempt = (host: string, deadline: number, signal: AbortSignal): Promise<Socket> =>
     new Promise((resolve, reject) => {
       const socket = open(host);
       const timer = setTimeout(() => fail(new ConnectTimeout('connect timeout')), Math.max(1, deadline - Date.now()));
-      const fail = (error: Error): void => {
+      const over = (): void => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const fail = (error: Error): void => {
+        over();
         socket.destroy();
         reject(error);
       };
+      const onAbort = (): void => fail(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
       socket.once('error', fail);
       socket.once(address.protocol === 'https' ? 'secureConnect' : 'connect', () => {
-        clearTimeout(timer);
+        over();
         socket.off('error', fail);
         socket.setNoDelay(true);
         socket.setKeepAlive(true, 60_000);
@@ -63,13 +69,15 @@ export function connector(
     });
 
   return {
-    async connect() {
+    async connect(signal) {
       const deadline = Date.now() + timeoutMs;
       let failure: unknown = new ConnectTimeout('connect timeout');
       for (const host of await within(resolver.addresses(), timeoutMs)) {
+        signal.throwIfAborted();
         try {
-          return await attempt(host, deadline);
+          return await attempt(host, deadline, signal);
         } catch (error) {
+          signal.throwIfAborted();
           failure = error;
           resolver.distrust();
           if (error instanceof ConnectTimeout) break;

@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import type { BodyFault } from '../ports/exchange.ts';
 import type { Forwarded } from '../ports/forwarder.ts';
 
@@ -64,7 +65,8 @@ export function faultOf(error: unknown): UpstreamFault {
   const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
   const known = byCode[code];
   if (known !== undefined) return known;
-  if (code.startsWith('HPE_')) return 'protocol';
+  // Its code is not always set.
+  if (error instanceof errors.HTTPParserError) return 'protocol';
   if (/^(?:ERR_TLS|ERR_SSL|CERT_|DEPTH_|UNABLE_|SELF_SIGNED|HOSTNAME_|ERR_OSSL|EPROTO)/.test(code)) return 'tls';
   return 'other';
 }

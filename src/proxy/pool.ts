@@ -144,6 +144,8 @@ export class Slot {
   #requests = 0;
   #bytesBefore = 0;
   #discarded = false;
+  /** undici lets an attempt to connect run on after its client was destroyed. */
+  readonly #connecting = new AbortController();
   readonly #pool: Pool;
 
   constructor(origin: string, connector: Connector, pool: Pool) {
@@ -156,7 +158,7 @@ export class Slot {
       keepAliveMaxTimeout: 60_000,
       maxHeaderSize: 16 * 1024,
       connect: (_options, done) => {
-        connector.connect().then(
+        connector.connect(this.#connecting.signal).then(
           socket => {
             this.#adopt(socket);
             done(null, socket as never);
@@ -212,6 +214,7 @@ export class Slot {
   discard(error?: Error): void {
     if (this.#discarded) return;
     this.#discarded = true;
+    this.#connecting.abort();
     void this.client.destroy(error ?? null);
   }
 }

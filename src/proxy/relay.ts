@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { Permit } from '../core/decide.ts';
 import { carriesBody } from '../core/form.ts';
 import type { Forwarded, Journey } from '../ports/forwarder.ts';
-import { bodyFault, type Fault, UpstreamError, upstreamFault } from './faults.ts';
+import { bodyFault, type Fault, UpstreamError, type UpstreamFault, upstreamFault } from './faults.ts';
 import { type FieldRules, incoming, type Outgoing } from './fields.ts';
 import type { UpstreamOptions } from './options.ts';
 import type { Pool, Slot } from './pool.ts';
@@ -46,6 +46,8 @@ export class Relay implements Dispatcher.DispatchHandler {
   #eventStream = false;
   #streamEnd: StreamEnd | null = null;
   #tunnel: Tunnel | null = null;
+  /** Why the client was given up. */
+  #fault: UpstreamFault | null = null;
   /** The client has gone. */
   gone = false;
 
@@ -61,7 +63,6 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#journey = journey;
     this.#outgoing = outgoing;
     this.#settle = settle;
-    journey.exchange.onClose(complete => this.#clientClosed(complete));
   }
 
   get kind(): 'websocket' | 'event_stream' | null {
@@ -69,6 +70,9 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   async start(): Promise<void> {
+    this.#journey.exchange.onClose(complete => this.#clientClosed(complete));
+    // The client may have gone while its token was looked up.
+    if (this.gone) return;
     try {
       this.#send(this.#parts.pool.take() ?? (await this.#parts.pool.wait(this)));
     } catch (error) {
@@ -95,8 +99,9 @@ export class Relay implements Dispatcher.DispatchHandler {
         // undici would change the TLS name with the Host field, and the connection with it.
         servername: this.#parts.options.name,
         ...(form.websocket ? { upgrade: 'websocket' } : {}),
-        // undici closes the connection after HEAD unless told that the server knows what HEAD is.
-        ...(form.method === 'HEAD' ? { reset: false } : {}),
+        // undici closes the connection after HEAD unless told that the server knows what HEAD is. A body of one may
+        // be left unread by the server, and meet the next request: then it is right.
+        ...(form.method === 'HEAD' && !carriesBody(form.framing) ? { reset: false } : {}),
       } as Dispatcher.DispatchOptions,
       this,
     );
@@ -213,7 +218,7 @@ export class Relay implements Dispatcher.DispatchHandler {
       return;
     }
     this.#phase = 'ended';
-    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#bodyPatience();
     this.#letGo(true);
     this.#journey.exchange.end();
   }
@@ -253,8 +258,10 @@ export class Relay implements Dispatcher.DispatchHandler {
     }
     if (now < this.#deadline) return;
     this.#deadline = Number.POSITIVE_INFINITY;
-    if (this.#phase === 'paused') this.#journey.exchange.abort();
-    else this.#stop(new UpstreamError(this.#phase === 'sent' ? 'head_timeout' : 'idle_timeout'), 'idle');
+    if (this.#phase === 'paused' || this.#phase === 'ended') {
+      this.#fault = 'client_slow';
+      this.#journey.exchange.abort(true);
+    } else this.#stop(new UpstreamError(this.#phase === 'sent' ? 'head_timeout' : 'idle_timeout'), 'idle');
   }
 
   /** Ends an endless answer: a WebSocket with a Close frame, an event stream by cutting it. */
@@ -333,7 +340,7 @@ export class Relay implements Dispatcher.DispatchHandler {
       outcome,
       status: this.#status,
       code,
-      fault,
+      fault: fault ?? this.#fault,
       retried: this.#retried,
       upstreamMs: this.#upstreamMs,
       tunnelled: { in: this.#tunnel?.bytesIn ?? 0, out: this.#tunnel?.bytesOut ?? 0 },

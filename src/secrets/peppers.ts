@@ -12,14 +12,23 @@ export interface Pepper {
 /**
  * The peppers in force. The first makes new checksums and digests, all verify. Without any, and behind the last one,
  * stand plain SHA-256 and a CRC-32 checksum.
+ *
+ * A secret cannot be rewritten: its checksum stays as its first pepper made it, after that pepper was taken away and
+ * the digest at rest was moved. Checksums are therefore made with a key that is derived from the pepper, and that the
+ * store may keep.
  */
 export class Peppers {
   readonly #peppers: readonly Pepper[];
   readonly #acceptUnkeyed: boolean;
+  /** The first pepper's first, then those of peppers that were. */
+  readonly #checksumKeys: readonly Buffer[];
 
-  constructor(peppers: readonly Pepper[], acceptUnkeyed: boolean) {
+  /** `retired`: checksum keys of peppers that are no more, in hex. */
+  constructor(peppers: readonly Pepper[], acceptUnkeyed: boolean, retired: readonly string[] = []) {
     this.#peppers = peppers;
     this.#acceptUnkeyed = acceptUnkeyed || peppers.length === 0;
+    const keys = new Set([...peppers.map(checksumKeyOf), ...retired]);
+    this.#checksumKeys = [...keys].map(key => Buffer.from(key, 'hex'));
   }
 
   /** The digest at rest of a secret's SHA-256 (hex), under the first pepper. Hex. */
@@ -35,17 +44,17 @@ export class Peppers {
 
   /** The checksum of a secret's first part, under the first pepper. */
   checksum(body: string): string {
-    const first = this.#peppers[0];
+    const first = this.#peppers.length === 0 ? undefined : this.#checksumKeys[0];
     return first === undefined ? unkeyedChecksum(body) : keyedChecksum(first, body);
   }
 
-  /** Whether a well-formed secret of ours carries a checksum that one of our peppers makes. */
+  /** Whether a well-formed secret of ours carries a checksum that one of our peppers makes, or made. */
   verifies(secret: string): boolean {
     const body = secret.slice(0, -secretLengths.checksum);
     const sum = Buffer.from(secret.slice(-secretLengths.checksum), 'latin1');
     let good = false;
-    for (const pepper of this.#peppers) {
-      if (timingSafeEqual(Buffer.from(keyedChecksum(pepper, body), 'latin1'), sum)) good = true;
+    for (const key of this.#checksumKeys) {
+      if (timingSafeEqual(Buffer.from(keyedChecksum(key, body), 'latin1'), sum)) good = true;
     }
     if (this.#acceptUnkeyed && timingSafeEqual(Buffer.from(unkeyedChecksum(body), 'latin1'), sum)) good = true;
     return good;
@@ -55,9 +64,12 @@ export class Peppers {
 const keyed = ({ key }: Pepper, sha256: string): string =>
   createHmac('sha256', key).update(Buffer.from(sha256, 'hex')).digest('hex');
 
-/** Another use of the same key has another domain: a checksum says nothing about a digest. */
-function keyedChecksum({ key }: Pepper, body: string): string {
-  const mac = createHmac('sha256', key).update(`postern checksum\0${body}`).digest();
+/** The key of a pepper's checksums, in hex. Nothing follows from it about digests. */
+export const checksumKeyOf = ({ key }: Pepper): string =>
+  createHmac('sha256', key).update('postern checksum key').digest('hex');
+
+function keyedChecksum(key: Buffer, body: string): string {
+  const mac = createHmac('sha256', key).update(body).digest();
   return checksumText(mac.readUIntBE(0, 6) % 62 ** secretLengths.checksum);
 }
 

@@ -11,6 +11,9 @@ export interface SecretShapes {
   readonly declared: ReadonlySet<string>;
 }
 
+/** What a token may be written with. Fields are bytes, and other characters would be read differently elsewhere. */
+const visible = /^[ -~]+$/;
+
 /**
  * Reads presented strings. What has our prefix must have our checksum; what has not must have a configured shape or
  * be declared. Nothing else reaches the cache, let alone the store.
@@ -25,14 +28,14 @@ export class Reader implements SecretReader {
   }
 
   read(presented: string): PresentedSecret | null {
-    if (presented.length > longestSecret) return null;
+    if (presented.length > longestSecret || !visible.test(presented)) return null;
     const { prefix, shapes, declared } = this.#shapes;
     const form = secretForm(presented, prefix);
-    if (form === 'malformed' && declared.size === 0) return null;
-    if (form === 'foreign' && declared.size === 0 && !shapes.some(shape => shape.test(presented))) return null;
+    const possible = form === 'ours' || (form === 'foreign' && shapes.some(shape => shape.test(presented)));
+    if (!possible && declared.size === 0) return null;
     const key = sha256Hex(presented);
     if (declared.has(key)) return { key, digests: () => this.#peppers.digests(key) };
-    if (form === 'malformed' || (form === 'foreign' && !shapes.some(shape => shape.test(presented)))) return null;
+    if (!possible) return null;
     return {
       key,
       // The checksum is only computed when the cache does not know the secret: a hit has proved it before.

@@ -9,6 +9,11 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
+  /**
+   * Keeps these keys of token checksums, and answers all that were ever kept: a token outlives the pepper that its
+   * checksum was made under. They say nothing about digests.
+   */
+  checksumKeys(add: readonly string[]): Promise<readonly string[]>;
   /** The admin key for those who configure none, made on first use; null where one must be configured. */
   adminKey(): Promise<string | null>;
   /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */

@@ -32,6 +32,12 @@ export function endSoon(socket: Socket): void {
   setTimeout(() => socket.destroy(), 500).unref();
 }
 
+/** Ends a connection with a reset. Under TLS only the connection beneath can be: Node keeps it as `_parent`. */
+export function reset(socket: Socket): void {
+  const { _parent: beneath } = socket as Socket & { readonly _parent?: Socket | null };
+  (beneath ?? socket).resetAndDestroy();
+}
+
 /** Swallows the rest of a message, up to `bytes` and two seconds, then calls `done` once. */
 export function linger(message: IncomingMessage, bytes: number, done: () => void): void {
   let left = bytes;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { base62 } from '../../src/core/secret-form.ts';
 import { Mint } from '../../src/secrets/mint.ts';
-import { type Pepper, Peppers, sha256Hex } from '../../src/secrets/peppers.ts';
+import { checksumKeyOf, type Pepper, Peppers, sha256Hex } from '../../src/secrets/peppers.ts';
 import { Reader, type SecretShapes } from '../../src/secrets/reader.ts';
 import { below, pick, randomFrom, seed, several } from '../support/random.ts';
 
@@ -66,7 +66,7 @@ test.each(settings)(
 );
 
 /** Peppers come and go; a token knows the one that it is at rest under, and the one that made its checksum. */
-test(`through any rotation a token is found while its digest's pepper and its checksum's are in force (seed ${seed})`, () => {
+test(`through any rotation a token is asked for while its checksum's pepper is in force, or was (seed ${seed})`, () => {
   const random = randomFrom(seed + 1);
   const all = [p1, p2, p3];
   for (let round = 0; round < 500; round++) {
@@ -74,13 +74,17 @@ test(`through any rotation a token is found while its digest's pepper and its ch
     const { secret, digest } = new Mint(new Peppers(made, false), 'pst').mint();
     const inForce = several(random, 0, 3, () => pick(random, all));
     const acceptUnkeyed = random() < 0.5;
-    const digests = new Reader(new Peppers(inForce, acceptUnkeyed), shapes).read(secret)?.digests() ?? null;
+    const retired = several(random, 0, 3, () => pick(random, all));
+    const peppers = new Peppers(inForce, acceptUnkeyed, retired.map(checksumKeyOf));
+    const digests = new Reader(peppers, shapes).read(secret)?.digests() ?? null;
     const first = made[0];
-    const good = first === undefined ? acceptUnkeyed || inForce.length === 0 : inForce.includes(first);
+    const good =
+      first === undefined ? acceptUnkeyed || inForce.length === 0 : inForce.includes(first) || retired.includes(first);
     if ((digests !== null) !== good) expect.fail(`${made.map(({ id }) => id)} under ${inForce.map(({ id }) => id)}`);
     if (digests === null) continue;
-    expect(digests).toContain(digest);
-    expect(digests[0]).toBe(new Peppers(inForce, acceptUnkeyed).digest(sha256Hex(secret)));
+    // A retired pepper's checksum leads on to a look-up, its digest to nothing.
+    expect(digests.includes(digest)).toBe(first === undefined || inForce.includes(first));
+    expect(digests[0]).toBe(peppers.digest(sha256Hex(secret)));
     expect(digests.at(-1)).toBe(sha256Hex(secret));
   }
 });
@@ -93,7 +97,7 @@ test(`strings that are not ours are looked up only in a configured shape (seed $
       pick(random, ['pst', '_', 'other-', 'x', '-', 'é', ' ', '\0', base62]),
     ).join('');
     const read = reader.read(text);
-    if (text.startsWith('other-')) expect(read).not.toBeNull();
+    if (text.startsWith('other-') && /^[ -~]+$/.test(text)) expect(read).not.toBeNull();
     else if ((read?.digests() ?? null) !== null) expect.fail(text);
   }
 });

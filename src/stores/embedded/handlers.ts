@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Accounts } from './accounts.ts';
 import { Journal } from './journal.ts';
 import type { Handlers } from './operations.ts';
+import { keepChecksumKeys } from './schema.ts';
 import { TokenList } from './token-list.ts';
 import { Tokens } from './tokens.ts';
 import { type UsageRetention, UsageTables } from './usage.ts';
@@ -34,6 +35,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     readFeed: cursor => journal.read(cursor),
     reportUsage: (part, now) => usage.report(part, now),
     usageTotals: ids => usage.totals(ids),
+    checksumKeys: add => keepChecksumKeys(db, add),
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
   };
 }

@@ -54,6 +54,7 @@ export interface Operations {
   readFeed(cursor: Cursor, waitMs: number): FeedAnswer;
   reportUsage(part: ReportPart, now: Millis): void;
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
+  checksumKeys(add: readonly string[]): readonly string[];
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
 }
 
@@ -86,4 +87,5 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   reportUsage: 'mutation',
   usageTotals: 'read',
   usageSeries: 'read',
+  checksumKeys: 'mutation',
 };

@@ -144,6 +144,17 @@ function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): numb
   return one<Record<string, number>>(db.prepare(`PRAGMA ${name}`))?.[name] ?? 0;
 }
 
+/** Adds to the list of checksum keys that the file keeps, and answers all of it. */
+export function keepChecksumKeys(db: DatabaseSync, add: readonly string[]): readonly string[] {
+  const row = one<{ value: string }>(db.prepare("SELECT value FROM meta WHERE name = 'checksum_keys'"));
+  const kept = row === undefined ? [] : (JSON.parse(row.value) as string[]);
+  const all = [...new Set([...kept, ...add])];
+  if (all.length > kept.length) {
+    db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('checksum_keys', ?)").run(JSON.stringify(all));
+  }
+  return all;
+}
+
 /** What the store was given when it was made. */
 export function readMeta(db: DatabaseSync, name: 'identity' | 'epoch'): string {
   const row = one<{ value: string }>(db.prepare('SELECT value FROM meta WHERE name = ?'), name);

@@ -69,7 +69,10 @@ describe('the folder', () => {
   });
 
   test('is opened by the name of its kind', async () => {
-    const store = await openStore({ kind: 'embedded', path: folder }, new ManualClock());
+    const store = await openStore(
+      { kind: 'embedded', path: folder, deadlineMs: 5000, mutationDeadlineMs: 5000 },
+      new ManualClock(),
+    );
     open.push(store);
     expect((await create(store, 'a')).kind).toBe('done');
   });
