@@ -44,6 +44,8 @@ export interface AppOptions {
   readonly version: string;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Another way to the store than the one that the configuration names. */
+  readonly openStore?: typeof openStore;
   /** The one that keeps Node's own metrics; false in a process that has several. */
   readonly processMetrics?: boolean;
 }
@@ -77,7 +79,7 @@ export class App {
   readonly #health: HealthListener;
   readonly #requestLog: RequestLog;
   readonly #reloads: { readonly result: (success: boolean, hash: string | null) => void };
-  readonly #generatedKey: string | null;
+  #generatedKey: string | null;
   /** In `Via`, to know a request that comes round. */
   readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
   #config: Config;
@@ -94,13 +96,14 @@ export class App {
   /** Opens the store, checks what only it can tell, and listens. Rejects when any of that fails; nothing stays open. */
   static async start(options: AppOptions): Promise<App> {
     const { config } = options.loaded;
-    const store = await openStore(config.store, options.clock ?? systemClock, {
+    const open = options.openStore ?? openStore;
+    const store = await open(config.store, options.clock ?? systemClock, {
       down: cause => options.logger.error({}, 'the store is down', cause),
       up: () => options.logger.info({}, 'the store is up again'),
     });
     try {
       await refuseDeclared(config, store.tokens);
-      const generatedKey = config.admin.keys.length > 0 ? null : await store.adminKey();
+      const generatedKey = await ownKey(config, store);
       const secrets = secretsOf(config, await store.checksumKeys(config.tokens.peppers.map(checksumKeyOf)));
       const app = new App(options, store, secrets, generatedKey);
       await app.#listen();
@@ -220,6 +223,8 @@ export class App {
     this.#watch = watchConfig(loaded, () => void this.reload());
     const { proxy, admin, telemetry } = this.#ports;
     logger.info({ proxy, admin, telemetry, version: this.#options.version }, 'listening');
+    // Somebody waits for this line.
+    logger.sink.flush();
   }
 
   /** The ports that are listened on; the configured ones, unless those were 0. */
@@ -260,6 +265,7 @@ export class App {
     try {
       if (!loaded.ok) throw new ConfigurationRefused(loaded.problems.map(problemLine));
       const secrets = await this.#prepare(loaded.config);
+      this.#generatedKey = await ownKey(loaded.config, this.#store);
       for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
       this.#take(loaded.config, secrets);
     } catch (error) {
@@ -346,6 +352,10 @@ export class App {
     this.#settleClosed();
   }
 }
+
+/** The admin key that the store keeps, where none is configured. */
+const ownKey = async ({ admin }: Config, store: Store): Promise<string | null> =>
+  admin.keys.length > 0 ? null : store.adminKey();
 
 /** Declared tokens have owners that exist, and ids that the store has not given to somebody else. */
 async function refuseDeclared(config: Config, store: TokenStore): Promise<void> {

@@ -28,9 +28,9 @@ export const demo: Command = {
       const admin = `http://127.0.0.1:${ports.admin}`;
       const reader = await mint(admin, app.generatedKey, { name: 'reader', permissions: ['widgets:read'] });
       const nobody = await mint(admin, app.generatedKey, { name: 'without permissions' });
-      io.out(lines(folder, ports, reader, nobody));
       process.on('SIGINT', () => void app.drain({ skipDelay: true }));
       process.on('SIGTERM', () => void app.drain({ skipDelay: true }));
+      io.out(lines(folder, ports, reader, nobody));
       await app.closed;
       upstream.close();
     } finally {
@@ -105,7 +105,8 @@ curl -s -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/t
 # revoke it; the first line answers 401 from now on
 curl -s -X DELETE -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/tokens/${reader.id}
 
-A WebSocket that echoes is at ws://127.0.0.1:${ports.proxy}/ws. Ctrl-C ends this.`;
+A WebSocket that echoes is at ws://127.0.0.1:${ports.proxy}/ws
+Ctrl-C ends this.`;
 }
 
 /** The port itself where it is free, else another one. */

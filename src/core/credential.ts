@@ -125,7 +125,7 @@ export function readCredential(form: Form, places: Places): Reading {
 
 /**
  * What to cut on a public route, where nothing is judged: every value of our own that stands at a configured place,
- * so that a token sent by mistake does not reach the upstream.
+ * however the upstream would spell it out, so that a token sent by mistake does not reach it.
  */
 export function findOurs(form: Form, places: Places, isOurs: (value: string) => boolean): Found[] {
   const { fields, names } = form;
@@ -142,7 +142,8 @@ export function findOurs(form: Form, places: Places, isOurs: (value: string) => 
       } else if (header.bare && isOurs(line)) all.push({ place: 'header', field: i, value: line });
     } else if (name === 'cookie') {
       for (const { name: cookie, value } of cookiePairs(line)) {
-        if (places.cookies.has(cookie) && isOurs(value)) all.push({ place: 'cookie', name: cookie, field: i, value });
+        if (places.cookies.has(cookie) && isOurs(unquoted(value)))
+          all.push({ place: 'cookie', name: cookie, field: i, value });
       }
     } else if (name === 'sec-websocket-protocol' && places.protocolPrefix !== null) {
       for (const protocol of protocols(line)) {
@@ -155,7 +156,7 @@ export function findOurs(form: Form, places: Places, isOurs: (value: string) => 
   }
   if (form.target.query !== null && places.queries.size > 0) {
     for (const pair of queryPairs(form.target.query)) {
-      if (queryRole(pair.name, places.queries) !== 'other' && isOurs(pair.value)) {
+      if (queryRole(pair.name, places.queries) !== 'other' && isOurs(decodeParameter(pair.value) ?? pair.value)) {
         all.push({ place: 'query', pair, value: pair.value });
       }
     }
@@ -202,6 +203,9 @@ export function cookiePairs(line: string): { name: string; value: string }[] {
   }
   return pairs;
 }
+
+/** A cookie's value may stand in quotes (RFC 6265 4.1.1). */
+const unquoted = (value: string): string => value.replace(/^"(.*)"$/, '$1');
 
 /** The Cookie line without some pairs, given as `name=value`; the others as they stand. Empty when nothing is left. */
 export function cutCookies(line: string, cut: ReadonlySet<string>): string {

@@ -111,7 +111,9 @@ export class HttpExchange implements Exchange {
     const unread = this.#unread();
     // A short body is read to its end, and the connection goes on. Anything else is not waited for.
     const shut = close || this.upgradable || (unread && !this.#isShort());
-    const length = Buffer.byteLength(body);
+    // Bytes: with text Node would write the head in the text's encoding, and fields may hold others than ASCII.
+    const bytes = Buffer.from(body);
+    const { length } = bytes;
     const list = status === 204 ? [...fields] : [...fields, 'Content-Length', String(length)];
     if (shut) list.push('Connection', 'close');
     response.writeHead(status, list);
@@ -120,15 +122,22 @@ export class HttpExchange implements Exchange {
     // Whoever read the body reads no more of it.
     this.#body?.destroy();
     if (!unread || !shut) {
-      response.end(body);
+      response.end(bytes);
       if (unread) this.#request.resume();
+      if (this.#socket.writableLength > 0) this.#boundFlush();
       return;
     }
     // The whole answer goes out first; then what the client is still sending is swallowed for a moment, because a
     // connection closed over unread bytes is reset, and the reset would overtake the answer.
     if (silent) response.flushHeaders();
-    else response.write(body);
+    else response.write(bytes);
     linger(this.#request, this.#bodyFault === null ? drainBytes : 0, () => response.end());
+  }
+
+  /** A client that takes none of our answers must not hold its connection with that. */
+  #boundFlush(): void {
+    const timer = setTimeout(() => this.#socket.destroy(), this.#bodyTimeoutMs || abortGraceMs).unref();
+    this.#response.once('close', () => clearTimeout(timer));
   }
 
   start(status: number, reason: string, fields: Fields, close: boolean): void {
@@ -152,8 +161,9 @@ export class HttpExchange implements Exchange {
     return this.#response.write(chunk);
   }
 
+  /** The response has no such event once Node has let go of the connection, as with an upgrade. */
   onDrain(resume: () => void): void {
-    this.#response.once('drain', resume);
+    this.#socket.once('drain', resume);
   }
 
   end(): void {

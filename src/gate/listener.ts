@@ -48,12 +48,33 @@ interface Line {
   afterwards: (() => void) | null;
 }
 
+/** What Node's server is told. What it makes of bytes under these settings is pinned by a test of its own. */
+export const serverSettings = ({ headTimeoutMs, keepAliveMs }: ListenerOptions): http.ServerOptions => ({
+  maxHeaderSize: headLimits.bytes,
+  headersTimeout: headTimeoutMs,
+  // The body has a clock of its own, which stands still while the upstream is the slow one.
+  requestTimeout: 0,
+  connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(headTimeoutMs / 4))),
+  keepAliveTimeout: keepAliveMs,
+  requireHostHeader: false,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+  insecureHTTPParser: false,
+  optimizeEmptyRequests: true,
+});
+
+/** Zero is "no limit": beyond a limit of its own Node drops fields in silence, and they would never be judged. */
+export const maxHeadersCount = 0;
+
 export class ProxyListener {
   readonly #server: http.Server | https.Server;
   readonly #options: ListenerOptions;
   readonly #events: ListenerEvents;
   readonly #clock: Clock;
   readonly #lines = new WeakMap<Socket, Line>();
+  /** Requests whose offer to upgrade is not taken. */
+  readonly #declined = new WeakSet<http.IncomingMessage>();
   readonly #sockets = new Set<Socket>();
   #rejected = 0;
   #failedHandshakes = 0;
@@ -63,22 +84,8 @@ export class ProxyListener {
     this.#events = events;
     this.#clock = clock;
     const settings: http.ServerOptions = {
-      maxHeaderSize: headLimits.bytes,
-      headersTimeout: options.headTimeoutMs,
-      // The body has a clock of its own, which stands still while the upstream is the slow one.
-      requestTimeout: 0,
-      connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headTimeoutMs / 4))),
-      keepAliveTimeout: options.keepAliveMs,
-      requireHostHeader: false,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-      insecureHTTPParser: false,
-      optimizeEmptyRequests: true,
-      shouldUpgradeCallback: request => {
-        const reading = readForm(headOf(request));
-        return reading.ok && reading.form.websocket;
-      },
+      ...serverSettings(options),
+      shouldUpgradeCallback: request => this.#takesUpgrade(request),
     };
     const { tls } = options;
     this.#server =
@@ -86,8 +93,7 @@ export class ProxyListener {
         ? http.createServer(settings)
         : https.createServer({ ...settings, ...tlsSettings(tls), handshakeTimeout: options.headTimeoutMs });
     this.#server.maxConnections = options.maxConnections;
-    // Zero is "no limit": beyond a limit of its own Node drops fields in silence, and they would never be judged.
-    this.#server.maxHeadersCount = 0;
+    this.#server.maxHeadersCount = maxHeadersCount;
     this.#wire();
   }
 
@@ -171,6 +177,17 @@ export class ProxyListener {
     });
   }
 
+  /**
+   * Only WebSocket, and only when nothing else is under way on the connection: Node lets go of the socket with the
+   * upgrade, and an earlier answer would be left without its events.
+   */
+  #takesUpgrade(request: http.IncomingMessage): boolean {
+    const reading = readForm(headOf(request));
+    if (reading.ok && reading.form.websocket && this.#line(request.socket).active === null) return true;
+    this.#declined.add(request);
+    return false;
+  }
+
   #line(socket: Socket): Line {
     let line = this.#lines.get(socket);
     if (line === undefined) {
@@ -208,6 +225,8 @@ export class ProxyListener {
       early,
     });
     if (request === line.broken) exchange.breakRequest();
+    // Node drops what came in the same packet behind an upgrade that was not taken: nothing is in step after it.
+    if (this.#declined.has(request)) response.shouldKeepAlive = false;
     line.active = exchange;
     line.latest = exchange;
     response.once('close', () => {

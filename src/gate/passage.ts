@@ -58,10 +58,13 @@ export class Passage {
     };
   }
 
-  /** A token that somebody put into a path is still a secret. */
+  /** A token that somebody put into a path is still a secret, however it is spelled there. */
   #path(): string | null {
     const path = this.form?.target.path ?? null;
-    return path === null || path.includes(`${this.policy.tokenPrefix}_`) ? null : path;
+    if (path === null) return null;
+    let spelled = path;
+    for (let times = 0; times < 3 && spelled.includes('%'); times++) spelled = decodeBytes(spelled);
+    return spelled.includes(`${this.policy.tokenPrefix}_`) ? null : path;
   }
 
   /** The record of bytes that never became a request. */
@@ -97,3 +100,6 @@ export class Passage {
     };
   }
 }
+
+const decodeBytes = (text: string): string =>
+  text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

@@ -109,12 +109,15 @@ export function outgoing(permit: Permit, journey: Journey, rules: FieldRules, ho
     if (form.connection.length > 0 && form.connection.includes(name) && !isProtected(name)) continue;
     if (isReserved(name, rules) || (isMisleading(name) && !route.forwardHeaders.has(name))) continue;
     let kept: string | null = value;
-    if (name === 'referer') kept = route.forwardCredential ? value : cleanReferer(value, cut, rules.tokenQueries);
+    if (name === 'referer' || isMisleading(name)) kept = withoutTokens(value, permit, rules);
     else if (cut.length > 0) kept = withoutCredential(i, value, cut);
     if (kept !== null) fields.push(form.fields[2 * i]!, kept);
   }
 
-  fields.push(...client.fields);
+  for (let i = 0; i < client.fields.length; i += 2) {
+    const kept = withoutTokens(client.fields[i + 1]!, permit, rules);
+    if (kept !== null) fields.push(client.fields[i]!, kept);
+  }
   if (subject !== null) {
     fields.push(`${rules.identityName}Token-Id`, subject.token.id);
     if (subject.token.owner !== null) fields.push(`${rules.identityName}Owner`, subject.token.owner);
@@ -163,11 +166,13 @@ function withoutCredential(index: number, value: string, cut: readonly Found[]):
 }
 
 /**
- * A page that was opened with a token in its query sends that query along as the Referer of all that it loads, whether
- * this request carries a token or not.
+ * The value of a field that may name a target, without tokens; null when one is left that cannot be cut out. A page
+ * that was opened with a token in its query sends that query along as the Referer of all that it loads, whether this
+ * request carries a token or not; a proxy before us tells the target that it got (`X-Forwarded-Uri`).
  */
-function cleanReferer(referer: string, cut: readonly Found[], tokenQueries: ReadonlySet<string>): string | null {
-  let clean = referer;
+function withoutTokens(value: string, { route, cut }: Permit, { tokenQueries }: FieldRules): string | null {
+  if (route.forwardCredential) return value;
+  let clean = value;
   const mark = clean.indexOf('?');
   if (mark !== -1 && tokenQueries.size > 0) {
     const hash = clean.indexOf('#', mark);
@@ -221,12 +226,16 @@ export function incoming(raw: readonly Buffer[], status: number, journey: Journe
   let connection: string[] = [];
   let length: string | null = null;
   let encoding: string | null = null;
+  let upgrade: string | null = null;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toString('latin1');
     const value = raw[i + 1]!.toString('latin1');
     names.push(name);
     values.push(value);
     switch (name.length) {
+      case 7:
+        if (name.toLowerCase() === 'upgrade') upgrade = upgrade === null ? value : `${upgrade}, ${value}`;
+        break;
       case 10:
         if (name.toLowerCase() === 'connection') connection = [...connection, ...listElements(value)];
         break;
@@ -245,6 +254,8 @@ export function incoming(raw: readonly Buffer[], status: number, journey: Journe
     }
   }
   if (length !== null && (encoding !== null || !/^[0-9]+$/.test(length))) return { ok: false, why: 'ambiguous_length' };
+  // Nothing else was offered (RFC 9110 7.8).
+  if (status === 101 && upgrade?.toLowerCase() !== 'websocket') return { ok: false, why: 'upgrade' };
 
   const fields: string[] = [];
   let eventStream = false;

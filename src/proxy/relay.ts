@@ -167,7 +167,7 @@ export class Relay implements Dispatcher.DispatchHandler {
       return;
     }
     const head = incoming(raw, status, this.#journey, this.#parts.rules);
-    if (!head.ok) {
+    if (!head.ok || (reason !== undefined && control.test(reason))) {
       controller.abort(new UpstreamError('protocol'));
       return;
     }
@@ -348,6 +348,9 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 }
 
-/** A status text that can be written as it is; anything else falls back to the standard one. */
+/** undici's parser lets these through in a status text. */
+const control = /[\x00-\x08\x0a-\x1f\x7f]/;
+
+/** A status text that can be written as it is; anything else is left out. */
 const reasonPhrase = (reason: string | undefined): string =>
   reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : '';

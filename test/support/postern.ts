@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
+import { openStore, type Store } from '../../src/stores/open-store.ts';
 import { Logger } from '../../src/telemetry/log.ts';
 import { RawClient } from './raw-client.ts';
 import type { RecordingUpstream } from './recording-upstream.ts';
@@ -34,6 +35,8 @@ export interface PosternOptions {
   readonly folder?: string;
   /** More members of `listen.proxy`, as YAML inside braces. */
   readonly proxyMembers?: string;
+  /** What stands between the program and its store. */
+  readonly throughStore?: (store: Store) => Store;
 }
 
 export interface InvariantOptions {
@@ -83,7 +86,15 @@ export class Postern {
     const logFile = path.join(folder, 'log.jsonl');
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
-    const app = await App.start({ loaded, source, version: '0.0.0-test', logger, processMetrics: false });
+    const { throughStore } = options;
+    const app = await App.start({
+      loaded,
+      source,
+      version: '0.0.0-test',
+      logger,
+      processMetrics: false,
+      ...(throughStore && { openStore: async (...args) => throughStore(await openStore(...args)) }),
+    });
     return new Postern(app, folder, logger, logFile, fd, options.folder !== undefined);
   }
 
@@ -174,7 +185,7 @@ export class Postern {
    */
   async assertInvariants(upstream: RecordingUpstream, options: InvariantOptions = {}): Promise<void> {
     await this.quiet();
-    const lines = await this.requestLines();
+    const lines = await this.#linesFor(upstream);
     this.#assertForwarded(upstream, lines, options.strips);
 
     expect(
@@ -192,6 +203,17 @@ export class Postern {
       }
     }
     await this.assertNoSecrets();
+  }
+
+  /** Every request has its line when it is over, which may be a moment after the upstream is free again. */
+  async #linesFor(upstream: RecordingUpstream): Promise<Record<string, unknown>[]> {
+    const late = Date.now() + 3000;
+    for (;;) {
+      const lines = await this.requestLines();
+      const ids = new Set(lines.map(line => line['request_id']));
+      if (upstream.requests.every(request => ids.has(request.get('x-request-id'))) || Date.now() > late) return lines;
+      await new Promise(resolve => setTimeout(resolve, 10));
+    }
   }
 
   #assertForwarded(upstream: RecordingUpstream, lines: Record<string, unknown>[], strips = ''): void {

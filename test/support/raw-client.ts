@@ -5,6 +5,8 @@ import { connect as connectTls } from 'node:tls';
 export class RawClient {
   static readonly #connected = new Set<RawClient>();
   readonly socket: Socket;
+  /** The TCP connection, under TLS too. */
+  readonly #wire: Socket;
   #received: Buffer[] = [];
   #length = 0;
   #waiters: (() => void)[] = [];
@@ -13,8 +15,9 @@ export class RawClient {
   ended = false;
   error: NodeJS.ErrnoException | null = null;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, wire: Socket) {
     this.socket = socket;
+    this.#wire = wire;
     socket.on('data', (piece: Buffer) => {
       this.#received.push(piece);
       this.#length += piece.length;
@@ -53,10 +56,11 @@ export class RawClient {
 
   static async open(port: number, options: { host?: string; tls?: { ca: string; servername?: string } } = {}) {
     const host = options.host ?? '127.0.0.1';
+    const wire = connect({ port, host, allowHalfOpen: true });
     const socket = options.tls
-      ? connectTls({ port, host, ca: options.tls.ca, servername: options.tls.servername ?? 'localhost' })
-      : connect({ port, host, allowHalfOpen: true });
-    const client = new RawClient(socket);
+      ? connectTls({ socket: wire, ca: options.tls.ca, servername: options.tls.servername ?? 'localhost' })
+      : wire;
+    const client = new RawClient(socket, wire);
     await new Promise<void>((resolve, reject) => {
       socket.once(options.tls ? 'secureConnect' : 'connect', resolve);
       socket.once('error', reject);
@@ -125,7 +129,7 @@ export class RawClient {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#wire.resetAndDestroy();
   }
 
   destroy(): void {
@@ -160,7 +164,7 @@ export function parseAnswer(bytes: Buffer, toHead: boolean, ended: boolean): { a
   if (match === null) throw new Error(`not a status line: ${JSON.stringify(statusLine)}`);
   const fields = lines.map((line): [string, string] => {
     const colon = line.indexOf(':');
-    return [line.slice(0, colon), line.slice(colon + 1).trim()];
+    return [line.slice(0, colon), line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')];
   });
   const all = (name: string) =>
     fields.filter(([known]) => known.toLowerCase() === name.toLowerCase()).map(([, value]) => value);

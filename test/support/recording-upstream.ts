@@ -62,6 +62,8 @@ export class RecordingUpstream {
   onConnect: ((socket: Socket) => void) | null = null;
   closedConnections = 0;
   #lines: Line[] = [];
+  /** What came in, whether a handshake made a connection of it or not. */
+  readonly #wires = new Set<Socket>();
   #server: Server | null = null;
   #tls = false;
   #waiters: (() => void)[] = [];
@@ -72,6 +74,11 @@ export class RecordingUpstream {
     this.#server = tls
       ? createTlsServer({ ...tls, allowHalfOpen: true } as TlsOptions, socket => this.#accept(socket))
       : createServer({ allowHalfOpen: true }, socket => this.#accept(socket));
+    this.#server.on('connection', (socket: Socket) => {
+      this.#wires.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => this.#wires.delete(socket));
+    });
     await new Promise<void>(resolve => this.#server!.listen(port, '127.0.0.1', resolve));
     this.port = (this.#server.address() as { port: number }).port;
     return this;
@@ -126,7 +133,7 @@ export class RecordingUpstream {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
+    for (const socket of this.#wires) socket.destroy();
     await new Promise<void>(resolve => this.#server?.close(() => resolve()) ?? resolve());
   }
 
@@ -150,6 +157,8 @@ export class RecordingUpstream {
     const line: Line = { socket, rest: Buffer.alloc(0), current: null, tunnel: null, ended: false };
     this.#lines.push(line);
     this.sockets.add(socket);
+    // What a script writes leaves at once, so that a test knows what comes before what.
+    socket.setNoDelay(true);
     socket.on('error', () => {});
     socket.on('close', () => {
       this.sockets.delete(socket);
@@ -222,7 +231,7 @@ function readHead(connection: number, head: string): RecordedRequest {
   const [method = '', target = ''] = requestLine.split(' ');
   const fields = lines.map((line): [string, string] => {
     const colon = line.indexOf(':');
-    return [line.slice(0, colon), line.slice(colon + 1).trim()];
+    return [line.slice(0, colon), line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')];
   });
   const all = (name: string) =>
     fields.filter(([known]) => known.toLowerCase() === name.toLowerCase()).map(([, value]) => value);

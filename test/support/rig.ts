@@ -40,6 +40,11 @@ export class Rig {
     return this.#postern;
   }
 
+  /** It speaks TLS to clients. */
+  get tls(): boolean {
+    return this.#options.tls ?? false;
+  }
+
   /** The field that carries `tA`. */
   get A(): string {
     return `Authorization: Bearer ${this.tA}\r\n`;

@@ -30,6 +30,7 @@ export class Served {
   readonly file: string;
   ports = { proxy: 0, admin: 0, telemetry: 0 };
   adminKey = '';
+  #marks = 0;
 
   private constructor(folder: string, file: string, options: ProgramOptions) {
     this.folder = folder;
@@ -104,6 +105,13 @@ export class Served {
     });
     await response.arrayBuffer();
     return response.status;
+  }
+
+  /** Everything that was logged so far has been written: a request of our own stands behind it. */
+  async logged(): Promise<void> {
+    const mark = `/mark-${++this.#marks}`;
+    await this.status(mark, null);
+    await this.program.until(({ stdout }) => stdout.includes(`"path":"${mark}"`), `a line of ${mark}`);
   }
 
   async metrics(): Promise<string> {
