@@ -87,7 +87,7 @@ describe('informational answers', () => {
     rig.upstream.script = ({ write }) => write(hints);
     const client = await rig.send(`${head('POST /public/x', 'Content-Length: 10\r\n')}hello`);
     expect((await client.answer()).status).toBe(103);
-    rig.upstream.sockets.forEach(socket => socket.write(ok));
+    for (const socket of rig.upstream.sockets) socket.write(ok);
     expect((await client.answer()).status).toBe(200);
   });
   test.each([
@@ -169,7 +169,7 @@ function oldClients(rig: Rig): void {
     };
     const client = await rig.send(get('/public/x', '', '1.0'));
     await client.untilClosed();
-    expect(client.text).toMatch(/\r\nContent-Length: 10\r\n[^]*\r\n\r\nhello$/);
+    expect(client.text).toMatch(/\r\nContent-Length: 10\r\n[\s\S]*\r\n\r\nhello$/);
   });
   test('speak of themselves as 1.0 in Via', async () => {
     await rig.ask(get('/public/x', '', '1.0'));

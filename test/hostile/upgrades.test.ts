@@ -72,11 +72,11 @@ function refused(rig: Rig): void {
       await rig.refuses(upgrade('/api/x', `${cookie}Origin: http://a\r\nOrigin: http://evil\r\n`), 'malformed_request');
     });
     test('with a body', async () => {
-      await rig.refuses(head('/public/x', `${websocket}${key}Content-Length: 5\r\n`) + 'hello', 'malformed_request');
+      await rig.refuses(`${head('/public/x', `${websocket}${key}Content-Length: 5\r\n`)}hello`, 'malformed_request');
       const chunked = `${websocket}${key}Transfer-Encoding: chunked\r\n`;
       await rig.refuses(`${head('/public/x', chunked)}5\r\nhello\r\n0\r\n\r\n`, 'malformed_request');
       await rig.refuses(
-        head('/public/x', 'Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n') + 'hello',
+        `${head('/public/x', 'Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n')}hello`,
         'malformed_request',
       );
       const post = head('/public/x', `${websocket}Content-Length: 5\r\n`, 'POST /public/x HTTP/1.1');
