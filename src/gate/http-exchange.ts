@@ -11,6 +11,9 @@ import type { EarlyBytes } from './early-bytes.ts';
 /** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
 const drainBytes = 64 * 1024;
 
+/** Most bytes of a body that is copied so that it and its head are one write. */
+const oneWriteBytes = 16 * 1024;
+
 /** Milliseconds that a client has to take what was sent before a broken-off connection is cut. */
 const abortGraceMs = 30_000;
 
@@ -40,6 +43,10 @@ export class HttpExchange implements Exchange {
   #bodyFault: BodyFaultKind | null = null;
   #answered = false;
   #flushed = false;
+  /** `Content-Length` of a streamed answer. */
+  #length: number | null = null;
+  /** The whole of a short body, held until the answer ends, which is in the same turn. */
+  #held: Buffer | null = null;
   /** The answer's end can be seen without the end of the connection. */
   #framed = true;
   #closed = false;
@@ -144,20 +151,29 @@ export class HttpExchange implements Exchange {
     const list = close || this.upgradable ? [...fields, 'Connection', 'close'] : (fields as string[]);
     this.#response.writeHead(status, reason, list);
     this.#answered = true;
-    this.#framed = this.head.version !== '1.0' || hasLength(fields);
+    this.#length = lengthOf(fields);
+    this.#framed = this.head.version !== '1.0' || this.#length !== null;
     // The first piece of the body mostly comes in the same turn, and shares a packet with the head; if not, the head
     // goes alone, because the client may wait for it.
     process.nextTick(this.#flush);
   }
 
   readonly #flush = (): void => {
-    if (!this.#flushed && !this.#closed) this.#response.flushHeaders();
+    if (this.#flushed || this.#closed) return;
+    this.#flushed = true;
+    if (this.#held === null) this.#response.flushHeaders();
+    else this.#response.write(this.#held);
+    this.#held = null;
   };
 
   write(chunk: Uint8Array): boolean {
     if (this.#closed) return true;
-    this.#flushed = true;
     this.bytesOut += chunk.length;
+    if (!this.#flushed && chunk.length === this.#length && chunk.length <= oneWriteBytes) {
+      this.#held = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+      return true;
+    }
+    this.#flushed = true;
     return this.#response.write(chunk);
   }
 
@@ -169,7 +185,10 @@ export class HttpExchange implements Exchange {
   end(): void {
     if (this.#closed) return;
     this.#flushed = true;
-    this.#response.end();
+    // As text in the head's own encoding, which keeps every byte, Node joins the two.
+    if (this.#held === null) this.#response.end();
+    else this.#response.end(this.#held.toString('latin1'), 'latin1');
+    this.#held = null;
     // An answer that came before the request was whole: the rest is read within a bound, or the connection ends.
     if (this.#unread()) {
       this.#body?.destroy();
@@ -181,6 +200,7 @@ export class HttpExchange implements Exchange {
 
   abort(now = false): void {
     if (this.#closed) return;
+    if (this.#held !== null) this.#flush();
     this.#answered = true;
     const socket = this.#socket;
     if (now) {
@@ -238,7 +258,9 @@ export const headOf = (request: IncomingMessage): MessageHead => ({
   fields: request.rawHeaders,
 });
 
-function hasLength(fields: Fields): boolean {
-  for (let i = 0; i < fields.length; i += 2) if (fields[i]!.toLowerCase() === 'content-length') return true;
-  return false;
+function lengthOf(fields: Fields): number | null {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i]!.length === 14 && fields[i]!.toLowerCase() === 'content-length') return Number(fields[i + 1]);
+  }
+  return null;
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { cutCookies, cutProtocols, type Found, isTokenParameter } from '../core/credential.ts';
 import type { Permit } from '../core/decide.ts';
 import { canonicalName, listElements } from '../core/fields.ts';
@@ -209,8 +208,11 @@ const isTraceparent = (value: string): boolean =>
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/.test(value) &&
   (value.length === 55 || !value.startsWith('00'));
 
-const startTrace = (requestId: string): string =>
-  `00-${requestId.replaceAll('-', '')}-${randomUUID().replaceAll('-', '').slice(-16)}-01`;
+/** A trace of one request: its id is the trace's, and the random end of it names the span. */
+function startTrace(requestId: string): string {
+  const id = requestId.replaceAll('-', '');
+  return `00-${id}-${id.slice(16)}-01`;
+}
 
 export type IncomingHead =
   | { readonly ok: true; readonly fields: string[]; readonly eventStream: boolean }

@@ -36,8 +36,10 @@ export class Relay implements Dispatcher.DispatchHandler {
   #slot: Slot | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #phase: 'waiting' | 'sent' | 'body' | 'paused' | 'ended' | 'over' = 'waiting';
-  /** Monotonic milliseconds at which patience ends. */
-  #deadline = Number.POSITIVE_INFINITY;
+  /** Milliseconds that the side whose turn it is may take; 0 for ever. */
+  #patienceMs = 0;
+  /** When its turn was first seen; null since it last did something. Asking for the time costs more than a flag. */
+  #since: number | null = null;
   #bytesIn = 0;
   #sentAt = 0;
   #upstreamMs = 0;
@@ -256,8 +258,9 @@ export class Relay implements Dispatcher.DispatchHandler {
         this.#patience(this.#parts.options.responseTimeoutMs);
       }
     }
-    if (now < this.#deadline) return;
-    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#since ??= now;
+    if (this.#patienceMs === 0 || now - this.#since < this.#patienceMs) return;
+    this.#patienceMs = 0;
     if (this.#phase === 'paused' || this.#phase === 'ended') {
       this.#fault = 'client_slow';
       this.#journey.exchange.abort(true);
@@ -289,7 +292,8 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   #patience(ms: number): void {
-    this.#deadline = ms === 0 ? Number.POSITIVE_INFINITY : this.#parts.now() + ms;
+    this.#patienceMs = ms;
+    this.#since = null;
   }
 
   #bodyPatience(): void {
