@@ -98,7 +98,7 @@ export class FeedFollower {
       this.generation++;
     } else if (answer.events.length > 0) this.#listener.apply(answer.events);
     this.#cursor = answer.cursor;
-    this.proven = sent;
+    if (answer.kind === 'gap' || answer.complete) this.proven = sent;
   }
 }
 

@@ -29,7 +29,10 @@ export class AdminClient {
     const configured = await settings({ options, io });
     const url = io.env['POSTERN_ADMIN_URL'] ?? configured.url;
     if (!URL.canParse(url)) throw new UsageError(`POSTERN_ADMIN_URL is no URL: ${url}`);
-    const key = io.env['POSTERN_ADMIN_KEY'] ?? (await keyFrom(options.text('key-file') ?? configured.keyFile));
+    const named = options.text('key-file');
+    const given = named === undefined ? io.env['POSTERN_ADMIN_KEY'] : undefined;
+    const key =
+      given === undefined ? await keyFrom(named ?? configured.keyFile) : usable(given, 'POSTERN_ADMIN_KEY');
     return new AdminClient(url, key);
   }
 
@@ -89,10 +92,17 @@ async function settings({ options, io }: Pick<Call, 'options' | 'io'>): Promise<
   return { url, keyFile: path.join(folder, 'admin.key') };
 }
 
+/** A key that a field can carry; one that cannot would be told in the words of whoever fails to write it. */
+function usable(key: string, where: string): string {
+  if (/^[!-~]+$/.test(key)) return key;
+  throw new UsageError(`${where} holds no admin key: one is a line of visible ASCII characters`);
+}
+
 async function keyFrom(file: string): Promise<string> {
   try {
-    return (await readFile(file, 'utf8')).replace(/\r?\n$/, '');
+    return usable((await readFile(file, 'utf8')).replace(/\r?\n$/, ''), file);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : (error as Error).message;
     throw new UsageError(`no admin key: set POSTERN_ADMIN_KEY, or name a file with --key-file (${file} ${why})`);
   }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { readDuration } from '../core/duration.ts';
 import { AdminClient, clientOptions, clientUsage } from './client.ts';
 import { type Call, type Command, type Group, type Options, UsageError } from './command.ts';
 import { plain, rows, table } from './table.ts';
@@ -237,12 +238,11 @@ function members(options: Options): Record<string, unknown> {
   return body;
 }
 
-const units: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 function milliseconds(text: string): number {
-  const match = /^([0-9]{1,6})([smhd])$/.exec(text);
-  if (match === null) throw new UsageError(`--expires-in ${text} is no duration: write 30s, 10m, 1h or 30d`);
-  return Number(match[1]) * units[match[2]!]!;
+  const millis = readDuration(text);
+  // An instant further away than this cannot be written.
+  if (millis !== null && millis <= 8e15 - Date.now()) return millis;
+  throw new UsageError(`--expires-in ${text} is no duration: write 30s, 10m, 1h or 30d`);
 }
 
 function wholeNumber(text: string | undefined): number {

@@ -136,7 +136,7 @@ export class Gate {
     if (form === null || client === null) throw new Error('a permit without a request');
     const { framing } = form;
     if (route.maxBody !== null && framing.kind === 'length' && framing.length > route.maxBody) {
-      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`));
+      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`, permit));
     }
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;

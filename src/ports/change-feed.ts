@@ -1,8 +1,8 @@
 import type { FeedEvent } from './token-store.ts';
 
 /**
- * The ordered change feed. A completed `read`, an empty one included, proves that everything before its cursor was
- * seen (the heartbeat). Rejects with `StoreUnavailable` when the store does not answer.
+ * The ordered change feed. A `read` that was answered to the feed's end, an empty one included, proves that everything
+ * before it was seen (the heartbeat). Rejects with `StoreUnavailable` when the store does not answer.
  */
 export interface ChangeFeed {
   /** Where the feed ends now. */
@@ -20,6 +20,12 @@ export interface Cursor {
   readonly seq: number;
 }
 
+/** `complete`: there were no more events when it was answered. Only then does it prove anything. */
 export type FeedAnswer =
-  | { readonly kind: 'events'; readonly events: readonly FeedEvent[]; readonly cursor: Cursor }
+  | {
+      readonly kind: 'events';
+      readonly events: readonly FeedEvent[];
+      readonly cursor: Cursor;
+      readonly complete: boolean;
+    }
   | { readonly kind: 'gap'; readonly cursor: Cursor };

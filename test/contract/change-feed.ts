@@ -35,7 +35,7 @@ export function changeFeedContract(name: string, open: OpenStore): void {
     test('a read at the end is empty and leaves the cursor where it was', async () => {
       await create('a');
       const head = await store.feed.head();
-      expect(await store.feed.read(head, 0)).toEqual({ kind: 'events', events: [], cursor: head });
+      expect(await store.feed.read(head, 0)).toEqual({ kind: 'events', events: [], cursor: head, complete: true });
     });
 
     test('every mutation is one event, numbered without a gap, as its caller was told', async () => {
@@ -78,6 +78,7 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       const start = await store.feed.head();
       await Promise.all(Array.from({ length: 2500 }, (_, i) => create(`t${i}`)));
       const events = await readAll(start);
+      expect(await store.feed.read(start, 0)).toMatchObject({ complete: false });
       expect(events.map(event => event.seq)).toEqual(Array.from({ length: 2500 }, (_, i) => start.seq + 1 + i));
     });
 
@@ -104,12 +105,12 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       const event = await create('a');
       const cursor = { epoch: head.epoch, seq: event.seq };
       for (const answer of await Promise.all(waiting))
-        expect(answer).toEqual({ kind: 'events', events: [event], cursor });
+        expect(answer).toEqual({ kind: 'events', events: [event], cursor, complete: true });
     });
 
     test('a waiting read is answered empty when its time is up', async () => {
       const head = await store.feed.head();
-      expect(await store.feed.read(head, 20)).toEqual({ kind: 'events', events: [], cursor: head });
+      expect(await store.feed.read(head, 20)).toEqual({ kind: 'events', events: [], cursor: head, complete: true });
     });
 
     test('a read with something to read does not wait', async () => {

@@ -242,7 +242,7 @@ export class CacheWorld {
       const gap = cursor.epoch !== end.epoch || cursor.seq < this.#trimmed;
       this.#read.answer = gap
         ? { kind: 'gap', cursor: end }
-        : { kind: 'events', events: this.#events.slice(cursor.seq), cursor: end };
+        : { kind: 'events', events: this.#events.slice(cursor.seq), cursor: end, complete: true };
     } else if (this.#read.answer !== null) {
       this.#read.call.answer(this.#read.answer);
       this.#read = null;

@@ -78,7 +78,8 @@ export class Journal {
       version: row.version,
       digests: JSON.parse(row.digests) as string[],
     }));
-    return { kind: 'events', events, cursor: { epoch: this.#epoch, seq: events.at(-1)?.seq ?? cursor.seq } };
+    const seq = events.at(-1)?.seq ?? cursor.seq;
+    return { kind: 'events', events, cursor: { epoch: this.#epoch, seq }, complete: seq === last };
   }
 
   listEvents(query: EventQuery): Page<AuditEvent> {

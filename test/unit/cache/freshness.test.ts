@@ -85,28 +85,38 @@ describe('a follower', () => {
   test('waits by a new bound from the next read on', async () => {
     const { feed, follower, read } = await followed();
     follower.configure(600);
-    read.answer({ kind: 'events', events: [], cursor: at(7) });
+    read.answer({ kind: 'events', events: [], cursor: at(7), complete: true });
     expect((await feed.reads.next()).question.waitMs).toBeLessThan(200);
   });
 
   test('takes an empty answer for a proof as of its sending, not of its arrival', async () => {
     const { clock, feed, follower, read } = await followed();
     clock.advance(900);
-    read.answer({ kind: 'events', events: [], cursor: at(7) });
+    read.answer({ kind: 'events', events: [], cursor: at(7), complete: true });
     await feed.reads.next();
     expect(follower.lagSeconds).toBe(0.9);
     expect(follower.generation).toBe(1);
   });
 
+  test('takes no part of the news for a proof', async () => {
+    const { clock, feed, applied, follower, read } = await followed();
+    clock.advance(900);
+    read.answer({ kind: 'events', events: [event(8)], cursor: at(8), complete: false });
+    await feed.reads.next();
+    expect(applied).toEqual([8]);
+    expect(follower.lagSeconds).toBe(0.9);
+    expect(follower.proven.monotonic).toBe(0);
+  });
+
   test('applies events before they prove anything, and reads on behind them', async () => {
     const { clock, feed, applied, proofs, follower, read } = await followed();
     clock.advance(10);
-    read.answer({ kind: 'events', events: [event(8), event(9)], cursor: at(9) });
+    read.answer({ kind: 'events', events: [event(8), event(9)], cursor: at(9), complete: true });
     const next = await feed.reads.next();
     expect(applied).toEqual([8, 9]);
     expect(next.question.cursor).toEqual(at(9));
     clock.advance(5);
-    next.answer({ kind: 'events', events: [event(10)], cursor: at(10) });
+    next.answer({ kind: 'events', events: [event(10)], cursor: at(10), complete: true });
     await feed.reads.next();
     expect(applied).toEqual([8, 9, 10]);
     // While it was applied the proof was still the one of the read before.
@@ -130,7 +140,7 @@ describe('a follower', () => {
     const again = await feed.reads.next();
     expect(again.question.cursor).toEqual(at(7));
     expect(follower.lagSeconds).toBe(1);
-    again.answer({ kind: 'events', events: [event(8)], cursor: at(8) });
+    again.answer({ kind: 'events', events: [event(8)], cursor: at(8), complete: true });
     await feed.reads.next();
     expect(follower.lagSeconds).toBe(0);
     expect(follower.generation).toBe(1);
@@ -156,10 +166,10 @@ describe('a follower', () => {
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
-    (await feed.reads.next()).answer({ kind: 'events', events: [event(8)], cursor: at(8) });
+    (await feed.reads.next()).answer({ kind: 'events', events: [event(8)], cursor: at(8), complete: true });
     const again = await feed.reads.next();
     expect(again.question.cursor).toEqual(at(7));
-    again.answer({ kind: 'events', events: [event(8)], cursor: at(8) });
+    again.answer({ kind: 'events', events: [event(8)], cursor: at(8), complete: true });
     await feed.reads.next();
     expect(applied).toEqual([8]);
   });
@@ -189,7 +199,7 @@ describe('a follower', () => {
     await settled();
     expect([feed.heads.count, feed.reads.count]).toEqual([1, 1]);
     await follower.stop();
-    read.answer({ kind: 'events', events: [event(8)], cursor: at(8) });
+    read.answer({ kind: 'events', events: [event(8)], cursor: at(8), complete: true });
     await settled();
     expect([applied, feed.reads.count]).toEqual([[], 1]);
   });

@@ -100,7 +100,7 @@ describe('closing', () => {
     const head = await store.feed.head();
     const waiting = store.feed.read(head, 600_000);
     await store.close();
-    expect(await waiting).toEqual({ kind: 'events', events: [], cursor: head });
+    expect(await waiting).toEqual({ kind: 'events', events: [], cursor: head, complete: true });
     await expect(create(store, 'a')).rejects.toThrow('the store is closed');
     await expect(store.tokens.find(['a'])).rejects.toThrow(StoreUnavailable);
   });

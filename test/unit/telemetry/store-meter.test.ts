@@ -103,7 +103,7 @@ describe('a metered feed', () => {
         head: async () => cursor,
         read: async () => {
           clock.advance(30_000);
-          return { kind: 'events', events: [], cursor };
+          return { kind: 'events', events: [], cursor, complete: true };
         },
       },
       meter,
