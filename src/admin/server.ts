@@ -2,7 +2,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { headLimits, readForm } from '../core/form.ts';
+import { type FormCode, headLimits, readForm } from '../core/form.ts';
 import { codes } from '../errors.ts';
 import type { Log } from '../ports/log.ts';
 import { answerRaw, endSoon, linger } from '../wire/connection.ts';
@@ -37,6 +37,8 @@ interface Exchange {
   readonly response: http.ServerResponse;
   readonly requestId: string;
   incoming: Incoming | null;
+  /** What broke while it waited for its turn. */
+  broken: FormCode | null;
   /** Nothing that follows on the connection can be understood. */
   last: boolean;
 }
@@ -126,7 +128,7 @@ export class Server {
   #wire(): void {
     const server = this.#server;
     const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void =>
-      void this.#handle(request, response);
+      this.#arrive(request, response);
     server.on('request', onRequest);
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
@@ -147,8 +149,16 @@ export class Server {
     });
   }
 
-  async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const exchange: Exchange = { request, response, requestId: randomUUIDv7(), incoming: null, last: false };
+  /** Pipelined requests are answered in turn. No more is read meanwhile: many small ones must not make many answers. */
+  #arrive(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const exchange: Exchange = {
+      request,
+      response,
+      requestId: randomUUIDv7(),
+      incoming: null,
+      broken: null,
+      last: false,
+    };
     const { socket } = request;
     const open = this.#open.get(socket) ?? [];
     this.#open.set(socket, open);
@@ -159,13 +169,24 @@ export class Server {
     response.once('close', () => {
       open.splice(open.indexOf(exchange), 1);
       if (exchange.last) endSoon(socket);
+      else if (socket.writable && open[0] !== undefined) this.#begin(open[0], open);
     });
-    this.#send(exchange, await this.#answer(exchange));
+    if (open.length === 1) this.#begin(exchange, open);
+    else socket.pause();
+  }
+
+  #begin(exchange: Exchange, open: readonly Exchange[]): void {
+    // The body of the newest one may still be on its way.
+    if (open.length === 1) exchange.request.socket.resume();
+    void this.#answer(exchange).then(answer => this.#send(exchange, answer));
   }
 
   async #answer(exchange: Exchange): Promise<Answer | null> {
     const { request, response, requestId } = exchange;
     const { method = '', url = '', httpVersion, rawHeaders } = request;
+    if (exchange.broken !== null) {
+      return problemAnswer({ code: exchange.broken, detail: `${codes[exchange.broken].title}.` }, requestId);
+    }
     const reading = readForm({ method, target: url, version: httpVersion, fields: rawHeaders });
     if (!reading.ok) {
       const { code, why } = reading.fault;
@@ -226,7 +247,8 @@ export class Server {
     newest.last = true;
     if (newest.request.complete) return;
     if (newest.response.headersSent) endSoon(socket);
-    else newest.incoming?.breakOff(code, codes[code].title);
+    else if (newest.incoming === null) newest.broken = code;
+    else newest.incoming.breakOff(code, codes[code].title);
   }
 }
 

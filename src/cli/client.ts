@@ -31,8 +31,7 @@ export class AdminClient {
     if (!URL.canParse(url)) throw new UsageError(`POSTERN_ADMIN_URL is no URL: ${url}`);
     const named = options.text('key-file');
     const given = named === undefined ? io.env['POSTERN_ADMIN_KEY'] : undefined;
-    const key =
-      given === undefined ? await keyFrom(named ?? configured.keyFile) : usable(given, 'POSTERN_ADMIN_KEY');
+    const key = given === undefined ? await keyFrom(named ?? configured.keyFile) : usable(given, 'POSTERN_ADMIN_KEY');
     return new AdminClient(url, key);
   }
 

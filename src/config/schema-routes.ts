@@ -162,7 +162,9 @@ export const route = z.strictObject({
     'a list of at least one host',
   )
     .optional()
-    .meta({ description: 'Exact names, or `*.` and a suffix. Default: any host. Where routes of a host fit, they come first.' }),
+    .meta({
+      description: 'Exact names, or `*.` and a suffix. Default: any host. Where routes of a host fit, they come first.',
+    }),
   access: choice(['token', 'optional', 'public'])
     .prefault('token')
     .meta({ description: 'A valid token is needed; judged if there is one; nothing is judged.' }),

@@ -8,6 +8,9 @@ import type { Json } from './token.ts';
 /** Most levels of objects and arrays within one another. */
 export const deepestJson = 64;
 
+/** Most values that are listed as refused, and most characters of where each stands: a body must not grow into more. */
+const refusedLimits = { values: 100, pointer: 1000 } as const;
+
 /** A value that is well-formed, and yet not taken: where it stands, as a JSON pointer, and what is wrong with it. */
 export interface RefusedValue {
   readonly pointer: string;
@@ -21,7 +24,7 @@ export type JsonReading =
 
 /**
  * Reads one JSON value. Two members of one name are a fault, and so is a byte order mark. Whole numbers that are not
- * exact, and members named `__proto__`, are listed, and stand in the value as null or not at all.
+ * exact, and members named `__proto__`, are listed (the first hundred), and stand in the value as null or not at all.
  */
 export function readStrictJson(text: string): JsonReading {
   const reader = new Reader(text);
@@ -194,7 +197,13 @@ class Reader {
   }
 
   #refuse(detail: string): void {
-    this.refused.push({ pointer: this.#path.map(pointerStep).join(''), detail });
+    if (this.refused.length >= refusedLimits.values) return;
+    let pointer = '';
+    for (const step of this.#path) {
+      pointer += pointerStep(typeof step === 'string' ? step.slice(0, refusedLimits.pointer) : step);
+      if (pointer.length >= refusedLimits.pointer) break;
+    }
+    this.refused.push({ pointer: pointer.slice(0, refusedLimits.pointer), detail });
   }
 
   #fail(why: string): never {

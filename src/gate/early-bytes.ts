@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net';
 
-/** Most that a client may send after an upgrade request before it is answered. */
+/**
+ * Most that a client may send after an upgrade request before it is answered. It should send nothing (RFC 6455 4.1); who
+ * sends more is cut off, because a connection that is not read does not show that its client has gone.
+ */
 const earlyLimit = 64 * 1024;
 
 /**
@@ -24,7 +27,7 @@ export class EarlyBytes {
   readonly #onData = (piece: Buffer): void => {
     this.#pieces.push(piece);
     this.#length += piece.length;
-    if (this.#length > earlyLimit) this.#socket.pause();
+    if (this.#length > earlyLimit) this.#socket.destroy();
   };
 
   readonly #onEnd = (): void => {

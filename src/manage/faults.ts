@@ -1,7 +1,9 @@
 import { Refusal } from '../errors.ts';
 
 /** Most problems that are listed: an answer is not a multiple of what was asked. */
-const mostListed = 1000;
+const mostListed = 100;
+/** Most characters of where one stands. */
+const longestPointer = 1000;
 
 /** What is wrong with a request's members. Collected, so that everything is said at once. */
 export class Faults {
@@ -11,7 +13,7 @@ export class Faults {
 
   /** `pointer`: the member as a JSON pointer; empty for the body as a whole. */
   add(pointer: string, detail: string): void {
-    if (++this.#count <= mostListed) this.#list.push({ pointer, detail });
+    if (++this.#count <= mostListed) this.#list.push({ pointer: pointer.slice(0, longestPointer), detail });
   }
 
   /** A member that means something, but that nothing enforces yet: never stored and ignored. */

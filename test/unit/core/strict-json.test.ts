@@ -188,3 +188,11 @@ describe('strict JSON', () => {
     }
   });
 });
+
+test('what is listed as refused stays small, however large the body', () => {
+  const name = 'a'.repeat(400_000);
+  const reading = readStrictJson(`{"${name}":[${Array.from({ length: 100_000 }, () => '1e999').join()}]}`);
+  if (!reading.ok) throw new Error(reading.why);
+  expect(reading.refused).toHaveLength(100);
+  expect(JSON.stringify(reading.refused).length).toBeLessThan(200_000);
+});
