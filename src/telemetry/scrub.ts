@@ -20,9 +20,10 @@ const patterns: readonly (readonly [RegExp, string])[] = [
     /(password|passwd|passphrase|secret|pepper|token|credential|api[-_]?key)(["']?\s*[:=]\s*["']?)[^\s"',;&]+/gi,
     `$1$2${redacted}`,
   ],
-  // User and password of a URL, up to the last @, as passwords are often not encoded; then its query.
+  // User and password of a URL, up to the last @, as passwords are often not encoded; then its query. A question mark
+  // with nothing but punctuation up to the next blank ends a question.
   [/:\/\/[^\s"'<>]*@/g, `://${redacted}@`],
-  [/\?[^\s"'<>]+/g, `?${redacted}`],
+  [/\?(?![;,.:!)]*(?:\s|$))[^\s"'<>]+/g, `?${redacted}`],
   // A JSON Web Token: its first part may be short.
   [/\beyJ[\w-]+\.[\w-]+(\.[\w-]*)?/g, redacted],
 ];

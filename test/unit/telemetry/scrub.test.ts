@@ -134,8 +134,16 @@ describe('scrub', () => {
       '/var/run/secrets/kubernetes.io/serviceaccount/namespace',
       'certificate has expired: unable_to_get_issuer_certificate_locally',
       'What now? Nothing.',
+      'postern.yaml:3:5 routes[0].acess: unknown key, did you mean access?; allowed: path, methods, hosts, access',
+      'Is it there (or is it?). Is it?',
     ]) {
       expect(scrub(text)).toBe(text);
+    }
+  });
+
+  it('hides a query, whatever it begins with', () => {
+    for (const query of ['a=hunter2', '&a=hunter2', ';a=hunter2', '=hunter2', '?hunter2', '%61=hunter2', ')hunter2']) {
+      expect(scrub(`GET /path?${query} failed`)).toBe('GET /path?[redacted] failed');
     }
   });
 
