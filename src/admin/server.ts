@@ -43,6 +43,9 @@ interface Exchange {
   last: boolean;
 }
 
+/** Most connections. For one more, the oldest that has nothing under way makes room: a probe always gets through. */
+const mostConnections = 1000;
+
 /** How long connections that are closing have to come to an end. */
 const closeGraceMs = 5000;
 
@@ -80,7 +83,6 @@ export class Server {
       tls === null
         ? http.createServer(settings)
         : https.createServer({ ...settings, ...tlsSettings(tls), handshakeTimeout: headTimeoutMs });
-    this.#server.maxConnections = 1000;
     // Beyond a limit of its own Node drops fields in silence: the form of a request counts them.
     this.#server.maxHeadersCount = 0;
     this.#wire();
@@ -144,9 +146,20 @@ export class Server {
     });
     server.on('clientError', (error: ParserError, socket) => this.#unparsed(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
+      if (this.#sockets.size >= mostConnections) this.#makeRoom(socket);
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+  }
+
+  #makeRoom(newest: Socket): void {
+    for (const socket of this.#sockets) {
+      if ((this.#open.get(socket)?.length ?? 0) > 0) continue;
+      this.#sockets.delete(socket);
+      socket.destroy();
+      return;
+    }
+    newest.destroy();
   }
 
   /** Pipelined requests are answered in turn. No more is read meanwhile: many small ones must not make many answers. */

@@ -11,10 +11,15 @@ export function lowerNames(fields: Fields): string[] {
   return names;
 }
 
-/** Some servers read `_` and `.` in a field name as `-` (CGI, WSGI, PHP): one spelling for names that we protect. */
+/**
+ * One spelling for names that we protect. Some servers (CGI, WSGI, PHP) read `_` and `.` in a field name as `-`, and
+ * some everything that is neither letter nor digit.
+ */
 export function canonicalName(lowerName: string): string {
-  return lowerName.includes('_') || lowerName.includes('.') ? lowerName.replace(/[_.]/g, '-') : lowerName;
+  return plainName.test(lowerName) ? lowerName : lowerName.replace(/[^a-z0-9-]/g, '-');
 }
+
+const plainName = /^[a-z0-9-]*$/;
 
 /** Elements of a comma-separated list (RFC 9110 5.6.1), lower-cased and trimmed, empty ones dropped. */
 export function listElements(value: string): string[] {

@@ -60,7 +60,8 @@ export class Clients {
     }
     const proto = said.proto ?? client?.proto ?? (connection.tls ? 'https' : 'http');
     const host = said.host ?? client?.host ?? form.authority ?? '';
-    const forwarded = `for=${forwardedNode(connection.peer)};proto=${proto}${host === '' ? '' : `;host="${host}"`}`;
+    const elements = chain.map(hop => elementOf(hop.node, hop.proto, hop.host));
+    const forwarded = [...elements, elementOf(connection.peer, proto, host)].join(', ');
     return {
       address,
       network: networkOf(address),
@@ -76,7 +77,7 @@ export class Clients {
         'X-Real-IP',
         address,
         'Forwarded',
-        said.forwarded === '' ? forwarded : `${said.forwarded}, ${forwarded}`,
+        forwarded,
       ],
       parentRequestId: said.requestId,
     };
@@ -101,10 +102,23 @@ function direct(connection: Connection, authority: string | null): ClientFacts {
       'X-Real-IP',
       peer,
       'Forwarded',
-      `for=${forwardedNode(peer)};proto=${proto}${host === '' ? '' : `;host="${host}"`}`,
+      elementOf(peer, proto, host),
     ],
     parentRequestId: null,
   };
+}
+
+/** An address, or what a proxy says instead of one (RFC 7239 6.2 and 6.3); nothing that would need quoting. */
+function nodeOf(node: string): string {
+  const address = addressOf(node);
+  if (address !== null) return forwardedNode(address);
+  return /^_[A-Za-z0-9._-]+$/.test(node) ? node : 'unknown';
+}
+
+/** An element of Forwarded (RFC 7239 4). */
+function elementOf(node: string, proto: string | null, host: string | null): string {
+  const hop = `for=${nodeOf(node)}${proto === null ? '' : `;proto=${proto}`}`;
+  return host === null || host === '' ? hop : `${hop};host="${host}"`;
 }
 
 /** One hop: its address as text, and what Forwarded says of the request that it sent. */
@@ -117,7 +131,6 @@ interface Hop {
 interface Forwarding {
   /** Client first. */
   readonly chain: readonly Hop[];
-  readonly forwarded: string;
   readonly proto: 'http' | 'https' | null;
   readonly host: string | null;
   /** Other X-Forwarded-* fields, which are passed on as they are. */
@@ -125,7 +138,10 @@ interface Forwarding {
   readonly requestId: string | null;
 }
 
-/** What a trusted peer says. X-Forwarded-For tells the hops; Forwarded does where there is none. */
+/**
+ * What a trusted peer says. X-Forwarded-For tells the hops; Forwarded does where there is none. One of them alone, because
+ * the other may be the client's own, which a proxy that does not know the field has passed on.
+ */
 function readForwarding({ fields, names }: Form): Forwarding {
   const chain: Hop[] = [];
   const forwarded: string[] = [];
@@ -155,9 +171,8 @@ function readForwarding({ fields, names }: Form): Forwarding {
         if (names[i]!.startsWith('x-forwarded-')) kept.push(fields[2 * i]!, value);
     }
   }
-  const elements = forwarded.join(', ');
   if (chain.length === 0) {
-    for (const element of elements.split(',')) {
+    for (const element of forwarded.join(',').split(',')) {
       const node = parameter(element, 'for');
       const named = parameter(element, 'host') ?? '';
       if (node !== null) {
@@ -169,7 +184,7 @@ function readForwarding({ fields, names }: Form): Forwarding {
       }
     }
   }
-  return { chain, forwarded: elements, proto, host, kept, requestId };
+  return { chain, proto, host, kept, requestId };
 }
 
 const scheme = (text: string | null): 'http' | 'https' | null => (text === 'http' || text === 'https' ? text : null);

@@ -136,7 +136,8 @@ export class Gate {
     if (form === null || client === null) throw new Error('a permit without a request');
     const { framing } = form;
     if (route.maxBody !== null && framing.kind === 'length' && framing.length > route.maxBody) {
-      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`, permit));
+      const { subject } = permit;
+      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`, { subject }));
     }
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;

@@ -135,12 +135,13 @@ export function outgoing(permit: Permit, journey: Journey, rules: FieldRules, ho
 
 const isProtected = (name: string): boolean => protectedNames.has(name) || name.startsWith(forwardingPrefix);
 
-/** Reserved for us in any spelling: some servers read `_` and `.` as `-`. */
+/** Reserved for us in any spelling that a server could take for it. */
 function isReserved(name: string, rules: FieldRules): boolean {
   const plain = canonicalName(name);
   if (plain.startsWith(rules.identityPrefix)) return true;
   if (forwardingNames.has(plain) || plain.startsWith(forwardingPrefix)) return true;
-  return plain !== name && (ours.has(plain) || hopByHop.has(plain) || plain === 'host');
+  if (plain === name) return false;
+  return ours.has(plain) || hopByHop.has(plain) || plain === 'host' || plain === 'content-length';
 }
 
 function isMisleading(name: string): boolean {

@@ -191,6 +191,11 @@ export class Slot {
     return this.#socket?.remoteAddress ?? '';
   }
 
+  /** It has carried a request. */
+  get used(): boolean {
+    return this.#requests > 0;
+  }
+
   /** A request is about to be written to the connection. */
   begin(): void {
     this.#requests++;

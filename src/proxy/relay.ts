@@ -83,13 +83,33 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   #send(slot: Slot): void {
-    const { exchange, form } = this.#journey;
     if (this.gone || this.#phase === 'over') {
       slot.release(true);
       this.#over('aborted', null);
       return;
     }
     this.#slot = slot;
+    if (!slot.used) {
+      this.#dispatch(slot);
+      return;
+    }
+    // Attack: an answer that nobody asked for, sent on an idle connection, is not yet read when the next request comes
+    // in the same turn of the event loop, and would be taken for its answer. So one whole turn is let pass: until now
+    // at the latest it came in, and undici, which waits for the end of a turn as well, has ended the connection.
+    setImmediate(() => {
+      if (this.#slot !== slot) return;
+      if (this.gone) {
+        this.#letGo(true);
+        this.#over('aborted', null);
+        return;
+      }
+      if (!slot.alive) this.#slot = this.#parts.pool.replace(slot);
+      this.#dispatch(this.#slot);
+    });
+  }
+
+  #dispatch(slot: Slot): void {
+    const { exchange, form } = this.#journey;
     this.#sentAt = this.#parts.now();
     if (form.expectsContinue && !this.#retried) exchange.writeContinue();
     slot.client.dispatch(
@@ -246,8 +266,10 @@ export class Relay implements Dispatcher.DispatchHandler {
   /** Called a few times a second while the relay lives. */
   tick(now: number): void {
     if (this.#tunnel !== null) {
-      const { streamIdleTimeoutMs } = this.#parts.options;
-      if (streamIdleTimeoutMs > 0 && this.#tunnel.idleMs > streamIdleTimeoutMs) this.#tunnel.close(1001, 'idle');
+      const { streamIdleTimeoutMs, idleTimeoutMs } = this.#parts.options;
+      const idle = streamIdleTimeoutMs > 0 && this.#tunnel.idleMs > streamIdleTimeoutMs;
+      const stalled = idleTimeoutMs > 0 && this.#tunnel.stalledMs > idleTimeoutMs;
+      if (idle || stalled) this.#tunnel.close(1001, 'idle');
       return;
     }
     if (this.#phase === 'sent') {

@@ -23,6 +23,8 @@ export class Tunnel {
   readonly #now: () => number;
   readonly #settle: (end: StreamEnd) => void;
   #lastByteAt: number;
+  /** Since when a side takes nothing of what it is sent. */
+  readonly #fullSince: { client: number | null; upstream: number | null } = { client: null, upstream: null };
   #end: StreamEnd | null = null;
   #goodbye: number | null = null;
 
@@ -39,8 +41,14 @@ export class Tunnel {
     if (head.length > 0) this.#fromClient(head);
     client.on('data', chunk => this.#fromClient(chunk as Buffer));
     upstream.on('data', chunk => this.#fromUpstream(chunk as Buffer));
-    client.on('drain', () => upstream.resume());
-    upstream.on('drain', () => client.resume());
+    client.on('drain', () => {
+      this.#fullSince.client = null;
+      upstream.resume();
+    });
+    upstream.on('drain', () => {
+      this.#fullSince.upstream = null;
+      client.resume();
+    });
     this.#join(client, upstream, 'client');
     this.#join(upstream, client, 'upstream');
     client.resume();
@@ -50,6 +58,16 @@ export class Tunnel {
   /** Milliseconds since a byte last went either way. */
   get idleMs(): number {
     return this.#now() - this.#lastByteAt;
+  }
+
+  /**
+   * Milliseconds for which one side has taken nothing, so that the other is not read: its going away would not be
+   * noticed meanwhile.
+   */
+  get stalledMs(): number {
+    const { client, upstream } = this.#fullSince;
+    const since = Math.min(client ?? Number.POSITIVE_INFINITY, upstream ?? Number.POSITIVE_INFINITY);
+    return since === Number.POSITIVE_INFINITY ? 0 : this.#now() - since;
   }
 
   /** Ends both sides with a Close frame, at the next frame boundary or after a second at the latest. */
@@ -66,7 +84,9 @@ export class Tunnel {
     this.#lastByteAt = this.#now();
     if (this.#goodbye !== null) return;
     this.#toUpstream.push(chunk);
-    if (!this.#upstream.write(chunk)) this.#client.pause();
+    if (this.#upstream.write(chunk)) return;
+    this.#fullSince.upstream ??= this.#now();
+    this.#client.pause();
   }
 
   #fromUpstream(chunk: Uint8Array): void {
@@ -81,7 +101,9 @@ export class Tunnel {
       }
       return;
     }
-    if (!this.#toTheClient(chunk)) this.#upstream.pause();
+    if (this.#toTheClient(chunk)) return;
+    this.#fullSince.client ??= this.#now();
+    this.#upstream.pause();
   }
 
   #toTheClient(chunk: Uint8Array): boolean {

@@ -30,6 +30,8 @@ describe('identity is ours alone', () => {
     name.replaceAll('-', '.'),
     name.replaceAll('-', '_').toUpperCase(),
     name.replace('-', '.').toLowerCase(),
+    name.replaceAll('-', '!'),
+    name.replace('-', '~'),
   ];
   const identity = [
     'X-Postern-Token-Id',

@@ -227,7 +227,7 @@ export class Postern {
       const path = request.target.split('?')[0]!;
       // Logged whole, cut when it is long, as its route's pattern when it carries a token.
       const judged = [path, `${strips}${path}`, `${strips}${path}`.replace(/\/$/, ''), `${path.slice(0, 2048)}…`];
-      expect([...judged, line!['route']]).toContain(line!['path']);
+      expect([...judged, ...(carriesToken(path) ? [line!['route']] : [])]).toContain(line!['path']);
     }
     expect(upstream.requests.length, 'requests at the upstream').toBeLessThanOrEqual(forwarded.size + retries);
     expect(upstream.faults, 'what the upstream could read in two ways').toEqual([]);
@@ -252,11 +252,12 @@ export class Postern {
       if (answer.status !== 200) throw new Error(`no usage of ${id}: ${answer.text}`);
       const total = answer.body['total'] as { allowed: number; refused: Record<string, number> };
       const codes = Map.groupBy(ofToken, line => line['code'] as string | null);
-      const charged = [null, 'upstream_failed', 'upstream_timeout'].reduce(
-        (n, c) => n + (codes.get(c)?.length ?? 0),
-        0,
-      );
+      const charged = forwardedCodes.reduce((n, code) => n + (codes.get(code)?.length ?? 0), 0);
       expect(total.allowed, `allowed requests of ${id}`).toBe(charged);
+      const refused = [...codes].filter(([code]) => !forwardedCodes.includes(code));
+      expect(total.refused, `refused requests of ${id}`).toEqual(
+        Object.fromEntries(refused.map(([code, some]) => [code, some.length])),
+      );
     }
   }
 
@@ -295,6 +296,15 @@ export function spellings(secret: string): Record<string, string> {
     base64url: bytes.toString('base64url').slice(0, -2),
     'percent-encoded': [...bytes].map(byte => `%${byte.toString(16)}`).join(''),
   };
+}
+
+/** Of requests that were decided to be forwarded, whatever became of them then. */
+const forwardedCodes: (string | null)[] = [null, 'upstream_failed', 'upstream_timeout'];
+
+function carriesToken(path: string): boolean {
+  const decoded = (text: string): string =>
+    text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return decoded(decoded(decoded(path))).includes('pst_');
 }
 
 function configText(options: PosternOptions) {
