@@ -86,6 +86,8 @@ export interface UpstreamAddress {
 /** What is wrong with the URL of an upstream. Says nothing of what it holds: it may hold a password. */
 export function upstreamFault(text: string): string | null {
   if (/[\s\p{C}\\]/u.test(text)) return 'has white space, a control character or a backslash';
+  // The name before the port would be taken for the scheme.
+  if (readEndpoint(text)?.host) return 'has no scheme: write http:// before it, as in http://127.0.0.1:3000';
   if (!URL.canParse(text)) return 'is no URL';
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return `has the scheme ${url.protocol.slice(0, -1)}`;

@@ -90,6 +90,11 @@ class Walker {
 
   #unknown(name: string, schema: z.ZodObject, key: string, at: Spot): void {
     const names = keysOf(schema);
+    // A section of which nothing is built yet.
+    if (names.length === 0) {
+      this.#problems.add(key, 'not supported yet; allowed: to leave it out', at);
+      return;
+    }
     const near = nearest(name, names);
     const hint = near === null ? '' : `, did you mean ${near}?`;
     this.#problems.add(key, `unknown key${hint}; allowed: ${names.join(', ')}`, at);

@@ -90,7 +90,9 @@ export function readPattern(pattern: string): PatternReading {
       segments.push({ kind: 'literal', text });
       continue;
     }
-    if (open === -1 || close < open || part.indexOf('{', open + 1) !== -1 || part.indexOf('}', close + 1) !== -1) {
+    if (open === -1) return bad('a } closes no {');
+    if (close < open) return bad('a { is not closed by a }');
+    if (part.indexOf('{', open + 1) !== -1 || part.indexOf('}', close + 1) !== -1) {
       return bad('a segment has at most one {name}');
     }
     const name = part.slice(open + 1, close);
