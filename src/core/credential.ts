@@ -82,7 +82,7 @@ export function readCredential(form: Form, places: Places): Reading {
         schemeLines = schemeLines === undefined ? [name] : [...schemeLines, name];
       }
       const value = readHeader(fields[2 * i + 1]!, header);
-      if (value === null) return ambiguous(`${name} has a configured scheme that is not followed by one token`);
+      if (value === null) return ambiguous(schemeFault(name, fields[2 * i + 1]!));
       if (value !== '') {
         if (found !== undefined) return ambiguous('more than one token');
         found = { place: 'header', field: i, value };
@@ -171,6 +171,15 @@ function readHeader(value: string, header: HeaderPlace): string | null {
   if (!header.schemes.has(scheme)) return header.bare ? value : '';
   const rest = value.slice(scheme.length);
   return rest.charCodeAt(0) === 0x20 && token68.test(rest.slice(1)) ? rest.slice(1) : null;
+}
+
+/** Why a configured scheme is not followed by one token. Names the field and the scheme, and nothing that came after. */
+function schemeFault(name: string, value: string): string {
+  const [scheme = ''] = value.toLowerCase().split(/[ \t,]/, 1);
+  const rest = value.slice(scheme.length);
+  return rest.trim() === ''
+    ? `${name}: ${scheme} is followed by no token`
+    : `${name}: ${scheme} is not followed by one space and one token`;
 }
 
 /**

@@ -58,6 +58,15 @@ describe('Authorization', () => {
     expect(outcomeOf(read('/', ['Authorization', value]))).toBe(outcome);
   });
 
+  test.each([
+    ['Bearer', 'authorization: bearer is followed by no token'],
+    ['BEARER \t', 'authorization: bearer is followed by no token'],
+    ['Bearer  tA', 'authorization: bearer is not followed by one space and one token'],
+    ['Bearer,tA', 'authorization: bearer is not followed by one space and one token'],
+  ])('why %j is refused names the scheme, and nothing behind it', (value, why) => {
+    expect(read('/', ['Authorization', value])).toEqual({ kind: 'ambiguous', why });
+  });
+
   test.each<[string, string[]]>([
     ['valid first', ['Authorization', 'Bearer tA', 'Authorization', 'Bearer tB']],
     ['valid last', ['Authorization', 'Bearer tB', 'authorization', 'Bearer tA']],
