@@ -33,7 +33,7 @@ const table = {
   body_too_large: { status: 413, blame: 'client', closes: true, title: 'The body is too large' },
   unsupported_media: { status: 415, blame: 'client', closes: false, title: 'The body is of an unsupported kind' },
   expectation_failed: { status: 417, blame: 'client', closes: true, title: 'The expectation cannot be met' },
-  validation_failed: { status: 422, blame: 'client', closes: false, title: 'The body has invalid members' },
+  validation_failed: { status: 422, blame: 'client', closes: false, title: 'The request has invalid members' },
   unsupported_member: { status: 422, blame: 'client', closes: false, title: 'A member is not enforced yet' },
   limit_exceeded: { status: 429, blame: 'client', closes: false, title: 'The limit is spent' },
   too_many_failures: { status: 429, blame: 'client', closes: false, title: 'Too many failed attempts' },
