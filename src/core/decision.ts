@@ -30,6 +30,19 @@ export function deny(
   return { kind: 'denial', code, reason: code, detail, subject: null, ...more };
 }
 
+/** Refusals whose detail is always text of ours, and says more than the code. Others may quote a client. */
+const explained: ReadonlySet<Code> = new Set<Code>([
+  'malformed_request',
+  'ambiguous_credential',
+  'head_too_large',
+  'expectation_failed',
+  'version_not_supported',
+]);
+
+/** What a log may say of a refusal beside its code; null when there is nothing. */
+export const loggedDetail = ({ code, detail }: Pick<Denial, 'code' | 'detail'>): string | null =>
+  explained.has(code) ? detail : null;
+
 export function denyToken(cause: InvalidCause, subject: Subject | null): Denial {
   const detail = 'The token is unknown, expired or not in force.';
   return { kind: 'denial', code: 'invalid_token', reason: `invalid_token_${cause}`, detail, subject };

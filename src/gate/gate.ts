@@ -168,6 +168,7 @@ export class Gate {
 
   #refuse(passage: Passage, denial: Denial): Ending {
     passage.subject = denial.subject;
+    passage.denial = denial;
     passage.decided(this.#parts.clock);
     const gone = passage.exchange.answered;
     passage.exchange.answer(denialAnswer(denial, this.#context(passage)));

@@ -1,3 +1,4 @@
+import { type Denial, loggedDetail } from '../core/decision.ts';
 import type { Form, FormCode } from '../core/form.ts';
 import type { Route } from '../core/route.ts';
 import type { Subject } from '../core/token.ts';
@@ -18,6 +19,8 @@ export class Passage {
   client: ClientFacts | null = null;
   route: Route | null = null;
   subject: Subject | null = null;
+  /** What it was refused with, if it was. */
+  denial: Denial | null = null;
   #decidedAt = 0;
 
   constructor(exchange: Exchange, policy: Policy, requestId: string) {
@@ -35,6 +38,7 @@ export class Passage {
     const { exchange, client, route, subject, requestId } = this;
     const { status, reason, outcome, fault } = verdictOf(ending);
     const forwarded = ending.kind === 'forwarded' ? ending.forwarded : null;
+    const denial = ending.kind === 'forwarded' ? ending.denial : this.denial;
     return {
       requestId,
       parentRequestId: client?.parentRequestId ?? null,
@@ -48,6 +52,7 @@ export class Passage {
       client: client?.address ?? exchange.connection.peer,
       peer: exchange.connection.peer,
       upstream: forwarded === null ? null : (route?.upstream ?? null),
+      detail: denial === null ? null : loggedDetail(denial),
       fault,
       retried: forwarded?.retried ?? false,
       bytesIn: exchange.bytesIn + (forwarded?.tunnelled.in ?? 0),
@@ -90,6 +95,8 @@ export class Passage {
       client: client.address,
       peer: connection.peer,
       upstream: null,
+      // The answer has it already.
+      detail: loggedDetail({ code, detail: (JSON.parse(answer.body) as { detail: string }).detail }),
       fault: null,
       retried: false,
       bytesIn: 0,

@@ -18,6 +18,8 @@ export interface RequestRecord {
   readonly client: string;
   readonly peer: string;
   readonly upstream: string | null;
+  /** Why exactly it was refused, where that is text of ours (`loggedDetail`). */
+  readonly detail: string | null;
   /** What went wrong beyond the reason, in a word. */
   readonly fault: string | null;
   readonly retried: boolean;

@@ -61,6 +61,7 @@ export class RequestLog {
       `,"duration_ms":${milliseconds(record.durationMs)},"overhead_ms":${milliseconds(record.overheadMs)}` +
       `,"bytes_in":${whole(record.bytesIn)},"bytes_out":${whole(record.bytesOut)}` +
       `,"upstream":${word(record.upstream)},"fault":${word(record.fault)}` +
+      `${record.detail === null ? '' : `,"detail":${quote(record.detail, longest.word)}`}` +
       `${record.retried ? ',"retried":true' : ''},"msg":"request"}\n`
     );
   }

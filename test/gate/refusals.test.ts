@@ -27,6 +27,15 @@ const outOfReach: Partial<Record<Code, string>> = {
   internal_error: 'it takes a fault of ours',
 };
 
+/** Codes whose detail is in the log too: of these it is always text of ours. */
+const explained: readonly Code[] = [
+  'malformed_request',
+  'ambiguous_credential',
+  'head_too_large',
+  'expectation_failed',
+  'version_not_supported',
+];
+
 /** What stands in the answer beside what stands in every refusal. */
 interface Refusal {
   /** Bytes to send; a function when they depend on what was set up. */
@@ -238,6 +247,7 @@ describe('a refusal says why in one form, and whether the connection goes on', (
     await postern.quiet();
     const line = (await postern.requestLines()).slice(lines).find(({ path }) => path !== '/narrow/holder');
     expect(line).toMatchObject({ status: answer.status, code: codeOf(name) });
+    expect(line?.['detail']).toBe(explained.includes(codeOf(name)) ? answer.json()['detail'] : undefined);
     await postern.assertNoSecrets({ answer: answer.body.toString() + answer.fields.join() });
   });
 });

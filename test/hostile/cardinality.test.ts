@@ -134,6 +134,7 @@ test(`${recorded} records that have nothing in common are counted, and leave no 
     client: `10.0.${i % 256}.${i % 251}`,
     peer: `10.1.${i % 256}.${i % 251}`,
     upstream: `u${i}`,
+    detail: `detail-${i}`,
     fault: `fault-${i}`,
     retried: false,
     bytesIn: i,

@@ -51,6 +51,7 @@ export const aRecord = (tokenId: string | null, more: Partial<RequestRecord> = {
   client: '192.0.2.1',
   peer: '192.0.2.1',
   upstream: null,
+  detail: null,
   fault: null,
   retried: false,
   bytesIn: 1,

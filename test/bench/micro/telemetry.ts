@@ -37,6 +37,7 @@ const record = (i: number, of: Route): RequestRecord => ({
   client: '203.0.113.57',
   peer: '10.1.2.3',
   upstream: 'widgets',
+  detail: null,
   fault: null,
   retried: false,
   bytesIn: i % 1000,

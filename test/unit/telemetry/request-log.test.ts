@@ -55,6 +55,14 @@ describe('the line of a request', () => {
     expect(line.retried).toBe(true);
   });
 
+  it('says why it was refused, where that is text of ours', () => {
+    const detail = 'The path has a dot segment.';
+    expect(parsed(recordOf({ status: 400, reason: 'malformed_request', outcome: 'refused', detail })).detail).toBe(
+      detail,
+    );
+    expect(parsed(recordOf({ status: 404, reason: 'no_route', outcome: 'refused' }))).not.toHaveProperty('detail');
+  });
+
   it('has null for what there is not', () => {
     const nothing = { route: null, path: null, subject: null, upstream: null };
     expect(
@@ -103,6 +111,7 @@ describe('the line of a request', () => {
         client: junk(),
         peer: junk(),
         upstream: junk(),
+        detail: junk(),
         fault: junk(),
         status: pick(random, [200, Number.NaN, -1, Number.POSITIVE_INFINITY, 1.5]),
         bytesIn: pick(random, [0, Number.NaN, -1, 2 ** 60, Number.POSITIVE_INFINITY]),
@@ -134,7 +143,16 @@ describe('the line of a request', () => {
       expect(written([recordOf({ path })])[0]).not.toContain(secret.slice(0, 8));
     }
     const planted = `pst_${secret}`;
-    for (const field of ['path', 'method', 'requestId', 'parentRequestId', 'client', 'upstream', 'fault'] as const) {
+    for (const field of [
+      'path',
+      'method',
+      'requestId',
+      'parentRequestId',
+      'client',
+      'upstream',
+      'detail',
+      'fault',
+    ] as const) {
       expect(written([recordOf({ [field]: planted })])[0], field).not.toContain(secret.slice(0, 8));
     }
     expect(written([recordOf({ path: `/a/pst%5f${secret}` })])[0]).not.toContain(secret.slice(0, 8));

@@ -41,6 +41,7 @@ const ordinary: RequestRecord = {
   client: '203.0.113.57',
   peer: '10.1.2.3',
   upstream: 'widgets',
+  detail: null,
   fault: null,
   retried: false,
   bytesIn: 10,
