@@ -1,14 +1,15 @@
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Problems } from './problems.ts';
 import type { Env } from './substitute.ts';
-import { type Member, type Spot, scalarTree, type Tree } from './tree.ts';
+import { type MapTree, type Member, type Spot, scalarTree, type Tree } from './tree.ts';
 
 /**
  * A configuration without a file: one upstream, and every path needs a valid token. Each value stands where it was
  * said: `--upstream`, or a variable.
  */
 export function environmentTree(upstream: string | null, env: Env, problems: Problems): Tree {
-  const said = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const said = sayingOf(env);
   const whole = spot('environment');
   const map = (entries: readonly (readonly [string, Tree])[], at: Spot = whole): Tree => ({
     kind: 'map',
@@ -36,6 +37,45 @@ export function environmentTree(upstream: string | null, env: Env, problems: Pro
   if (store !== undefined) sections.push(['store', map([['path', storePath(store, problems)]])]);
   return map(sections);
 }
+
+/**
+ * A file beside which there are variables. Images set POSTERN_STORE_URL for whatever file they are given: it stands in
+ * for a `store.path` that the file leaves out. The others do not count, and are told so.
+ */
+export function withEnvironment(tree: Tree, env: Env, problems: Problems): Tree {
+  const said = sayingOf(env);
+  for (const name of Object.keys(env).sort()) {
+    const what =
+      name === 'POSTERN_UPSTREAM'
+        ? 'where requests go'
+        : /^POSTERN_LISTEN_[A-Z]+$/.test(name)
+          ? 'where to listen'
+          : null;
+    if (what === null || said(name) === undefined) continue;
+    problems.warn('', `is ignored: the file says ${what}`, spot(name));
+  }
+
+  const url = said('POSTERN_STORE_URL');
+  if (url === undefined || tree.kind !== 'map') return tree;
+  const at = spot('POSTERN_STORE_URL');
+  const store = tree.members.get('store')?.tree ?? { kind: 'map', at, members: new Map() };
+  if (store.kind !== 'map' || store.members.has('path')) return tree;
+  const folder = storePath(url, problems);
+  // What the file does not say does not start at the file's folder.
+  const absolute = folder.kind === 'text' ? text(path.resolve(String(folder.value)), at) : folder;
+  return withMember(tree, 'store', withMember(store, 'path', absolute));
+}
+
+const withMember = (map: MapTree, name: string, tree: Tree): MapTree => ({
+  ...map,
+  members: new Map(map.members).set(name, { at: tree.at, tree }),
+});
+
+/** What a variable says; an empty one says nothing. */
+const sayingOf =
+  (env: Env) =>
+  (name: string): string | undefined =>
+    env[name] === '' ? undefined : env[name];
 
 const spot = (source: string): Spot => ({ source, line: 0, column: 0 });
 

@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import type { Context } from './context.ts';
 import { readCredentials } from './credentials.ts';
 import { readDeclared } from './declared.ts';
-import { environmentTree } from './environment.ts';
+import { environmentTree, withEnvironment } from './environment.ts';
 import { Files } from './files.ts';
 import { readAdminHosts, readListen } from './listen.ts';
 import { type Problem, Problems } from './problems.ts';
@@ -52,7 +52,8 @@ export async function loadConfig(source: Source, now: number = Date.now()): Prom
 
 async function fileTree(name: string, { files, problems, env }: Context): Promise<Tree | null> {
   const text = await files.text(path.resolve(name), '');
-  return text === null ? null : readYaml(text, name, env, problems);
+  const tree = text === null ? null : readYaml(text, name, env, problems);
+  return tree === null ? null : withEnvironment(tree, env, problems);
 }
 
 /** The configuration that a draft stands for; null when there are problems, all of which are found first. */

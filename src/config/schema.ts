@@ -21,7 +21,7 @@ const store = z.strictObject({
     .meta({ description: 'Where tokens are kept.' }),
   path: file().prefault('./data').meta({
     description:
-      'The folder of the embedded store; one process owns it. Without a configuration file it stands in the working folder.',
+      'The folder of the embedded store; one process owns it. `POSTERN_STORE_URL` stands in for it where it is left out. Without a file, paths start at the working folder.',
   }),
   deadline: duration(1).prefault('50ms').meta({ description: 'Longest wait of a request for the store.' }),
   mutation_deadline: duration(1).prefault('5s').meta({ description: 'Longest wait of a change for the store.' }),

@@ -1,5 +1,7 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { problemLine } from '../../../src/config/problems.ts';
 
@@ -87,6 +89,81 @@ describe('a configuration without a file', () => {
     expect(await problems('http://a/b', { POSTERN_STORE_URL: 'mysql://x' })).toEqual([
       'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, or file:///PATH',
       expect.stringMatching(/^--upstream: has a path; allowed: /),
+    ]);
+  });
+});
+
+describe('variables beside a file', () => {
+  let own = '';
+  beforeAll(async () => {
+    own = await mkdtemp(path.join(tmpdir(), 'postern-environment-'));
+  });
+  afterAll(() => rm(own, { recursive: true }));
+
+  const needed = 'upstreams: { api: { url: http://127.0.0.1:3000 } }\nroutes: [{ path: /** }]\n';
+  async function beside(more: string, env: Record<string, string>) {
+    const file = path.join(own, 'postern.yaml');
+    await writeFile(file, needed + more);
+    return loadConfig({ file, env });
+  }
+  const store = '/var/lib/postern';
+
+  it('POSTERN_STORE_URL is where the store is, unless the file says where', async () => {
+    const env = { POSTERN_STORE_URL: store };
+    for (const [more, expected] of [
+      ['', store],
+      ['store: {}\n', store],
+      ['store: { kind: embedded, deadline: 70ms }\n', store],
+      ['store: { path: ./tokens }\n', path.join(own, 'tokens')],
+    ] as const) {
+      expect(await beside(more, env), more).toMatchObject({
+        ok: true,
+        warnings: [],
+        config: { store: { path: expected } },
+      });
+    }
+    expect(await beside('store: { deadline: 70ms }\n', env)).toMatchObject({ config: { store: { deadlineMs: 70 } } });
+    expect(await beside('', { POSTERN_STORE_URL: 'file:///var/lib/postern' })).toMatchObject({
+      config: { store: { path: store } },
+    });
+    expect(await beside('', { POSTERN_STORE_URL: '' })).toMatchObject({
+      config: { store: { path: path.join(own, 'data') } },
+    });
+  });
+
+  it('a relative POSTERN_STORE_URL starts at the working folder', async () => {
+    expect(await beside('', { POSTERN_STORE_URL: 'tokens' })).toMatchObject({
+      config: { store: { path: path.resolve('tokens') } },
+    });
+  });
+
+  it('what is wrong with it is said where it counts', async () => {
+    const env = { POSTERN_STORE_URL: 'rediss://127.0.0.1' };
+    expect(await beside('store: { path: ./tokens }\n', env)).toMatchObject({ ok: true });
+    const refused = await beside('', env);
+    expect(refused.ok ? [] : refused.problems.map(problemLine)).toEqual([
+      'POSTERN_STORE_URL: redis is not supported yet; allowed: a path',
+    ]);
+    const odd = await beside('store: 7\n', { POSTERN_STORE_URL: store });
+    expect(odd.ok ? [] : odd.problems.map(problemLine)).toEqual([
+      expect.stringMatching(/ store: is a number; allowed: /),
+    ]);
+  });
+
+  it('others are ignored, with a warning', async () => {
+    const loaded = await beside('', {
+      POSTERN_UPSTREAM: 'http://127.0.0.1:1',
+      POSTERN_LISTEN_PROXY: ':9090',
+      POSTERN_LISTEN_ADMIN: '',
+      POSTERN_ADMIN_URL: 'http://127.0.0.1:8081',
+    });
+    expect(loaded).toMatchObject({
+      ok: true,
+      config: { upstreams: [{ addresses: [{ port: 3000 }] }], listen: { proxy: { port: 8080 } } },
+    });
+    expect(loaded.ok ? loaded.warnings.map(problemLine) : []).toEqual([
+      'POSTERN_LISTEN_PROXY: is ignored: the file says where to listen',
+      'POSTERN_UPSTREAM: is ignored: the file says where requests go',
     ]);
   });
 });
