@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { AdminKey } from './admin/keys.ts';
+import type { CacheOptions } from './cache/cached-lookup.ts';
 import type { Config, Listener } from './config/config.ts';
 import { Places } from './core/credential.ts';
 import { RouteTable } from './core/route.ts';
@@ -50,6 +51,12 @@ export interface Secrets {
   /** By SHA-256 of the secret, in hex. */
   readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
 }
+
+export const cacheOptionsOf = ({ cache, revocation, store }: Config): CacheOptions => ({
+  ...cache,
+  boundMs: revocation.boundMs,
+  deadlineMs: store.deadlineMs,
+});
 
 /** `checksumKeys`: those that the store keeps. */
 export function secretsOf({ tokens }: Config, checksumKeys: readonly string[]): Secrets {

@@ -2,7 +2,15 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { AdminListener } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { joinMetrics } from './app-metrics.ts';
-import { adminKeysOf, fieldRulesOf, listenerOf, policyOf, type Secrets, secretsOf } from './app-values.ts';
+import {
+  adminKeysOf,
+  cacheOptionsOf,
+  fieldRulesOf,
+  listenerOf,
+  policyOf,
+  type Secrets,
+  secretsOf,
+} from './app-values.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
@@ -104,7 +112,7 @@ export class App {
     try {
       await refuseDeclared(config, store.tokens);
       const generatedKey = await ownKey(config, store);
-      const secrets = secretsOf(config, await store.checksumKeys(config.tokens.peppers.map(checksumKeyOf)));
+      const secrets = secretsOf(config, await checksumKeysOf(config, store));
       const app = new App(options, store, secrets, generatedKey);
       await app.#listen();
       return app;
@@ -136,7 +144,7 @@ export class App {
     this.#tokens = meterStore(store.tokens, meter);
     const ledger = meterLedger(store.usage, meter);
 
-    this.#lookup = new CachedLookup(this.#tokens, clock, { ...config.cache, boundMs: config.revocation.boundMs });
+    this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     this.#follower = new FeedFollower(meterFeed(store.feed, meter), this.#lookup, clock, config.revocation.boundMs);
     this.#lookup.follow(this.#follower);
     this.#lookup.declare(this.#secrets.declaredBySecret);
@@ -284,7 +292,7 @@ export class App {
     const fixed = compareForReload(this.#config, next);
     if (fixed.length > 0) throw new ConfigurationRefused(fixed.map(key => `${key}: cannot change without a restart`));
     await refuseDeclared(next, this.#tokens);
-    return secretsOf(next, await this.#store.checksumKeys(next.tokens.peppers.map(checksumKeyOf)));
+    return secretsOf(next, await checksumKeysOf(next, this.#store));
   }
 
   #take(next: Config, secrets: Secrets): void {
@@ -294,7 +302,7 @@ export class App {
     }
     this.#config = next;
     this.#secrets = secrets;
-    this.#lookup.configure({ ...next.cache, boundMs: next.revocation.boundMs });
+    this.#lookup.configure(cacheOptionsOf(next));
     this.#lookup.declare(secrets.declaredBySecret);
     this.#follower.configure(next.revocation.boundMs);
     this.#forwarder.configure(next.upstreams, fieldRulesOf(next, this.#instance));
@@ -356,6 +364,16 @@ export class App {
 /** The admin key that the store keeps, where none is configured. */
 const ownKey = async ({ admin }: Config, store: Store): Promise<string | null> =>
   admin.keys.length > 0 ? null : store.adminKey();
+
+/** The checksum keys of all peppers that there ever were. One that is now another would make every token under it unknown. */
+async function checksumKeysOf({ tokens }: Config, store: Store): Promise<readonly string[]> {
+  const kept = await store.keepChecksumKeys(
+    tokens.peppers.map(pepper => ({ id: pepper.id, key: checksumKeyOf(pepper) })),
+  );
+  if (kept.kind === 'kept') return kept.keys;
+  const why = `tokens.peppers: "${kept.id}" has another key than the one that this store knows by that id`;
+  throw new ConfigurationRefused([`${why}; a new key needs an id of its own, in front of the old one`]);
+}
 
 /** Declared tokens have owners that exist, and ids that the store has not given to somebody else. */
 async function refuseDeclared(config: Config, store: TokenStore): Promise<void> {

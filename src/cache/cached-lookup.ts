@@ -14,6 +14,8 @@ export interface CacheOptions {
   readonly negativeTtlMs: number;
   /** How long an answer may be used after it was last proved. */
   readonly boundMs: number;
+  /** How long a request waits for a look-up, one that is overtaken by changes and asked for again included. */
+  readonly deadlineMs: number;
 }
 
 /** What the feed proves. */
@@ -49,7 +51,8 @@ const unavailable: Evidence = { kind: 'unavailable', retryAfter: 1 };
 /** Least time between two look-ups behind one entry: a store that refuses is not asked with every request. */
 const refreshPauseMs = 1000;
 
-/** How often an answer that a change overtook is asked for again before it is given up as unavailable. */
+
+/** How often an answer that a change overtook is asked for again, while there is time, before it is given up. */
 const maxRaces = 5;
 
 /**
@@ -191,7 +194,10 @@ export class CachedLookup implements TokenLookup {
   }
 
   async #ask(key: string, digests: readonly string[], seen: FeedEvent[]): Promise<Evidence> {
+    const began = this.#clock.monotonic();
     for (let race = 0; race < maxRaces; race++) {
+      // Once more in any case: the process may have been stopped meanwhile.
+      if (race > 1 && this.#clock.monotonic() - began > this.#options.deadlineMs) break;
       seen.length = 0;
       const sent = instantOf(this.#clock);
       const { generation } = this.#proof;

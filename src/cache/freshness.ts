@@ -30,7 +30,7 @@ export class FeedFollower {
   readonly #feed: ChangeFeed;
   readonly #listener: FeedListener;
   readonly #clock: Clock;
-  #waitMs: number;
+  #boundMs: number;
   readonly #stop = new AbortController();
   #cursor: Cursor | null = null;
   #running: Promise<void> | null = null;
@@ -39,17 +39,17 @@ export class FeedFollower {
   generation = 0;
   gaps = 0;
 
-  /** `boundMs`: how long a proof holds. A read waits for less than a third of it. */
+  /** `boundMs`: how long a proof holds. A read waits for a quarter of it, and is given up after a third. */
   constructor(feed: ChangeFeed, listener: FeedListener, clock: Clock, boundMs: number) {
     this.#feed = feed;
     this.#listener = listener;
     this.#clock = clock;
-    this.#waitMs = waitWithin(boundMs);
+    this.#boundMs = boundMs;
   }
 
   /** Another bound, from the next read on. */
   configure(boundMs: number): void {
-    this.#waitMs = waitWithin(boundMs);
+    this.#boundMs = boundMs;
   }
 
   start(): void {
@@ -91,7 +91,9 @@ export class FeedFollower {
       this.proven = sent;
       return;
     }
-    const answer = await this.#feed.read(this.#cursor, this.#waitMs, signal);
+    const waitMs = Math.max(1, Math.floor(this.#boundMs / 4));
+    const late = AbortSignal.timeout(Math.ceil(this.#boundMs / 3));
+    const answer = await this.#feed.read(this.#cursor, waitMs, AbortSignal.any([signal, late]));
     if (signal.aborted) return;
     if (answer.kind === 'gap') {
       this.gaps++;
@@ -101,5 +103,3 @@ export class FeedFollower {
     if (answer.kind === 'gap' || answer.complete) this.proven = sent;
   }
 }
-
-const waitWithin = (boundMs: number): number => Math.max(1, Math.floor(boundMs / 3) - 1);

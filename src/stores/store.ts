@@ -10,15 +10,26 @@ export interface Store {
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
   /**
-   * Keeps these keys of token checksums, and answers all that were ever kept: a token outlives the pepper that its
-   * checksum was made under. They say nothing about digests.
+   * Keeps the checksum keys of these peppers, and answers all that were ever kept: a token outlives the pepper that its
+   * checksum was made under. They say nothing about digests. `changed`: a pepper is known with another key, and nothing
+   * was kept; all that lies under the first key would be lost.
    */
-  checksumKeys(add: readonly string[]): Promise<readonly string[]>;
+  keepChecksumKeys(add: readonly PepperKey[]): Promise<KeptKeys>;
   /** The admin key for those who configure none, made on first use; null where one must be configured. */
   adminKey(): Promise<string | null>;
   /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */
   close(): Promise<void>;
 }
+
+/** A pepper's id, and the key of its checksums in hex. */
+export interface PepperKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+export type KeptKeys =
+  | { readonly kind: 'kept'; readonly keys: readonly string[] }
+  | { readonly kind: 'changed'; readonly id: string };
 
 /** Told about the store's comings and goings, for logs and gauges. Called only after the store was opened. */
 export interface StoreWatcher {

@@ -9,7 +9,7 @@ export interface StoreOptions {
 }
 
 /** What an adapter gives the suites. Look-ups must have a deadline that a busy test machine keeps. */
-export interface TestedStore extends Pick<Store, 'identity' | 'tokens' | 'feed' | 'usage'> {
+export interface TestedStore extends Pick<Store, 'identity' | 'tokens' | 'feed' | 'usage' | 'keepChecksumKeys'> {
   readonly clock: ManualClock;
   /** Closes it and opens what it left. */
   reopen(): Promise<TestedStore>;

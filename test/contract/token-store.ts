@@ -350,6 +350,25 @@ export function tokenStoreContract(name: string, open: OpenStore): void {
     });
   });
 
+  describe(`${name}: checksum keys of peppers`, () => {
+    const one = { id: 'p1', key: 'aa' };
+    const two = { id: 'p2', key: 'bb' };
+    test('are kept for good, whatever peppers are left, and answered with those that are added', async () => {
+      expect(await store.keepChecksumKeys([])).toEqual({ kind: 'kept', keys: [] });
+      expect(await store.keepChecksumKeys([one])).toEqual({ kind: 'kept', keys: ['aa'] });
+      expect(await store.keepChecksumKeys([two])).toEqual({ kind: 'kept', keys: ['aa', 'bb'] });
+      store = await store.reopen();
+      expect(await store.keepChecksumKeys([])).toEqual({ kind: 'kept', keys: ['aa', 'bb'] });
+      expect(await store.keepChecksumKeys([one, two])).toEqual({ kind: 'kept', keys: ['aa', 'bb'] });
+    });
+    test('do not change under an id; nothing is kept of what says so', async () => {
+      await store.keepChecksumKeys([one]);
+      const changed = [two, { id: 'p1', key: 'cc' }];
+      expect(await store.keepChecksumKeys(changed)).toEqual({ kind: 'changed', id: 'p1' });
+      expect(await store.keepChecksumKeys([])).toEqual({ kind: 'kept', keys: ['aa'] });
+    });
+  });
+
   describe(`${name}: what was answered stays`, () => {
     test('tokens, accounts, audit trail and idempotency keys are there when the store is opened again', async () => {
       await createAccount('acme');

@@ -177,6 +177,28 @@ describe('what a reload changes holds from the next request on', () => {
     await served.stop();
   });
 
+  test('a pepper whose key is another under the same id is refused, while it runs and at a start', async () => {
+    one.script = says('one');
+    const pepper = (key: string): string => config(one, 'api', `tokens: { peppers: [{ id: p1, key: "${key}" }] }\n`);
+    const keys = ['0123456789abcdef0123456789abcdef', 'fedcba9876543210fedcba9876543210'] as const;
+    const served = await Served.start({ config: pepper(keys[0]) });
+    const { secret } = await served.mint({ permissions: ['api'] });
+    expect(await reload(served, pepper(keys[1]), 'file')).toBe(false);
+    const line = await served.said('the new configuration is not taken');
+    expect(line['problem']).toMatch(/^tokens\.peppers: "p1" .* id of its own/);
+    expect(await served.status('/api/x', secret)).toBe(200);
+    await served.stop({ keep: true });
+
+    const again = Program.postern(['serve', '--config', served.file], {});
+    expect((await again.exited()).code).toBe(2);
+    expect(again.stderr).toContain('tokens.peppers: "p1"');
+
+    const renewed = pepper(keys[0]).replace('[{ id', `[{ id: p2, key: "${keys[1]}" }, { id`);
+    const third = await Served.start({ config: renewed, folder: served.folder });
+    expect(await third.status('/api/x', secret)).toBe(200);
+    await third.stop();
+  });
+
   test('a file that vanishes leaves everything as it is', async () => {
     one.script = says('one');
     const served = await Served.start({ config: config(one) });

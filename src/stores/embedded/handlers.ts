@@ -35,7 +35,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     readFeed: cursor => journal.read(cursor),
     reportUsage: (part, now) => usage.report(part, now),
     usageTotals: ids => usage.totals(ids),
-    checksumKeys: add => keepChecksumKeys(db, add),
+    keepChecksumKeys: add => keepChecksumKeys(db, add),
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
   };
 }

@@ -12,6 +12,7 @@ import type {
   TokenQuery,
 } from '../../ports/token-store.ts';
 import type { UsageEntry } from '../../ports/usage-ledger.ts';
+import type { KeptKeys, PepperKey } from '../store.ts';
 
 /** A token and its owner's account as JSON text. The asking side parses: the owner thread has enough to do. */
 export interface TokenRow {
@@ -54,7 +55,7 @@ export interface Operations {
   readFeed(cursor: Cursor, waitMs: number): FeedAnswer;
   reportUsage(part: ReportPart, now: Millis): void;
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
-  checksumKeys(add: readonly string[]): readonly string[];
+  keepChecksumKeys(add: readonly PepperKey[]): KeptKeys;
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
 }
 
@@ -77,7 +78,8 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   createToken: 'mutation',
   replaceToken: 'mutation',
   rekey: 'mutation',
-  getAccount: 'read',
+  // A request of a declared token waits for its owner.
+  getAccount: 'lookup',
   listAccounts: 'read',
   putAccount: 'mutation',
   countLive: 'read',
@@ -87,5 +89,5 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   reportUsage: 'mutation',
   usageTotals: 'read',
   usageSeries: 'read',
-  checksumKeys: 'mutation',
+  keepChecksumKeys: 'mutation',
 };

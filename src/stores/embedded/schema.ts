@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import type { KeptKeys, PepperKey } from '../store.ts';
 import { one } from './sqlite.ts';
 
 /** Takes the schema one version further. Runs in a transaction of its own. */
@@ -144,15 +145,20 @@ function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): numb
   return one<Record<string, number>>(db.prepare(`PRAGMA ${name}`))?.[name] ?? 0;
 }
 
-/** Adds to the list of checksum keys that the file keeps, and answers all of it. */
-export function keepChecksumKeys(db: DatabaseSync, add: readonly string[]): readonly string[] {
+/** Adds to the checksum keys that the file keeps, and answers all of them. */
+export function keepChecksumKeys(db: DatabaseSync, add: readonly PepperKey[]): KeptKeys {
   const row = one<{ value: string }>(db.prepare("SELECT value FROM meta WHERE name = 'checksum_keys'"));
-  const kept = row === undefined ? [] : (JSON.parse(row.value) as string[]);
-  const all = [...new Set([...kept, ...add])];
-  if (all.length > kept.length) {
-    db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('checksum_keys', ?)").run(JSON.stringify(all));
+  const kept = new Map<string, string>(row === undefined ? [] : (JSON.parse(row.value) as [string, string][]));
+  const before = kept.size;
+  for (const { id, key } of add) {
+    const known = kept.get(id);
+    if (known !== undefined && known !== key) return { kind: 'changed', id };
+    kept.set(id, key);
   }
-  return all;
+  if (kept.size > before) {
+    db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('checksum_keys', ?)").run(JSON.stringify([...kept]));
+  }
+  return { kind: 'kept', keys: [...new Set(kept.values())] };
 }
 
 /** What the store was given when it was made. */

@@ -10,7 +10,7 @@ import { anAccount, aToken } from '../../contract/harness.ts';
 import { HeldStore, settled } from '../../support/held-store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
-const options: CacheOptions = { maxEntries: 100, ttlMs: 60_000, negativeTtlMs: 2000, boundMs: 5000 };
+const options: CacheOptions = { maxEntries: 100, ttlMs: 60_000, negativeTtlMs: 2000, boundMs: 5000, deadlineMs: 1000 };
 
 /** A secret that may be at rest under two digests. */
 const secretOf = (name: string): PresentedSecret => ({
