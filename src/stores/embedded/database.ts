@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { StoreInUse, StoreVersionUnknown } from './faults.ts';
+import { accessFault, StoreInUse, StoreVersionUnknown } from './faults.ts';
 import { fileVersion, migrate, migrations } from './schema.ts';
 import { isBusy, isNotADatabase } from './sqlite.ts';
 
@@ -13,6 +13,16 @@ export const fileName = 'postern.db';
  */
 export function openDatabase(folder: string, create: boolean): DatabaseSync {
   const file = join(folder, fileName);
+  try {
+    return openFile(folder, file, create);
+  } catch (error) {
+    if (error instanceof StoreInUse || error instanceof StoreVersionUnknown) throw error;
+    const why = accessFault(folder, file);
+    throw why === null ? error : new Error(`${(error as Error).message}; ${why}`, { cause: error });
+  }
+}
+
+function openFile(folder: string, file: string, create: boolean): DatabaseSync {
   if (!existsSync(file)) {
     if (!create) throw new Error(`${file} is gone`);
     createFile(folder, file);
