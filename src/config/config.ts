@@ -91,6 +91,8 @@ export interface AdminKey {
   readonly role: 'admin' | 'read';
   readonly sha256: Buffer;
   readonly expiresAt: Millis | null;
+  /** Where the key itself can be read, absolute: by whoever may, and not kept here. Null when no file is named. */
+  readonly keyFile: string | null;
 }
 
 export interface Upstream {

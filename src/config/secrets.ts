@@ -8,7 +8,7 @@ import type { Draft } from './walk.ts';
 
 type KeyDraft = { readonly key?: string | undefined; readonly key_file?: string | undefined };
 
-/** `admin.keys`: of each only the digest is kept. */
+/** `admin.keys`: of each only the digest is kept, and where it came from. */
 export async function readAdminKeys(
   drafts: Draft<File['admin']['keys']>,
   context: Context,
@@ -26,7 +26,8 @@ export async function readAdminKeys(
     const sha256 = await readAdminDigest(draft, key_sha256, at, context);
     if (sha256 === null) continue;
     problems.once(digests, sha256.toString('hex'), at, 'the same key');
-    keys.push({ name, role: role === 'read' ? 'read' : 'admin', sha256, expiresAt: expires_at ?? null });
+    const keyFile = draft.key_file === undefined ? null : context.files.resolve(draft.key_file);
+    keys.push({ name, role: role === 'read' ? 'read' : 'admin', sha256, expiresAt: expires_at ?? null, keyFile });
   }
   return keys;
 }

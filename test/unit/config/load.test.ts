@@ -248,13 +248,16 @@ tokens:
 `;
   const files = [file('secrets/admin', `${caseEnv.KEY}2\r\n`), file('secrets/pepper', `${caseEnv.PEPPER}\n\n`)];
 
-  it('are read from files less one newline, and of admin keys only the digest is kept', async () => {
+  it('are read from files less one newline, and of admin keys only the digest and the file are kept', async () => {
     const { config, files: read } = await load(minimal + keys, ...files);
+    const [keyFile] = read.filter(name => path.basename(name) === 'admin');
+    const filed = { sha256: sha256(`${caseEnv.KEY}2`), expiresAt: Date.UTC(2030, 0, 30, 23), keyFile };
     expect(config.admin.keys).toEqual([
-      { name: 'written', role: 'admin', sha256: sha256(caseEnv.KEY), expiresAt: null },
-      { name: 'filed', role: 'read', sha256: sha256(`${caseEnv.KEY}2`), expiresAt: Date.UTC(2030, 0, 30, 23) },
-      { name: 'hashed', role: 'read', sha256: Buffer.from(caseEnv.DIGEST, 'hex'), expiresAt: null },
+      { name: 'written', role: 'admin', sha256: sha256(caseEnv.KEY), expiresAt: null, keyFile: null },
+      { name: 'filed', role: 'read', ...filed },
+      { name: 'hashed', role: 'read', sha256: Buffer.from(caseEnv.DIGEST, 'hex'), expiresAt: null, keyFile: null },
     ]);
+    expect(path.isAbsolute(keyFile!)).toBe(true);
     expect(config.tokens.peppers).toEqual([
       { id: 'p2', key: Buffer.from(`${caseEnv.PEPPER}\n`) },
       { id: 'p1', key: Buffer.from(caseEnv.PEPPER) },
