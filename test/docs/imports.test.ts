@@ -102,9 +102,10 @@ describe('nothing is imported that the table does not allow', () => {
     const wrong = own.filter(({ of, typeOnly }) => of !== room && !(typeOnly ? types : values).has(of));
     expect(wrong).toEqual([]);
   });
-  test('and there is no other way to import', () => {
+  test('and there is no other way to import, but for main, which looks at the version of Node first', () => {
     for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))) {
-      const text = readFileSync(path.join(src, file), 'utf8');
+      const whole = readFileSync(path.join(src, file), 'utf8');
+      const text = file === 'main.ts' ? whole.replace("await import('./cli/run.ts')", '') : whole;
       expect(text, file).not.toMatch(/\bimport\(|\brequire\(|createRequire/);
     }
   });
