@@ -1,13 +1,21 @@
-import { AdminClient, clientOptions, clientUsage } from './client.ts';
+import { whereItHolds } from './acknowledged.ts';
+import { AdminClient } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
 import { plain, rows, table } from './table.ts';
+import { clientOptions, clientUsage } from './target.ts';
+import { show } from './token-parts.ts';
 
 type Account = Record<string, unknown>;
 
 const create: Command = {
   summary: 'Make an account',
   usage: `[--id ID] [--name TEXT] [--disabled] ${clientUsage}`,
-  options: { ...clientOptions, id: { type: 'string' }, name: { type: 'string' }, disabled: { type: 'boolean' } },
+  options: {
+    id: { type: 'string', value: 'ID', about: 'Its id (default: a random one)' },
+    name: { type: 'string', value: 'TEXT', about: 'What people call it (default: nothing)' },
+    disabled: { type: 'boolean', about: 'Its tokens do not work until it is enabled (default: they do)' },
+    ...clientOptions,
+  },
   async run(call) {
     const { options } = call;
     const id = options.text('id');
@@ -25,25 +33,14 @@ const list: Command = {
   usage: clientUsage,
   options: clientOptions,
   async run(call) {
-    const client = await AdminClient.of(call);
-    const accounts: Account[] = [];
-    for (let cursor: string | null = ''; cursor !== null; ) {
-      const { body } = await client.call('GET', `/v1/accounts?limit=1000${cursor === '' ? '' : `&cursor=${cursor}`}`);
-      accounts.push(...(body['accounts'] as Account[]));
-      cursor = body['next_cursor'] as string | null;
-    }
-    const { options, io } = call;
-    if (options.flag('json')) io.out(JSON.stringify({ accounts }));
-    else {
-      const columns = ['id', 'name', 'enabled', 'created_at'] as const;
-      io.out(
-        table(
-          columns,
-          accounts.map(account => columns.map(column => plain(account[column]) || '-')),
-        ),
-      );
-    }
-    return 0;
+    const { items } = await (await AdminClient.of(call)).list('/v1/accounts', 'accounts');
+    const columns = ['id', 'name', 'enabled', 'created_at'] as const;
+    return show(call, { accounts: items }, () =>
+      table(
+        columns,
+        items.map(account => columns.map(column => plain(account[column]) || '-')),
+      ),
+    );
   },
 };
 
@@ -51,7 +48,7 @@ const update: Command = {
   summary: 'Rename an account',
   usage: `ID --name TEXT ${clientUsage}`,
   args: ['ID'],
-  options: { ...clientOptions, name: { type: 'string' } },
+  options: { name: { type: 'string', value: 'TEXT', about: 'What people shall call it' }, ...clientOptions },
   async run(call) {
     const name = call.options.text('name');
     if (name === undefined) throw new UsageError('nothing to change: say --name');
@@ -82,10 +79,10 @@ export const accountCommands: Group = {
 
 const accountPath = ({ args }: Call): string => `/v1/accounts/${encodeURIComponent(args[0] ?? '')}`;
 
-async function send(call: Call, method: string, target: string, body?: unknown): Promise<number> {
-  const { options, io } = call;
-  const { body: account } = await (await AdminClient.of(call)).call(method, target, body);
-  if (options.flag('json')) io.out(JSON.stringify(account));
-  else io.out(rows(Object.entries(account).map(([name, value]) => [name, plain(value) || '-'] as const)));
-  return 0;
+async function send(call: Call, method: string, target: string, sent?: unknown): Promise<number> {
+  const { body } = await (await AdminClient.of(call)).call(method, target, sent);
+  // A deletion answers with the account and with where it holds; everything else with the account itself.
+  const account = (body['account'] as Account | undefined) ?? body;
+  const members = Object.entries(account).map(([name, value]) => [name, plain(value) || '-'] as const);
+  return show(call, body, () => rows([...members, ...whereItHolds(body)]));
 }

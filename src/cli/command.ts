@@ -1,4 +1,4 @@
-import type { ParseArgsOptionsConfig } from 'node:util';
+import type { Options, OptionTable } from './arguments.ts';
 
 /** What a command needs of the world around it. */
 export interface Io {
@@ -14,7 +14,7 @@ export interface Command {
   readonly summary: string;
   /** Behind `postern <name>`. */
   readonly usage: string;
-  readonly options?: ParseArgsOptionsConfig;
+  readonly options?: OptionTable;
   /** Names of arguments, `?` behind the ones that may be left out. */
   readonly args?: readonly string[];
   /** Returns the exit code: 0, 1 (failed) or 2 (usage or configuration). */
@@ -31,29 +31,6 @@ export interface Call {
   readonly args: readonly string[];
   readonly options: Options;
   readonly io: Io;
-}
-
-/** Options as `parseArgs` returns them, by kind. */
-export class Options {
-  readonly #values: Readonly<Record<string, unknown>>;
-
-  constructor(values: Readonly<Record<string, unknown>>) {
-    this.#values = values;
-  }
-
-  text(name: string): string | undefined {
-    const value = this.#values[name];
-    return typeof value === 'string' ? value : undefined;
-  }
-
-  flag(name: string): boolean {
-    return this.#values[name] === true;
-  }
-
-  list(name: string): readonly string[] | undefined {
-    const value = this.#values[name];
-    return Array.isArray(value) ? (value as string[]) : undefined;
-  }
 }
 
 /** The command was called in a way that it does not take: exit code 2. */

@@ -1,15 +1,16 @@
-import { parseArgs } from 'node:util';
 import { accountCommands } from './account.ts';
+import { readArguments } from './arguments.ts';
 import { check } from './check.ts';
-import { type Command, Failed, type Group, type Io, Options, UsageError } from './command.ts';
+import { type Command, Failed, type Group, type Io, UsageError } from './command.ts';
 import { configCommands } from './config.ts';
 import { demo } from './demo.ts';
+import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './help.ts';
 import { drain, healthcheck } from './probes.ts';
 import { serve } from './serve.ts';
 import { tokenCommands } from './token.ts';
 import { version, versionCommand } from './version.ts';
 
-const commands: Readonly<Record<string, Command | Group>> = {
+export const commands: Readonly<Record<string, Command | Group>> = {
   serve,
   demo,
   check,
@@ -20,8 +21,6 @@ const commands: Readonly<Record<string, Command | Group>> = {
   config: configCommands,
   version: versionCommand,
 };
-
-const common = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;
 
 const processIo: Io = {
   env: process.env,
@@ -65,7 +64,7 @@ interface Found {
 /** The command that the words name, or the text of help that they ask for. */
 function find(words: readonly string[]): Found | string {
   const [first, second] = words;
-  if (first === undefined || first === '--help' || first === '-h' || first === 'help') return overview();
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') return overview(commands);
   if (first === '--version' || first === '-v') return version;
   const entry = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (entry === undefined)
@@ -80,43 +79,16 @@ function find(words: readonly string[]): Found | string {
 }
 
 async function call({ name, command, rest }: Found, io: Io): Promise<number> {
-  let parsed: { values: Record<string, unknown>; positionals: string[] };
-  try {
-    parsed = parseArgs({
-      args: [...rest],
-      options: { ...common, ...command.options },
-      allowPositionals: true,
-      strict: true,
-    });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message}\n${commandHelp(name, command)}`);
-  }
-  const options = new Options(parsed.values);
+  const { options, args } = readArguments(name, rest, { ...command.options, ...commonOptions });
   if (options.flag('help')) {
     io.out(commandHelp(name, command));
     return 0;
   }
-  const args = command.args ?? [];
-  const needed = args.filter(arg => !arg.endsWith('?')).length;
-  if (parsed.positionals.length < needed || parsed.positionals.length > args.length) {
-    throw new UsageError(
-      `${name} takes ${args.length === 0 ? 'no arguments' : args.join(' ')}\n${commandHelp(name, command)}`,
-    );
+  const takes = command.args ?? [];
+  const needed = takes.filter(arg => !arg.endsWith('?')).length;
+  if (args.length < needed || args.length > takes.length) {
+    const what = takes.length === 0 ? 'no arguments' : takes.join(' ');
+    throw new UsageError(`${name} takes ${what}\n${usageLine(name, command)}`);
   }
-  return command.run({ args: parsed.positionals, options, io });
+  return command.run({ args, options, io });
 }
-
-function overview(): string {
-  const width = Math.max(...Object.keys(commands).map(name => name.length));
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
-  return `postern ${version}: an authorization proxy in front of APIs that cannot protect themselves\n\nusage: postern <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --help; those that print results take --json.`;
-}
-
-function groupHelp(name: string, { summary, commands: members }: Group): string {
-  const width = Math.max(...Object.keys(members).map(member => member.length));
-  const lines = Object.entries(members).map(([member, command]) => `  ${member.padEnd(width)}  ${command.summary}`);
-  return `${summary}\n\nusage: postern ${name} <command> [options]\n\n${lines.join('\n')}`;
-}
-
-const commandHelp = (name: string, { summary, usage }: Command): string =>
-  `usage: postern ${name}${usage === '' ? '' : ` ${usage}`}\n  ${summary}`;
