@@ -134,6 +134,15 @@ describe('a configuration that is shipped to be copied is good', () => {
     expect(images).toEqual([26, 26]);
     expect(engines.node).toBe('>=26');
   });
+  test('the image has the command that the package installs', () => {
+    const { bin } = JSON.parse(read('package.json'));
+    expect(bin).toEqual({ postern: 'dist/main.js' });
+    const image = read('Dockerfile');
+    expect(image).toMatch(/^RUN ln -s \/app\/dist\/main\.js \/usr\/local\/bin\/postern$/m);
+    // The compiler makes a file that may not be run; what is copied keeps its mode.
+    expect(image.indexOf('chmod 0755 dist/main.js')).toBeGreaterThan(image.indexOf('tsc -p'));
+    expect(image.indexOf('chmod 0755 dist/main.js')).toBeLessThan(image.indexOf('COPY --from=build /src/dist'));
+  });
 });
 
 test('metrics that prose names are metrics', () => {

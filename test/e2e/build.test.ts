@@ -34,6 +34,10 @@ test('it runs from any folder, and knows its version', async () => {
   expect(schema.stdout).toBe(await readFile(path.join(root, 'config/schema.json'), 'utf8'));
 });
 
+test('its first line names what runs it, for a link on the path', async () => {
+  expect(await readFile(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+});
+
 test('it opens its store, which has a thread of its own, and a store that the sources wrote', async () => {
   const config = `upstreams: { u: { url: "${upstream.url}" } }\nroutes: [{ path: /** }]\n`;
   const built = await Served.start({ config, main });
@@ -52,9 +56,24 @@ test('it is published with the program and its schema, and without what only its
   const [{ files, name }] = JSON.parse(stdout) as [{ name: string; files: { path: string }[] }];
   const paths = files.map(file => file.path);
   expect(name).toBe('postern');
-  for (const needed of ['dist/main.js', 'config/schema.json', 'package.json']) expect(paths).toContain(needed);
-  expect(paths.filter(each => !/^(?:dist\/|config\/|[^/]+$)/.test(each))).toEqual([]);
+  for (const needed of ['dist/main.js', 'config/schema.json', 'package.json', 'LICENSE']) {
+    expect(paths).toContain(needed);
+  }
+  expect(paths.filter(each => !/^(?:dist\/|config\/|deploy\/|src\/README\.md$|[^/]+$)/.test(each))).toEqual([]);
   expect(paths.filter(each => /\.test\.|(?:^|\/)test\/|\.key$|node_modules/.test(each))).toEqual([]);
+  // What the README leads to is there, but for the tests.
+  const readme = await readFile(path.join(root, 'README.md'), 'utf8');
+  const links = [...readme.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(match => match[1]!);
+  expect(links).toContain('Dockerfile');
+  expect(links.filter(link => !/^(?:https?:|test\/)/.test(link) && !paths.includes(link))).toEqual([]);
+  // Maps have their sources in them.
+  for (const file of paths.filter(each => each.endsWith('.map'))) {
+    const map = JSON.parse(await readFile(path.join(root, file), 'utf8')) as { sourcesContent?: unknown[] };
+    expect(
+      map.sourcesContent?.every(source => typeof source === 'string'),
+      file,
+    ).toBe(true);
+  }
   // Imports were rewritten: nothing names a source that is not there.
   for (const file of paths.filter(each => each.endsWith('.js'))) {
     const text = await readFile(path.join(root, file), 'utf8');
