@@ -124,6 +124,28 @@ describe('a configuration that is shipped to be copied is good', () => {
     // The defaults of shutdown.delay and shutdown.grace.
     expect(spec.terminationGracePeriodSeconds).toBeGreaterThan(5 + 20);
   });
+  test('the manifest runs the sidecar as the image does, and leaves the user of the API alone', () => {
+    const { spec } = deployment.spec.template;
+    const [sidecar] = spec.initContainers;
+    const [, user, group] = /^USER (\d+):(\d+)$/m.exec(read('Dockerfile'))!.map(Number);
+    expect(sidecar.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: user, runAsGroup: group });
+    expect(spec.securityContext).toEqual({ fsGroup: group });
+    for (const container of spec.containers) expect(container.securityContext).toBeUndefined();
+  });
+  test('what the manifest tells to run is there, and runs with the same file', () => {
+    const text = read('deploy/kubernetes/sidecar.yaml');
+    const { metadata, spec } = deployment;
+    const [sidecar] = spec.template.spec.initContainers;
+    const file = sidecar.args.at(-1);
+    expect(sidecar.args).toEqual(['serve', '--config', file]);
+    expect(sidecar.lifecycle.preStop.exec.command).toEqual(['postern', 'drain', '--config', file]);
+    expect(text).toContain(
+      `kubectl exec deploy/${metadata.name} -c ${sidecar.name} -- postern token create --config ${file} `,
+    );
+    const admin = parse(configMap.data['postern.yaml']).listen.admin;
+    const port = admin.slice(admin.lastIndexOf(':') + 1);
+    expect(text).toContain(`kubectl port-forward deploy/${metadata.name} ${port}:${port}`);
+  });
   test('deploy/prometheus/scrape.yaml asks the port that the telemetry listener has by default', () => {
     const scrape = parse(read('deploy/prometheus/scrape.yaml'));
     expect(scrape.scrape_configs[0].static_configs[0].targets).toEqual(['127.0.0.1:9464']);
