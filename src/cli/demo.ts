@@ -82,13 +82,13 @@ function lines(
   return `Postern ${version} stands in front of an example API. Its configuration and store are in ${folder}
 
 # 200: the token has the permission
-curl -i -H 'Authorization: Bearer ${reader.secret}' ${proxy}/widgets/1
+curl -i -w '\\n' -H 'Authorization: Bearer ${reader.secret}' ${proxy}/widgets/1
 
 # 401: no token
-curl -i ${proxy}/widgets/1
+curl -i -w '\\n' ${proxy}/widgets/1
 
 # 403: a token without the permission
-curl -i -H 'Authorization: Bearer ${nobody.secret}' ${proxy}/widgets/1
+curl -i -w '\\n' -H 'Authorization: Bearer ${nobody.secret}' ${proxy}/widgets/1
 
 # 200: a public route
 curl -i ${proxy}/public/hello
@@ -97,15 +97,18 @@ curl -i ${proxy}/public/hello
 curl -N -H 'Authorization: Bearer ${reader.secret}' ${proxy}/events
 
 # the same decisions, counted
-curl -s http://127.0.0.1:${ports.telemetry}/metrics | grep -E '^postern_(requests|decisions)_total'
+curl -s http://127.0.0.1:${ports.telemetry}/metrics | grep -E '^postern_(requests|decisions)_total' | grep -v ' 0$'
 
 # what the token was used for
-curl -s -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/tokens/${reader.id}/usage
+curl -s -w '\\n' -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/tokens/${reader.id}/usage
+
+# a WebSocket, decided before the upgrade: 101, and curl hangs up after a second
+curl -isN --max-time 1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' -H 'Authorization: Bearer ${reader.secret}' ${proxy}/ws
 
 # revoke it; the first line answers 401 from now on
-curl -s -X DELETE -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/tokens/${reader.id}
+curl -s -w '\\n' -X DELETE -H "Authorization: Bearer $(cat ${folder}/data/admin.key)" ${admin}/v1/tokens/${reader.id}
 
-A WebSocket that echoes is at ws://127.0.0.1:${ports.proxy}/ws
+The WebSocket echoes what other clients send to ws://127.0.0.1:${ports.proxy}/ws
 Ctrl-C ends this.`;
 }
 

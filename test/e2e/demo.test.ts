@@ -10,6 +10,9 @@ import { RawClient } from '../support/raw-client.ts';
 
 const bash = promisify(execFile);
 const run = async (line: string): Promise<string> => (await bash('bash', ['-c', line], { encoding: 'utf8' })).stdout;
+/** A line that ends by its time: curl then says 28. */
+const runOut = (line: string): Promise<string> =>
+  run(`${line}; code=$?; [ $code = 28 ] || { echo "curl ended with $code"; exit 1; }`);
 
 /** What it printed: curl lines under the comment above each. */
 interface Printed {
@@ -49,7 +52,7 @@ describe('the demonstration', () => {
   });
 
   test('prints lines that each do what stands above them', async () => {
-    expect(printed.lines).toHaveLength(8);
+    expect(printed.lines).toHaveLength(9);
     expect(existsSync(printed.folder)).toBe(true);
 
     const allowed = await run(printed.line('200: the token has'));
@@ -58,9 +61,12 @@ describe('the demonstration', () => {
     const anonymous = await run(printed.line('401: no token'));
     expect(anonymous).toMatch(/^HTTP\/1\.1 401 /);
     expect(anonymous).toMatch(/WWW-Authenticate: Bearer realm="postern"\r\n/);
+    // The prompt of a shell is not to stand behind the problem's last brace.
+    expect(anonymous).toMatch(/\}\n$/);
     const forbidden = await run(printed.line('403: a token without'));
     expect(forbidden).toMatch(/^HTTP\/1\.1 403 /);
     expect(forbidden).toContain('"required":["widgets:read"]');
+    expect(forbidden).toMatch(/\}\n$/);
     const open = await run(printed.line('200: a public route'));
     expect(open).toMatch(/^HTTP\/1\.1 200 /);
     expect(open).toContain('{"hello":"everybody"}');
@@ -88,11 +94,15 @@ describe('the demonstration', () => {
       ),
     ).toEqual([2, 1, 1, 1]);
     const total = counted.split('\n').filter(line => line.startsWith('postern_requests_total{'));
+    expect(counted).not.toMatch(/ 0$/m);
     expect(total.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)).toBe(5);
 
     const usage = JSON.parse(await run(printed.line('what the token was used for'))) as { total: object };
     expect(usage.total).toMatchObject({ allowed: 2, refused: {}, status: { '2xx': 2 } });
 
+    const upgraded = await runOut(printed.line('a WebSocket'));
+    expect(upgraded).toMatch(/^HTTP\/1\.1 101 /);
+    expect(upgraded).toMatch(/^Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r$/im);
     await echo();
 
     const revoked = JSON.parse(await run(printed.line('revoke it'))) as { token: { state: string } };
