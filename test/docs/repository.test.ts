@@ -37,6 +37,10 @@ describe('no file of the repository', () => {
 
 const pages = files.filter(file => file.endsWith('.md'));
 
+test('no page has a place left to be filled', () => {
+  expect(pages.filter(page => /@[A-Z]+@/.test(read(page)))).toEqual([]);
+});
+
 describe('links in prose lead to files and headings', () => {
   const slug = (heading: string): string =>
     heading
