@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { AdminListener } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { joinMetrics } from './app-metrics.ts';
+import { startupFields } from './app-startup.ts';
 import {
   adminKeysOf,
   cacheOptionsOf,
@@ -229,8 +230,7 @@ export class App {
     }
     for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
     this.#watch = watchConfig(loaded, () => void this.reload());
-    const { proxy, admin, telemetry } = this.#ports;
-    logger.info({ proxy, admin, telemetry, version: this.#options.version }, 'listening');
+    logger.info({ ...startupFields(loaded, this.#ports), version: this.#options.version }, 'listening');
     // Somebody waits for this line.
     logger.sink.flush();
   }

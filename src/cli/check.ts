@@ -1,3 +1,4 @@
+import { upstreamText } from '../app-startup.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { problemLine } from '../config/problems.ts';
@@ -39,15 +40,12 @@ const boundsOf = ({ revocation }: Config) => ({
 function describe(config: Config, hash: string): string {
   const { listen, upstreams, routes, store } = config;
   const { connected, cut_off } = boundsOf(config);
-  const addresses = upstreams.map(
-    ({ name, addresses: [address] }) => `${name} ${address?.protocol}://${address?.hostname}:${address?.port}`,
-  );
   return rows([
     ['configuration', `${config.file ?? 'environment'} is good (${hash.slice(0, 12)})`],
     ['proxy', listen.proxy.address],
     ['admin', listen.admin.address],
     ['telemetry', listen.telemetry.address],
-    ['upstreams', addresses.join(', ')],
+    ['upstreams', upstreams.map(upstreamText).join(', ')],
     ['routes', String(routes.length)],
     ['store', `${store.kind} ${store.path}`],
     ['revocation', `refused within ${connected}s while the store answers, ${cut_off}s when it does not`],

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { App, ConfigurationRefused } from '../app.ts';
 import { loadConfig } from '../config/load.ts';
 import { problemLine } from '../config/problems.ts';
@@ -19,6 +21,8 @@ export const serve: Command = {
       return 2;
     }
     const logger = new Logger({ level: loaded.config.log.level });
+    const keyFile = path.join(loaded.config.store.path, 'admin.key');
+    const hadKey = existsSync(keyFile);
     let app: App;
     try {
       app = await App.start({ loaded, source, version, logger });
@@ -31,6 +35,11 @@ export const serve: Command = {
     process.on('SIGTERM', () => void app.drain());
     process.on('SIGINT', () => void app.drain({ skipDelay: true }));
     process.on('SIGHUP', () => void app.reload());
+    if (app.generatedKey !== null && !hadKey) logger.info({ file: keyFile }, 'an admin key was made');
+    if (loaded.config.tokens.peppers.length === 0) {
+      logger.info({}, 'tokens are kept under plain digests: no pepper is configured');
+    }
+    logger.sink.flush();
     await app.closed;
     // Nothing is under way any more; what a library may have left behind must not keep the process.
     logger.sink.flushSync();
