@@ -19,7 +19,7 @@ const options = {
 
 export const healthcheck: Command = {
   summary: 'Exit 0 when the instance on this machine is ready (--live: when it is alive), else 1',
-  usage: '[--live] [--config FILE] [--url URL]',
+  usage: '[--live] [--config FILE | --upstream URL] [--url URL]',
   options: { ...options, live: { type: 'boolean', about: 'Ask whether it is alive (default: whether it is ready)' } },
   async run(call) {
     const { status, text } = await askTelemetry(call, 'GET', call.options.flag('live') ? '/livez' : '/readyz');
@@ -30,7 +30,7 @@ export const healthcheck: Command = {
 
 export const drain: Command = {
   summary: 'Ask the instance on this machine to finish what it has and stop',
-  usage: '[--config FILE] [--url URL]',
+  usage: '[--config FILE | --upstream URL] [--url URL]',
   options,
   async run(call) {
     const { status, text } = await askTelemetry(call, 'POST', '/drain');

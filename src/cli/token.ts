@@ -1,7 +1,7 @@
 import { whereItHolds } from './acknowledged.ts';
 import { AdminClient } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
-import { plain } from './table.ts';
+import { plain, rows } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
 import { importToken } from './token-import.ts';
 import { listTokens } from './token-list.ts';
@@ -113,7 +113,8 @@ const revoke: Command = {
     const suffix = query.size === 0 ? '' : `?${query}`;
     const { body } = await (await AdminClient.of(call)).call('DELETE', `${path}${suffix}`);
     return show(call, body, () => {
-      if (owner !== undefined) return `revoked ${plain(body['revoked'])} tokens of ${owner}`;
+      if (owner !== undefined)
+        return rows([['revoked', `${plain(body['revoked'])} tokens of ${owner}`], ...whereItHolds(body)]);
       return describe((body['token'] as Token | undefined) ?? body, whereItHolds(body));
     });
   },
