@@ -5,7 +5,7 @@ import { entityTag, isKnown } from './conditional.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody, type Operation, operation } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
-import { duration, name } from './schemas.ts';
+import { name, wait } from './schemas.ts';
 import {
   accountDeletedForm,
   accountDeletedJson,
@@ -138,7 +138,7 @@ export const accountOperations: readonly Operation[] = [
     role: 'admin',
     name: 'deleteAccount',
     summary: 'Deletes an account. All its tokens are revoked; deleting it again changes nothing.',
-    query: { wait: duration('How long to wait until every process has applied it. Default: not at all.') },
+    query: { wait },
     conditional: true,
     answers: {
       200: { description: 'The account as it was, and the processes on which it is gone.', schema: accountDeletedForm },

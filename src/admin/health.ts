@@ -52,18 +52,18 @@ export class HealthListener {
     const { method, target } = incoming.form;
     switch (target.path) {
       case '/metrics':
-        only('GET', method);
+        only(reading, method);
         return this.#scrape();
       case '/livez':
-        only('GET', method);
+        only(reading, method);
         return jsonAnswer(200, { live: true });
       case '/readyz': {
-        only('GET', method);
+        only(reading, method);
         const missing = this.#parts.missing();
         return jsonAnswer(missing.length === 0 ? 200 : 503, { ready: missing.length === 0, missing });
       }
       case '/drain':
-        only('POST', method);
+        only(['POST'], method);
         return this.#drain(incoming);
       default:
         throw new Rejection('not_found', 'There is nothing at this path.');
@@ -93,9 +93,11 @@ export class HealthListener {
   }
 }
 
-function only(allowed: string, method: string): void {
-  if (method !== allowed)
-    throw new Rejection('method_not_allowed', `${method} is not allowed here.`, ['Allow', allowed]);
+const reading = ['GET', 'HEAD'];
+
+function only(allowed: readonly string[], method: string): void {
+  if (allowed.includes(method)) return;
+  throw new Rejection('method_not_allowed', `${method} is not allowed here.`, ['Allow', allowed.join(', ')]);
 }
 
 const isLoopback = (address: string): boolean => address === '::1' || /^127(?:\.[0-9]{1,3}){3}$/.test(address);

@@ -113,3 +113,6 @@ function readPermissions(value: unknown, context: z.core.$RefinementCtx, removin
   }
   return value as Record<string, boolean | null>;
 }
+
+/** Of calls that revoke something. */
+export const wait = duration('How long to wait until every process has applied it. Default: not at all.');

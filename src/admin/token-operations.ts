@@ -7,7 +7,7 @@ import { type Answer, jsonAnswer, Rejection } from './answer.ts';
 import { entityTag, isKnown } from './conditional.ts';
 import { type Operation, operation } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, usualLimit } from './paging.ts';
-import { duration, id, instant } from './schemas.ts';
+import { id, instant, wait } from './schemas.ts';
 import { creationBody, declarationBody, membersOf, noBody, patchBody, patchOf, rotationBody } from './token-forms.ts';
 import {
   ownerRevokedForm,
@@ -92,12 +92,17 @@ export const tokenOperations: readonly Operation[] = [
     role: 'admin',
     name: 'revokeTokensOfOwner',
     summary: 'Revokes every token of an owner, with one mark on the account.',
-    query: { owner: id('The account. There is no default.') },
+    query: { owner: id('The account. There is no default.'), wait },
     conditional: true,
-    answers: { 200: { description: 'How many were live, and the mark.', schema: ownerRevokedForm } },
+    answers: {
+      200: {
+        description: 'How many were live, the mark, and the processes on which it is applied.',
+        schema: ownerRevokedForm,
+      },
+    },
     problems: ['not_found'],
     async handle({ actor, services, query, precondition }) {
-      if (query.owner === undefined) throw new Rejection('malformed_request', 'Say whose tokens: ?owner=<account>.');
+      if (query.owner === undefined) throw new Rejection('invalid_body', 'Say whose tokens: ?owner=<account>.');
       const done = await services.accounts.revokeTokens({ actor, id: query.owner, precondition });
       return jsonAnswer(200, ownerRevokedJson(done));
     },
@@ -157,7 +162,7 @@ export const tokenOperations: readonly Operation[] = [
     role: 'admin',
     name: 'revokeToken',
     summary: 'Revokes a token for good. It stays as a tombstone; revoking it again changes nothing.',
-    query: { wait: duration('How long to wait until every process has applied it. Default: not at all.') },
+    query: { wait },
     conditional: true,
     answers: {
       200: {

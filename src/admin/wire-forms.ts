@@ -153,6 +153,7 @@ export const ownerRevokedForm = component(
     owner: z.string(),
     revoked: z.int().min(0).meta({ description: 'How many tokens were live.' }),
     revoked_before: at("The owner's tokens made at or before this instant are revoked."),
+    ...acknowledgement,
   }),
 );
 
@@ -160,6 +161,7 @@ export const ownerRevokedJson = (done: OwnerRevoked): z.output<typeof ownerRevok
   owner: done.owner,
   revoked: done.revoked,
   revoked_before: instantText(done.revokedBefore),
+  ...acknowledgementJson(done),
 });
 
 const counts = z.record(z.string(), z.int().min(0));

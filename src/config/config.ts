@@ -19,7 +19,8 @@ export interface Config {
   readonly admin: {
     readonly keys: readonly AdminKey[];
     /** Host values that are answered, lower case, without port, IPv6 in brackets. */
-    readonly hosts: readonly string[];
+    /** Null: loopback names and the listener's address. */
+    readonly hosts: readonly string[] | null;
   };
   readonly upstreams: readonly Upstream[];
   readonly credentials: readonly Place[];

@@ -80,16 +80,6 @@ async function readListenerTls(
   };
 }
 
-/** `admin.hosts`: where it does not say, loopback names and the listener's address. */
-export function readAdminHosts(
-  draft: Draft<File['admin']['hosts']>,
-  { address, host }: Listener,
-  { problems }: Context,
-): readonly string[] {
-  if (draft !== undefined) return draft.filter(name => name !== undefined).map(canonicalHost);
-  if (host === undefined && address !== '') {
-    problems.warn('listen.admin', 'is answered under loopback names alone: admin.hosts names no others');
-  }
-  const own = host === undefined ? [] : [canonicalHost(host.includes(':') ? `[${host}]` : host)];
-  return [...new Set(['localhost', '127.0.0.1', '[::1]', ...own])];
-}
+/** `admin.hosts`; null where it does not say: loopback names and the listener's address. */
+export const readAdminHosts = (draft: Draft<File['admin']['hosts']>): readonly string[] | null =>
+  draft === undefined ? null : draft.filter(name => name !== undefined).map(canonicalHost);

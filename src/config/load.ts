@@ -78,7 +78,7 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
   const keys = await readAdminKeys(draft.admin?.keys ?? [], context);
   const peppers = await readPeppers(tokensDraft.peppers ?? [], context);
   const declared = await readDeclared(tokensDraft, context);
-  const hosts = readAdminHosts(draft.admin?.hosts, listen.admin, context);
+  const hosts = readAdminHosts(draft.admin?.hosts);
   for (const [i, network] of (draft.trusted_proxies ?? []).entries()) {
     if (network?.endsWith('/0')) problems.warn(itemKey('trusted_proxies', i), `${network} believes everybody`);
   }

@@ -4,6 +4,12 @@ import type { InvalidCause, Subject } from './token.ts';
 /** Why a decision fell as it did: the label of `decisions_total` and the `reason` of the log. */
 export type Reason = 'allowed' | 'public' | Exclude<Code, 'invalid_token'> | `invalid_token_${InvalidCause}`;
 
+/** The problem code behind a reason; null when nothing was refused. */
+export function codeOf(reason: Reason): Code | null {
+  if (reason === 'allowed' || reason === 'public') return null;
+  return reason.startsWith('invalid_token_') ? 'invalid_token' : (reason as Code);
+}
+
 /** A refusal, complete enough to answer it, log it and count it. */
 export interface Denial {
   readonly kind: 'denial';

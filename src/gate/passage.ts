@@ -59,6 +59,7 @@ export class Passage {
       bytesOut: exchange.bytesOut + (forwarded?.tunnelled.out ?? 0),
       durationMs: clock.monotonic() - exchange.arrivedAt,
       overheadMs: this.#decidedAt - exchange.arrivedAt,
+      upstreamMs: forwarded?.upstreamMs ?? null,
       at: clock.wall(),
     };
   }
@@ -103,6 +104,7 @@ export class Passage {
       bytesOut: answer.body.length,
       durationMs: clock.monotonic() - arrivedAt,
       overheadMs: 0,
+      upstreamMs: null,
       at: clock.wall(),
     };
   }

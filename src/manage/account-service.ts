@@ -23,7 +23,7 @@ export interface AccountRequest {
 }
 
 /** Tokens of an owner that were revoked together. */
-export interface OwnerRevoked {
+export interface OwnerRevoked extends Acknowledgement {
   readonly owner: string;
   /** How many of them were live. */
   readonly revoked: number;
@@ -103,7 +103,7 @@ export class AccountService {
     if (account === null) throw unknownAccount();
     if (account.deleted) demand(request.precondition ?? null, account.version);
     else account = await this.#mark(request, 'delete', { deleted: true });
-    return { account, acknowledged: [this.#parts.process], pending: [] };
+    return { account, ...this.#acknowledgement };
   }
 
   /** Revokes every token that the owner has now, with one mark on the account. */
@@ -113,10 +113,14 @@ export class AccountService {
     const revoked = await this.#parts.store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
-      return { owner: id, revoked, revokedBefore: before.revokedBefore };
+      return { owner: id, revoked, revokedBefore: before.revokedBefore, ...this.#acknowledgement };
     }
     const { revokedBefore } = await this.#mark(request, 'revoke_tokens', {});
-    return { owner: id, revoked, revokedBefore: revokedBefore! };
+    return { owner: id, revoked, revokedBefore: revokedBefore!, ...this.#acknowledgement };
+  }
+
+  get #acknowledgement(): Acknowledgement {
+    return { acknowledged: [this.#parts.process], pending: [] };
   }
 
   async get(id: string): Promise<Account> {

@@ -3,7 +3,7 @@ import type { Permissions } from '../core/permissions.ts';
 import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
-import type { AuditEvent, Idempotency, Page, PageQuery, TokenAndAccount } from '../ports/token-store.ts';
+import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount } from '../ports/token-store.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
@@ -69,13 +69,16 @@ export class TokenService {
     const { clock, secrets, store } = this.#parts;
     const members = { ...defaultMembers, ...said };
     const now = clock.wall();
+    const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now);
+    // First: what was good then may have come to its end since.
+    const replay = idempotency === null || faults.any ? null : await store.findCreation(idempotency);
+    if (replay !== null) return this.#replayed(replay);
     checkMembers(members, faults);
     checkExpiry(members.expiresAt, now, faults);
     // The store says so too, but only to a creation that is good otherwise.
     if (faults.any && members.owner !== null) noteOwner(await store.getAccount(members.owner), faults);
     faults.throwIfAny();
 
-    const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now);
     let createdAt = now;
     return compareAndSet(async () => {
       const { secret, digest, hint } = secrets.mint();
@@ -91,8 +94,7 @@ export class TokenService {
         case 'no_owner':
           throw noOwner();
         case 'replayed':
-          if (!outcome.sameBody) throw otherBody();
-          return { token: await this.get(outcome.tokenId), secret: null };
+          return this.#replayed(outcome);
         default:
           return stale;
       }
@@ -315,6 +317,11 @@ export class TokenService {
       case 'stale':
         return stale;
     }
+  }
+
+  async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
+    if (!sameBody) throw otherBody();
+    return { token: await this.get(tokenId), secret: null };
   }
 
   async #insert(actor: Actor, token: StoredToken, idempotency: Idempotency | null) {

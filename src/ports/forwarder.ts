@@ -52,8 +52,8 @@ export interface Forwarded {
   /** What went wrong, for the log: a word, never an address or bytes. */
   readonly fault: string | null;
   readonly retried: boolean;
-  /** Milliseconds from sending to the upstream's final head; 0 when there was none. */
-  readonly upstreamMs: number;
+  /** Milliseconds from sending to the upstream's final head; null when there was none. */
+  readonly upstreamMs: number | null;
   /** Bytes that went through an upgraded connection. */
   readonly tunnelled: { readonly in: number; readonly out: number };
 }

@@ -28,6 +28,8 @@ export interface RequestRecord {
   /** Milliseconds: the whole exchange, and the part of it that was ours. */
   readonly durationMs: number;
   readonly overheadMs: number;
+  /** Until the upstream's answer began; null when there was none. */
+  readonly upstreamMs: number | null;
   readonly at: number;
 }
 

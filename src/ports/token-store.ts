@@ -19,6 +19,8 @@ export interface TokenStore {
 
   /** Refuses an id or digest that exists, an owner that does not, a creation not after the owner's mark. */
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome>;
+  /** The token that this key has made and still stands for; null when there is none. */
+  findCreation(idempotency: Idempotency): Promise<Replay | null>;
   /**
    * Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. A token
    * under its owner's mark does not change owners: `stale`, for its reader has not seen the mark.
@@ -103,6 +105,13 @@ export interface Idempotency {
   readonly expiresAt: Millis;
 }
 
+/** A creation that was asked for before; `sameBody`: in the same words. */
+export interface Replay {
+  readonly kind: 'replayed';
+  readonly tokenId: string;
+  readonly sameBody: boolean;
+}
+
 export type CreateOutcome =
   | { readonly kind: 'done'; readonly events: readonly FeedEvent[] }
   | { readonly kind: 'id_exists' }
@@ -110,7 +119,7 @@ export type CreateOutcome =
   | { readonly kind: 'no_owner' }
   /** The owner's tokens up to this instant are revoked: create with a later one. */
   | { readonly kind: 'marked'; readonly until: Millis }
-  | { readonly kind: 'replayed'; readonly tokenId: string; readonly sameBody: boolean };
+  | Replay;
 
 export type ReplaceOutcome =
   | { readonly kind: 'done'; readonly events: readonly FeedEvent[] }

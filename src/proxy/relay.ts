@@ -42,7 +42,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   #since: number | null = null;
   #bytesIn = 0;
   #sentAt = 0;
-  #upstreamMs = 0;
+  #upstreamMs: number | null = null;
   #status = 0;
   #retried = false;
   #eventStream = false;

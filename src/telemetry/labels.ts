@@ -12,7 +12,11 @@ export const other = 'other';
 export const methodLabels = [...commonMethods, other] as const;
 export type MethodLabel = (typeof methodLabels)[number];
 
-const refusals = (Object.keys(codes) as Code[]).map(code => codes[code].status);
+/** Of answers that only the admin API gives; an upstream's of that number are counted by their class. */
+const managementStatuses = new Set([409, 412, 422]);
+const refusals = (Object.keys(codes) as Code[])
+  .map(code => codes[code].status)
+  .filter(status => !managementStatuses.has(status));
 const exactStatuses = [...new Set([200, 201, 204, 206, 301, 302, 304, ...refusals])].sort((a, b) => a - b);
 export const classLabels = ['1xx', '2xx', '3xx', '4xx', '5xx', other] as const;
 
@@ -48,17 +52,12 @@ export const reasonLabels: readonly Reason[] = [
   ),
 ];
 
-/** The problem code behind a reason; null when nothing was refused. */
-export function codeOf(reason: Reason): Code | null {
-  if (reason === 'allowed' || reason === 'public') return null;
-  return Object.hasOwn(codes, reason) ? (reason as Code) : 'invalid_token';
-}
-
 export const storeOperations = [
   'find',
   'get_token',
   'list_tokens',
   'create_token',
+  'find_creation',
   'replace_token',
   'rekey',
   'get_account',

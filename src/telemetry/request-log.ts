@@ -1,8 +1,9 @@
+import { codeOf } from '../core/decision.ts';
 import { commonMethods, type Route } from '../core/route.ts';
 import type { Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
-import { codeOf, reasonLabels } from './labels.ts';
+import { reasonLabels } from './labels.ts';
 import { type LogLevel, logLevels } from './log.ts';
 import { quote } from './text.ts';
 
@@ -59,6 +60,7 @@ export class RequestLog {
       `${subject === null ? noSubject : subjectMembers(subject)}` +
       `,"client_ip":${quote(record.client, longest.word)},"peer":${quote(record.peer, longest.word)}` +
       `,"duration_ms":${milliseconds(record.durationMs)},"overhead_ms":${milliseconds(record.overheadMs)}` +
+      `,"upstream_ms":${record.upstreamMs === null ? 'null' : milliseconds(record.upstreamMs)}` +
       `,"bytes_in":${whole(record.bytesIn)},"bytes_out":${whole(record.bytesOut)}` +
       `,"upstream":${word(record.upstream)},"fault":${word(record.fault)}` +
       `${record.detail === null ? '' : `,"detail":${quote(record.detail, longest.word)}`}` +

@@ -53,6 +53,7 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
   listTokens: query => meter.timed('list_tokens', () => store.listTokens(query)),
   createToken: (token, audit, idempotency) =>
     meter.timed('create_token', () => store.createToken(token, audit, idempotency)),
+  findCreation: idempotency => meter.timed('find_creation', () => store.findCreation(idempotency)),
   replaceToken: (token, expected, audit) =>
     meter.timed('replace_token', () => store.replaceToken(token, expected, audit)),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),

@@ -1,5 +1,6 @@
+import { codeOf } from '../core/decision.ts';
 import { hourOf } from '../core/usage.ts';
-import { type Code, codes } from '../errors.ts';
+import type { Code } from '../errors.ts';
 import type { Log } from '../ports/log.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import type { UsageEntry, UsageLedger } from '../ports/usage-ledger.ts';
@@ -55,7 +56,7 @@ export class UsageCounters {
     if (subject === null) return;
     const tally = this.#tally(subject.token.id, at);
     const code = codeOf(reason);
-    if (code === null) tally.allowed++;
+    if (code === null || wasForwarded(code)) tally.allowed++;
     else tally.refused[code] = (tally.refused[code] ?? 0) + 1;
     if (outcome !== 'aborted' || status !== 499) {
       const klass = classes[Math.floor(status / 100)] ?? 'other';
@@ -127,10 +128,5 @@ export class UsageCounters {
 
 const classes = [undefined, '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 
-/** Null when the decision was to forward, whatever became of it then. */
-function codeOf(reason: RequestRecord['reason']): Code | null {
-  if (reason === 'allowed' || reason === 'public' || reason === 'upstream_failed' || reason === 'upstream_timeout') {
-    return null;
-  }
-  return reason.startsWith('invalid_token_') ? 'invalid_token' : reason in codes ? (reason as Code) : null;
-}
+/** The decision was to forward, whatever became of it then. */
+const wasForwarded = (code: Code): boolean => code === 'upstream_failed' || code === 'upstream_timeout';

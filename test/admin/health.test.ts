@@ -110,12 +110,14 @@ describe('everything else', () => {
     },
   );
 
-  test('only GET reads', async () => {
+  test('only GET and HEAD read', async () => {
     for (const path of ['/metrics', '/livez', '/readyz']) {
-      for (const method of ['HEAD', 'POST', 'PUT', 'OPTIONS', 'TRACE']) {
+      for (const method of ['POST', 'PUT', 'OPTIONS', 'TRACE']) {
         const { status, fields } = await ask(method, path);
-        expect([status, fields.allow], `${method} ${path}`).toEqual([405, 'GET']);
+        expect([status, fields.allow], `${method} ${path}`).toEqual([405, 'GET, HEAD']);
       }
+      const { status, text } = await ask('HEAD', path);
+      expect([status, text], `HEAD ${path}`).toEqual([200, '']);
     }
   });
 

@@ -305,7 +305,13 @@ describe('calls', () => {
     const made = [await admin.make({ owner: 'many' }), await admin.make({ owner: 'many' })];
     const at = iso(admin.managed.clock.wall());
     const reply = await admin.ask('DELETE', '/v1/tokens?owner=many');
-    expect(reply.json).toEqual({ owner: 'many', revoked: 2, revoked_before: at });
+    expect(reply.json).toEqual({
+      owner: 'many',
+      revoked: 2,
+      revoked_before: at,
+      acknowledged: [expect.any(String)],
+      pending: [],
+    });
     for (const { id } of made) expect((await admin.ask('GET', `/v1/tokens/${id}`)).json['state']).toBe('revoked');
     expect((await admin.ask('DELETE', '/v1/tokens?owner=many')).json['revoked']).toBe(0);
     expect((await admin.ask('DELETE', '/v1/tokens')).status).toBe(400);

@@ -113,6 +113,16 @@ export function tokenStoreContract(name: string, open: OpenStore): void {
       ...more,
     });
 
+    test('are found by their key alone, while it lives', async () => {
+      expect(await store.tokens.findCreation(key())).toBeNull();
+      await create(aToken('tok_1'), key());
+      expect(await store.tokens.findCreation(key())).toEqual({ kind: 'replayed', tokenId: 'tok_1', sameBody: true });
+      expect(await store.tokens.findCreation(key({ body: 'b2' }))).toMatchObject({ sameBody: false });
+      expect(await store.tokens.findCreation(key({ key: 'k2' }))).toBeNull();
+      store.clock.advance(1000);
+      expect(await store.tokens.findCreation(key())).toBeNull();
+    });
+
     test('the same key and body answer with the token that was made, and make nothing', async () => {
       await create(aToken('tok_1'), key());
       await unchanged(['tok_1', 'tok_2'], async () => {

@@ -141,6 +141,7 @@ test(`${recorded} records that have nothing in common are counted, and leave no 
     bytesOut: i,
     durationMs: i % 20_000,
     overheadMs: i % 100,
+    upstreamMs: null,
     at: i,
   });
   const series = async (): Promise<number> =>

@@ -58,6 +58,7 @@ export const aRecord = (tokenId: string | null, more: Partial<RequestRecord> = {
   bytesOut: 2,
   durationMs: 1,
   overheadMs: 1,
+  upstreamMs: null,
   at: Date.UTC(2030, 0, 1),
   ...more,
 });

@@ -12,6 +12,7 @@ import type {
   Page,
   PageQuery,
   ReplaceOutcome,
+  Replay,
   TokenAndAccount,
   TokenQuery,
   TokenStore,
@@ -46,6 +47,10 @@ export class EmbeddedTokenStore implements TokenStore {
 
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null): Promise<CreateOutcome> {
     return this.#owner.call('createToken', [token, audit, idempotency, this.#clock.wall()]);
+  }
+
+  findCreation(idempotency: Idempotency): Promise<Replay | null> {
+    return this.#owner.call('findCreation', [idempotency, this.#clock.wall()]);
   }
 
   replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome> {

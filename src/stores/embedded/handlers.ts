@@ -24,6 +24,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     getToken: id => tokens.get(id),
     listTokens: query => list.list(query),
     createToken: (token, audit, idempotency, now) => tokens.create(token, audit, idempotency, now),
+    findCreation: (idempotency, now) => tokens.findCreation(idempotency, now),
     replaceToken: (token, expected, audit) => tokens.replace(token, expected, audit),
     rekey: (id, from, to) => tokens.rekey(id, from, to),
     getAccount: id => accounts.get(id),

@@ -9,6 +9,7 @@ import type {
   Page,
   PageQuery,
   ReplaceOutcome,
+  Replay,
   TokenQuery,
 } from '../../ports/token-store.ts';
 import type { UsageEntry } from '../../ports/usage-ledger.ts';
@@ -43,6 +44,7 @@ export interface Operations {
   find(digests: readonly string[], now: Millis): FoundRow | null;
   getToken(id: string): TokenRow | null;
   listTokens(query: TokenQuery): Page<TokenRow>;
+  findCreation(idempotency: Idempotency, now: Millis): Replay | null;
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null, now: Millis): CreateOutcome;
   replaceToken(token: StoredToken, expected: number, audit: Audit): ReplaceOutcome;
   rekey(id: string, from: string, to: string): void;
@@ -75,6 +77,7 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   find: 'lookup',
   getToken: 'read',
   listTokens: 'read',
+  findCreation: 'read',
   createToken: 'mutation',
   replaceToken: 'mutation',
   rekey: 'mutation',

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Millis, StoredToken } from '../../core/token.ts';
-import type { Audit, CreateOutcome, Idempotency, ReplaceOutcome } from '../../ports/token-store.ts';
+import type { Audit, CreateOutcome, Idempotency, ReplaceOutcome, Replay } from '../../ports/token-store.ts';
 import type { Accounts } from './accounts.ts';
 import type { Journal } from './journal.ts';
 import type { FoundRow, TokenRow } from './operations.ts';
@@ -90,13 +90,15 @@ export class Tokens {
     return one<TokenRow>(this.#withAccount, id) ?? null;
   }
 
+  findCreation({ key, body }: Idempotency, now: Millis): Replay | null {
+    const made = one<{ body: string; token_id: string; expires_at: number }>(this.#idempotency, key);
+    if (made === undefined || made.expires_at <= now) return null;
+    return { kind: 'replayed', tokenId: made.token_id, sameBody: made.body === body };
+  }
+
   create(token: StoredToken, audit: Audit, idempotency: Idempotency | null, now: Millis): CreateOutcome {
-    if (idempotency !== null) {
-      const made = one<{ body: string; token_id: string; expires_at: number }>(this.#idempotency, idempotency.key);
-      if (made !== undefined && made.expires_at > now) {
-        return { kind: 'replayed', tokenId: made.token_id, sameBody: made.body === idempotency.body };
-      }
-    }
+    const replay = idempotency === null ? null : this.findCreation(idempotency, now);
+    if (replay !== null) return replay;
     if (this.#row(token.id) !== undefined) return { kind: 'id_exists' };
     if (this.#taken(token, null)) return { kind: 'digest_exists' };
     if (token.owner !== null) {

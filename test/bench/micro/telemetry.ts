@@ -44,6 +44,7 @@ const record = (i: number, of: Route): RequestRecord => ({
   bytesOut: 1000 + (i % 5000),
   durationMs: 1.5 + (i % 97) * 0.731,
   overheadMs: 0.05 + (i % 31) * 0.0173,
+  upstreamMs: 0.4,
   at: 1_763_776_800_000 + i,
 });
 

@@ -105,7 +105,13 @@ describe('revoking the tokens of an owner', () => {
     const theirs = await token('other');
     await managed.tokens.revoke({ actor: ops, id: mine[1]!.id });
     managed.applied.length = 0;
-    expect(await revoke()).toEqual({ owner: 'acme', revoked: 1, revokedBefore: managed.clock.wall() });
+    expect(await revoke()).toEqual({
+      owner: 'acme',
+      revoked: 1,
+      revokedBefore: managed.clock.wall(),
+      acknowledged: ['p1'],
+      pending: [],
+    });
     expect(managed.applied.map(({ kind, id }) => `${kind} ${id}`)).toEqual(['account acme']);
     expect([await stateOf(mine[0]!.id), await stateOf(mine[1]!.id)]).toEqual(['revoked', 'revoked']);
     expect(await stateOf(theirs.id)).toBe('enabled');

@@ -152,6 +152,14 @@ describe('creations that may be asked for twice', () => {
   const key = { key: 'k1', body: '{"name":"a"}' };
   const ask = (repeatable = key, actor = ops) => managed.tokens.create(actor, { ...native, name: 'a' }, repeatable);
 
+  test('answers with the token also when it has come to its end since', async () => {
+    const shortLived = { ...native, name: 'a', expiresAt: managed.clock.wall() + 1000 };
+    const { token } = await managed.tokens.create(ops, shortLived, key);
+    managed.clock.advance(2000);
+    expect(await managed.tokens.create(ops, shortLived, key)).toMatchObject({ token: { id: token.id }, secret: null });
+    expect(await code(managed.tokens.create(ops, shortLived))).toBe('validation_failed');
+  });
+
   test('the same key and body answer with the same token as it is now, and never again with the secret', async () => {
     const first = await ask();
     await managed.tokens.disable({ actor: ops, id: first.token.id });

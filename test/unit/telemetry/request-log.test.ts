@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { codeOf } from '../../../src/core/decision.ts';
 import { codes } from '../../../src/errors.ts';
 import { outcomes, type RequestRecord } from '../../../src/ports/recorder.ts';
-import { codeOf, reasonLabels } from '../../../src/telemetry/labels.ts';
+import { reasonLabels } from '../../../src/telemetry/labels.ts';
 import { isSampled, RequestLog, type RequestLogOptions } from '../../../src/telemetry/request-log.ts';
 import { below, pick, randomFrom, seed } from '../../support/random.ts';
 import { recordOf, routeOf, subjectOf } from './support.ts';
@@ -41,6 +42,7 @@ describe('the line of a request', () => {
       peer: '10.1.2.3',
       duration_ms: 12.346,
       overhead_ms: 0.25,
+      upstream_ms: null,
       bytes_in: 10,
       bytes_out: 20,
       upstream: 'widgets',

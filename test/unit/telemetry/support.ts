@@ -48,6 +48,7 @@ const ordinary: RequestRecord = {
   bytesOut: 20,
   durationMs: 12.3456,
   overheadMs: 0.25,
+  upstreamMs: null,
   at: Date.UTC(2025, 10, 22, 1, 2, 3, 4),
 };
 
