@@ -21,7 +21,7 @@ export class AdminClient {
     return new AdminClient(await findTarget(call));
   }
 
-  /** The configuration beside this client; null where there is none. */
+  /** The configuration of the instance that is asked; null where it is not known. */
   get config(): Config | null {
     return this.#target.config;
   }

@@ -43,7 +43,7 @@ export interface Target {
   readonly url: string;
   readonly key: string;
   readonly tls: Trust;
-  /** The configuration that was read; null where there is none. */
+  /** The configuration of the instance that is asked; null where it is not known. */
   readonly config: Config | null;
 }
 
@@ -57,8 +57,15 @@ export async function findTarget({ options, io }: Pick<Call, 'options' | 'io'>):
   const url = saidUrl ?? adminUrlOf(around!);
   const key = saidKey ?? (await keyFrom(configuredKey(around!)));
   const authorities = options.text('ca');
+  // With a URL that was said, a file that merely lies here may be that of another instance.
+  const isAbout = saidUrl === null || isNamed(options, io);
   const own = around === null ? null : trustOfOwn(new URL(url), around.listen.admin);
-  return { url, key, tls: authorities === undefined ? (own ?? {}) : await trustOf(authorities), config };
+  return {
+    url,
+    key,
+    tls: authorities === undefined ? (own ?? {}) : await trustOf(authorities),
+    config: isAbout ? config : null,
+  };
 }
 
 const adminUrlOf = ({ listen: { admin } }: Config): string => urlOf(admin.address, admin.tls !== null);

@@ -280,8 +280,11 @@ describe('an imported secret', () => {
   });
   afterAll(() => served.stop());
 
-  const importOf = (id: string, secret: string, options: string[] = ['--config', served.file]) =>
-    postern(['token', 'import', id, '--secret-stdin', '--url', adminUrl(served), ...options], { input: `${secret}\n` });
+  const importOf = (id: string, secret: string, options: string[] = ['--config', served.file], env = {}) =>
+    postern(['token', 'import', id, '--secret-stdin', '--url', adminUrl(served), ...options], {
+      input: `${secret}\n`,
+      env,
+    });
 
   test('that the configuration lets in is imported without a word, and works', async () => {
     const { code, stderr } = await importOf('legacy', 'legacy-abcdefgh');
@@ -316,7 +319,9 @@ describe('an imported secret', () => {
     );
     // Without a configuration nothing is known of what it lets in.
     const unchecked = await importOf('unchecked', 'legacy-zzz', key);
-    for (const { code, stderr } of [byDigest, unchecked]) {
+    // Nor does one that nobody named have to be that of the instance at a URL that was said.
+    const elsewhere = await importOf('elsewhere', 'legacy-yyy', key, { POSTERN_UPSTREAM: upstream.url });
+    for (const { code, stderr } of [byDigest, unchecked, elsewhere]) {
       expect(code).toBe(0);
       for (const word of ['note:', 'tokens.peppers', 'tokens.accept_unkeyed', 'tokens.shapes']) {
         expect(stderr).toContain(word);
