@@ -1,9 +1,25 @@
 import { defineConfig } from 'vitest/config';
 
-/** The big numbers: hours if asked. */
+/** The big numbers, of suites that take them from the environment: an hour on two processors. */
 export default defineConfig({
   test: {
-    include: ['test/**/*.long.test.ts'],
+    include: [
+      'test/e2e/kill.test.ts',
+      'test/e2e/shutdown.test.ts',
+      'test/hostile/aborts.test.ts',
+      'test/hostile/back-pressure.test.ts',
+      'test/hostile/cardinality.test.ts',
+      'test/hostile/paths.test.ts',
+    ],
+    env: {
+      POSTERN_LONG: '1',
+      POSTERN_KILLS: '5000',
+      POSTERN_RESTARTS: '300',
+      POSTERN_ABORTS: '100000',
+      POSTERN_STALLED: '1000',
+      POSTERN_RECORDS: '10000000',
+      POSTERN_TARGETS: '1000000',
+    },
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 3_600_000,

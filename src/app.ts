@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { AdminListener } from './admin/admin-listener.ts';
+import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { joinMetrics } from './app-metrics.ts';
 import { startupFields } from './app-startup.ts';
@@ -20,15 +20,18 @@ import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { problemLine } from './config/problems.ts';
 import { compareForReload } from './config/reload.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
+import { StoreUnavailable } from './errors.ts';
 import { Gate } from './gate/gate.ts';
 import { Guard } from './gate/guard.ts';
 import { ProxyListener } from './gate/listener.ts';
+import type { Policy } from './gate/policy.ts';
 import { AccountService } from './manage/account-service.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
 import type { TokenStore } from './ports/token-store.ts';
+import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { randomBase62 } from './secrets/mint.ts';
 import { checksumKeyOf } from './secrets/peppers.ts';
@@ -92,6 +95,7 @@ export class App {
   /** In `Via`, to know a request that comes round. */
   readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
   #config: Config;
+  #checksumKeys: readonly string[];
   #secrets: Secrets;
   #guard: Guard;
   #watch: ConfigWatch | null = null;
@@ -113,8 +117,7 @@ export class App {
     try {
       await refuseDeclared(config, store.tokens);
       const generatedKey = await ownKey(config, store);
-      const secrets = secretsOf(config, await checksumKeysOf(config, store));
-      const app = new App(options, store, secrets, generatedKey);
+      const app = new App(options, store, await checksumKeysOf(config, store), generatedKey);
       await app.#listen();
       return app;
     } catch (error) {
@@ -123,7 +126,7 @@ export class App {
     }
   }
 
-  private constructor(options: AppOptions, store: Store, secrets: Secrets, generatedKey: string | null) {
+  private constructor(options: AppOptions, store: Store, checksumKeys: readonly string[], generatedKey: string | null) {
     const { logger, loaded, version } = options;
     const { config } = loaded;
     const clock = options.clock ?? systemClock;
@@ -135,7 +138,8 @@ export class App {
     this.#store = store;
     this.#generatedKey = generatedKey;
     this.#guard = new Guard(config.guard, clock);
-    this.#secrets = secrets;
+    this.#checksumKeys = checksumKeys;
+    this.#secrets = secretsOf(config, checksumKeys);
     this.closed = new Promise(resolve => {
       this.#settleClosed = resolve;
     });
@@ -272,13 +276,14 @@ export class App {
     this.#watch?.follow(loaded);
     try {
       if (!loaded.ok) throw new ConfigurationRefused(loaded.problems.map(problemLine));
-      const secrets = await this.#prepare(loaded.config);
-      this.#generatedKey = await ownKey(loaded.config, this.#store);
+      const prepared = await this.#prepare(loaded.config);
       for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
-      this.#take(loaded.config, secrets);
+      this.#take(loaded.config, prepared);
     } catch (error) {
-      const lines = error instanceof ConfigurationRefused ? error.lines : ['the store could not be asked about it'];
-      for (const problem of lines) logger.error({ problem }, 'the new configuration is not taken');
+      const refused = 'the new configuration is not taken';
+      if (error instanceof ConfigurationRefused) for (const problem of error.lines) logger.error({ problem }, refused);
+      else if (error instanceof StoreUnavailable) logger.error({ problem: 'the store does not answer' }, refused);
+      else logger.fault(error, refused);
       this.#reloads.result(false, null);
       return false;
     }
@@ -287,35 +292,49 @@ export class App {
     return true;
   }
 
-  /** What has to be known before a configuration is taken. Rejects with everything that speaks against it. */
-  async #prepare(next: Config): Promise<Secrets> {
+  /**
+   * Everything that can fail, before anything is changed. The store is asked only about what it has not been asked
+   * before: an outage is no reason to keep an old route. Rejects with everything that speaks against it.
+   */
+  async #prepare(next: Config): Promise<Prepared> {
+    const { tokens, guard } = this.#config;
     const fixed = compareForReload(this.#config, next);
     if (fixed.length > 0) throw new ConfigurationRefused(fixed.map(key => `${key}: cannot change without a restart`));
-    await refuseDeclared(next, this.#tokens);
-    return secretsOf(next, await checksumKeysOf(next, this.#store));
+    if (differ(tokens.declared, next.tokens.declared)) await refuseDeclared(next, this.#tokens);
+    const checksumKeys = differ(tokens.peppers, next.tokens.peppers)
+      ? await checksumKeysOf(next, this.#store)
+      : this.#checksumKeys;
+    const generatedKey = next.admin.keys.length > 0 ? null : (this.#generatedKey ?? (await this.#store.adminKey()));
+    const secrets = secretsOf(next, checksumKeys);
+    const nextGuard = differ(guard, next.guard) ? new Guard(next.guard, this.#clock) : this.#guard;
+    return {
+      checksumKeys,
+      generatedKey,
+      secrets,
+      guard: nextGuard,
+      policy: policyOf(next, nextGuard, secrets.reader),
+      admin: { keys: adminKeysOf(next, generatedKey), hosts: next.admin.hosts, guard: nextGuard },
+      fields: fieldRulesOf(next, this.#instance),
+    };
   }
 
-  #take(next: Config, secrets: Secrets): void {
-    const { guard } = this.#config;
-    if (guard.failures !== next.guard.failures || guard.perMs !== next.guard.perMs) {
-      this.#guard = new Guard(next.guard, this.#clock);
-    }
+  #take(next: Config, { checksumKeys, generatedKey, secrets, guard, policy, admin, fields }: Prepared): void {
+    // First: OpenSSL has the last word on a certificate.
+    const { listen } = next;
+    if (listen.proxy.tls !== null) this.#proxy.renewTls(listen.proxy.tls);
+    if (listen.admin.tls !== null) this.#admin.renewTls(listen.admin.tls);
+    if (listen.telemetry.tls !== null) this.#health.renewTls(listen.telemetry.tls);
     this.#config = next;
+    this.#checksumKeys = checksumKeys;
+    this.#generatedKey = generatedKey;
     this.#secrets = secrets;
+    this.#guard = guard;
     this.#lookup.configure(cacheOptionsOf(next));
     this.#lookup.declare(secrets.declaredBySecret);
     this.#follower.configure(next.revocation.boundMs);
-    this.#forwarder.configure(next.upstreams, fieldRulesOf(next, this.#instance));
-    this.#gate.policy = policyOf(next, this.#guard, secrets.reader);
-    this.#admin.policy = {
-      keys: adminKeysOf(next, this.#generatedKey),
-      hosts: next.admin.hosts,
-      guard: this.#guard,
-    };
-    const { proxy, admin, telemetry } = next.listen;
-    if (proxy.tls !== null) this.#proxy.renewTls(proxy.tls);
-    if (admin.tls !== null) this.#admin.renewTls(admin.tls);
-    if (telemetry.tls !== null) this.#health.renewTls(telemetry.tls);
+    this.#forwarder.configure(next.upstreams, fields);
+    this.#gate.policy = policy;
+    this.#admin.policy = admin;
     this.#options.logger.level = next.log.level;
     this.#requestLog.configure(next.log);
   }
@@ -360,6 +379,19 @@ export class App {
     this.#settleClosed();
   }
 }
+
+/** What a configuration needs that could fail. */
+interface Prepared {
+  readonly checksumKeys: readonly string[];
+  readonly generatedKey: string | null;
+  readonly secrets: Secrets;
+  readonly guard: Guard;
+  readonly policy: Policy;
+  readonly admin: AdminPolicy;
+  readonly fields: FieldRules;
+}
+
+const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
 
 /** The admin key that the store keeps, where none is configured. */
 const ownKey = async ({ admin }: Config, store: Store): Promise<string | null> =>

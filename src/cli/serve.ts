@@ -23,18 +23,31 @@ export const serve: Command = {
     const logger = new Logger({ level: loaded.config.log.level });
     const keyFile = path.join(loaded.config.store.path, 'admin.key');
     const hadKey = existsSync(keyFile);
+    // Before anything can crash, and before somebody can ask for an end: what comes early is done once it has started.
+    const unhook = installExitHooks(logger, logger.sink);
+    const starting = App.start({ loaded, source, version, logger });
+    const onceStarted = (act: (app: App) => unknown) => (): void => void starting.then(act, () => {});
+    process.on(
+      'SIGTERM',
+      onceStarted(app => app.drain()),
+    );
+    process.on(
+      'SIGINT',
+      onceStarted(app => app.drain({ skipDelay: true })),
+    );
+    process.on(
+      'SIGHUP',
+      onceStarted(app => app.reload()),
+    );
     let app: App;
     try {
-      app = await App.start({ loaded, source, version, logger });
+      app = await starting;
     } catch (error) {
+      unhook();
       const lines = error instanceof ConfigurationRefused ? error.lines : [`postern: ${startFault(error)}`];
       for (const line of lines) io.err(line);
       return error instanceof ConfigurationRefused ? 2 : 1;
     }
-    installExitHooks(logger, logger.sink);
-    process.on('SIGTERM', () => void app.drain());
-    process.on('SIGINT', () => void app.drain({ skipDelay: true }));
-    process.on('SIGHUP', () => void app.reload());
     if (app.generatedKey !== null && !hadKey) logger.info({ file: keyFile }, 'an admin key was made');
     if (loaded.config.tokens.peppers.length === 0) {
       logger.info({}, 'tokens are kept under plain digests: no pepper is configured');

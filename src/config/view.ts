@@ -8,7 +8,7 @@ export type View = null | boolean | number | string | readonly View[] | { readon
 export const redactedView = (config: Config): View => viewOf(config, () => '[masked]');
 
 /** Members that say where something was written, not what holds. */
-const places = ['file', 'declaredAt'];
+const places = ['file', 'declaredAt', 'keyFile'];
 
 /** A digest that is the same for configurations that do the same. Secrets are in it as digests. */
 export function configHash(config: Config): string {

@@ -32,7 +32,7 @@ const patterns: readonly (readonly [RegExp, string])[] = [
 const longRun = /[A-Za-z0-9+/_=%-]{24,}/g;
 const ids = /^(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|tok_[0-9A-Za-z]{20})$/;
 /** A word in lower, camel or upper case, perhaps numbered; a number; or too short to matter. */
-const word = /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*\d{0,4}|[A-Z]+\d{0,4}|\d{1,19}|.{0,4})$/;
+const word = /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]{2,})*\d{0,4}|[A-Z]+\d{0,4}|\d{1,19}|.{0,4})$/;
 
 /** File paths, identifiers and ids are long runs too; random bytes are not made of words. */
 function isReadable(run: string): boolean {

@@ -12,6 +12,7 @@ import { temporaryFolder } from '../support/embedded.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { randomFrom, seed } from '../support/random.ts';
 import { StoreChild } from '../support/store-child.ts';
+import { patience } from '../support/tiers.ts';
 
 /** How often a process is killed, over all folders. */
 const kills = Number(process.env['POSTERN_KILLS'] ?? 200);
@@ -28,16 +29,20 @@ interface Counts {
   unanswered: number;
 }
 
-test(`a store whose process is killed at any moment keeps what it acknowledged, whole (seed ${seed})`, async () => {
-  const counts: Counts = { acknowledged: 0, unanswered: 0 };
-  let folders = Math.ceil(kills / killsOfFolder);
-  const lane = async (): Promise<void> => {
-    while (folders > 0) await killAndCheck(folders--, counts);
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
-  console.log(`POSTERN_SEED=${seed} POSTERN_KILLS=${kills}`, counts);
-  expect(counts.acknowledged).toBeGreaterThan(kills);
-}, 240_000);
+test(
+  `a store whose process is killed at any moment keeps what it acknowledged, whole (seed ${seed})`,
+  async () => {
+    const counts: Counts = { acknowledged: 0, unanswered: 0 };
+    let folders = Math.ceil(kills / killsOfFolder);
+    const lane = async (): Promise<void> => {
+      while (folders > 0) await killAndCheck(folders--, counts);
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+    console.log(`POSTERN_SEED=${seed} POSTERN_KILLS=${kills}`, counts);
+    expect(counts.acknowledged).toBeGreaterThan(kills);
+  },
+  patience(240_000),
+);
 
 /** Makes a folder, kills one process after the other on it, and checks after each what it left. */
 async function killAndCheck(number: number, counts: Counts): Promise<void> {

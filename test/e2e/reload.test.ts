@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -180,7 +181,7 @@ describe('what a reload changes holds from the next request on', () => {
   test('a pepper whose key is another under the same id is refused, while it runs and at a start', async () => {
     one.script = says('one');
     const pepper = (key: string): string => config(one, 'api', `tokens: { peppers: [{ id: p1, key: "${key}" }] }\n`);
-    const keys = ['0123456789abcdef0123456789abcdef', 'fedcba9876543210fedcba9876543210'] as const;
+    const keys = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')] as const;
     const served = await Served.start({ config: pepper(keys[0]) });
     const { secret } = await served.mint({ permissions: ['api'] });
     expect(await reload(served, pepper(keys[1]), 'file')).toBe(false);

@@ -6,6 +6,7 @@ import { Program, postern } from '../support/program.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RecordingUpstream, type Scene } from '../support/recording-upstream.ts';
 import { Served } from '../support/served.ts';
+import { patience } from '../support/tiers.ts';
 
 const restarts = Number(process.env['POSTERN_RESTARTS'] ?? 30);
 const upstream = new RecordingUpstream();
@@ -241,86 +242,90 @@ class Balancer {
   }
 }
 
-test(`${restarts} restarts under load cost clients that honour Connection: close not one error`, async () => {
-  upstream.script = ({ request, write, socket }) => {
-    const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${request.target.length}\r\n\r\n${request.target}`;
-    if (request.target === '/slow') setTimeout(() => write(answer), 150);
-    else if (request.target === '/events') {
-      write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
-      let count = 0;
-      const timer = setInterval(() => {
-        write(`data: ${++count}\n\n`);
-        if (count < 3) return;
-        clearInterval(timer);
-        socket.end();
-      }, 40);
-      socket.on('close', () => clearInterval(timer));
-    } else write(answer);
-  };
-  const balancer = new Balancer();
-  const shutdown = '{ delay: 400ms, grace: 10s }';
-  let current = await start(shutdown);
-  await balancer.add(current);
+test(
+  `${restarts} restarts under load cost clients that honour Connection: close not one error`,
+  async () => {
+    upstream.script = ({ request, write, socket }) => {
+      const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${request.target.length}\r\n\r\n${request.target}`;
+      if (request.target === '/slow') setTimeout(() => write(answer), 150);
+      else if (request.target === '/events') {
+        write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
+        let count = 0;
+        const timer = setInterval(() => {
+          write(`data: ${++count}\n\n`);
+          if (count < 3) return;
+          clearInterval(timer);
+          socket.end();
+        }, 40);
+        socket.on('close', () => clearInterval(timer));
+      } else write(answer);
+    };
+    const balancer = new Balancer();
+    const shutdown = '{ delay: 400ms, grace: 10s }';
+    let current = await start(shutdown);
+    await balancer.add(current);
 
-  let open = true;
-  let answered = 0;
-  const errors: string[] = [];
-  const kinds = ['/quick', '/quick', '/upload', '/slow', '/quick', '/events', '/quick', '/upload'];
-  const lanes = kinds.map(async (kind, lane) => {
-    let on: Served | null = null;
-    let client: RawClient | null = null;
-    while (open) {
-      // A connection to an instance that is not ready is not used again.
-      if (on === null || client === null || client.closed || client.ended || !balancer.ready.includes(on)) {
-        client?.destroy();
-        on = balancer.ready[lane % balancer.ready.length] ?? null;
-        client = on === null ? null : await RawClient.open(on.ports.proxy).catch(() => null);
-        if (client === null) {
-          errors.push(`${kind}: no connection`);
-          continue;
+    let open = true;
+    let answered = 0;
+    const errors: string[] = [];
+    const kinds = ['/quick', '/quick', '/upload', '/slow', '/quick', '/events', '/quick', '/upload'];
+    const lanes = kinds.map(async (kind, lane) => {
+      let on: Served | null = null;
+      let client: RawClient | null = null;
+      while (open) {
+        // A connection to an instance that is not ready is not used again.
+        if (on === null || client === null || client.closed || client.ended || !balancer.ready.includes(on)) {
+          client?.destroy();
+          on = balancer.ready[lane % balancer.ready.length] ?? null;
+          client = on === null ? null : await RawClient.open(on.ports.proxy).catch(() => null);
+          if (client === null) {
+            errors.push(`${kind}: no connection`);
+            continue;
+          }
         }
-      }
-      try {
-        client.write(kind === '/upload' ? `POST ${kind} HTTP/1.1\r\n${H}Content-Length: 5\r\n\r\n12345` : get(kind));
-        const answer = await client.answer({ ms: 5000 });
-        const expected = kind === '/events' ? 'data: 1\n\ndata: 2\n\ndata: 3\n\n' : kind;
-        if (answer.status !== 200 || answer.body.toString() !== expected) errors.push(`${kind}: ${answer.status}`);
-        else answered++;
-        if (answer.get('connection') === 'close') {
-          client.destroy();
+        try {
+          client.write(kind === '/upload' ? `POST ${kind} HTTP/1.1\r\n${H}Content-Length: 5\r\n\r\n12345` : get(kind));
+          const answer = await client.answer({ ms: 5000 });
+          const expected = kind === '/events' ? 'data: 1\n\ndata: 2\n\ndata: 3\n\n' : kind;
+          if (answer.status !== 200 || answer.body.toString() !== expected) errors.push(`${kind}: ${answer.status}`);
+          else answered++;
+          if (answer.get('connection') === 'close') {
+            client.destroy();
+            client = null;
+          }
+        } catch (error) {
+          errors.push(`${kind}: ${String(error)}`);
+          client?.destroy();
           client = null;
         }
-      } catch (error) {
-        errors.push(`${kind}: ${String(error)}`);
-        client?.destroy();
-        client = null;
+        await pause(5);
       }
-      await pause(5);
-    }
-    client?.destroy();
-  });
+      client?.destroy();
+    });
 
-  const gone: Promise<void>[] = [];
-  for (let i = 0; i < restarts; i++) {
-    const next = await start(shutdown);
-    await balancer.add(next);
-    const old = current;
-    current = next;
-    old.program.signal('SIGTERM');
-    gone.push(
-      old.program.exited().then(async ended => {
-        balancer.remove(old);
-        if (ended.code !== 0) errors.push(`an instance ended with ${JSON.stringify(ended)}`);
-        await old.remove();
-      }),
-    );
-  }
-  await Promise.all(gone);
-  open = false;
-  await Promise.all(lanes);
-  await balancer.close();
-  await current.stop();
-  console.log({ restarts, answered });
-  expect(errors).toEqual([]);
-  expect(answered).toBeGreaterThan(restarts * 50);
-}, 120_000);
+    const gone: Promise<void>[] = [];
+    for (let i = 0; i < restarts; i++) {
+      const next = await start(shutdown);
+      await balancer.add(next);
+      const old = current;
+      current = next;
+      old.program.signal('SIGTERM');
+      gone.push(
+        old.program.exited().then(async ended => {
+          balancer.remove(old);
+          if (ended.code !== 0) errors.push(`an instance ended with ${JSON.stringify(ended)}`);
+          await old.remove();
+        }),
+      );
+    }
+    await Promise.all(gone);
+    open = false;
+    await Promise.all(lanes);
+    await balancer.close();
+    await current.stop();
+    console.log({ restarts, answered });
+    expect(errors).toEqual([]);
+    expect(answered).toBeGreaterThan(restarts * 50);
+  },
+  patience(120_000),
+);

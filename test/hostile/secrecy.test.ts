@@ -155,8 +155,10 @@ shutdown: { delay: 0s, grace: 1s }`,
     const revoked = await served.mint({ permissions: ['api'] });
     await served.admin('DELETE', `/v1/tokens/${revoked.id}`);
     const disabled = (await served.mint({ permissions: ['api'], state: 'disabled' })).secret;
-    const expired = (await served.mint({ permissions: ['api'], expires_at: new Date(Date.now() + 20).toISOString() }))
-      .secret;
+    const brief = await served.mint({ permissions: ['api'] });
+    const past = { expires_at: new Date(Date.now() - 1000).toISOString() };
+    expect((await served.admin('PATCH', `/v1/tokens/${brief.id}`, past)).status).toBe(200);
+    const expired = brief.secret;
     Object.assign(secrets, { good, revoked: revoked.secret, disabled, expired });
 
     const places = (secret: string): Record<string, [target: string, fields: string]> => ({

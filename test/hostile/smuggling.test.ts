@@ -479,7 +479,7 @@ function earlyAnswers(rig: Rig): void {
       client.write(piece.repeat(10));
       await client.untilClosed();
       // It is swallowed while it comes, and ended once it is too much; not left lying until somebody loses patience.
-      expect(performance.now() - sent).toBeLessThan(1500);
+      expect(performance.now() - sent).toBeLessThan(5000);
       expect(client.text).toBe('');
       await rig.upstream.until(({ closedConnections }) => closedConnections > 0);
       expect(rig.upstream.only.complete).toBe(false);
