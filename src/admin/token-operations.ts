@@ -28,6 +28,21 @@ const tokenAnswer = (token: TokenView, status = 200): Answer =>
 
 const place = ({ id }: TokenView): Fields => ['Location', `/v1/tokens/${id}`];
 
+const switching = (verb: 'enable' | 'disable', summary: string): Operation =>
+  operation({
+    method: 'POST',
+    path: `/v1/tokens/{id}/${verb}`,
+    role: 'admin',
+    name: `${verb}Token`,
+    summary,
+    body: noBody,
+    conditional: true,
+    answers: { 200: theToken },
+    async handle({ actor, services, id, precondition, faults }) {
+      return tokenAnswer(await services.tokens[verb]({ actor, id, precondition, faults }));
+    },
+  });
+
 /** Reading, making and changing tokens. */
 export const tokenOperations: readonly Operation[] = [
   operation({
@@ -177,33 +192,8 @@ export const tokenOperations: readonly Operation[] = [
     },
   }),
 
-  operation({
-    method: 'POST',
-    path: '/v1/tokens/{id}/enable',
-    role: 'admin',
-    name: 'enableToken',
-    summary: 'Lets a token work.',
-    body: noBody,
-    conditional: true,
-    answers: { 200: theToken },
-    async handle({ actor, services, id, precondition, faults }) {
-      return tokenAnswer(await services.tokens.enable({ actor, id, precondition, faults }));
-    },
-  }),
-
-  operation({
-    method: 'POST',
-    path: '/v1/tokens/{id}/disable',
-    role: 'admin',
-    name: 'disableToken',
-    summary: 'Stops a token until it is enabled.',
-    body: noBody,
-    conditional: true,
-    answers: { 200: theToken },
-    async handle({ actor, services, id, precondition, faults }) {
-      return tokenAnswer(await services.tokens.disable({ actor, id, precondition, faults }));
-    },
-  }),
+  switching('enable', 'Lets a token work.'),
+  switching('disable', 'Stops a token until it is enabled.'),
 
   operation({
     method: 'POST',

@@ -1,15 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { base62, secretLengths } from '../core/secret-form.ts';
+import type { MintedSecret } from '../ports/secret-maker.ts';
 import { type Peppers, sha256Hex } from './peppers.ts';
-
-/** A new secret, shown once, and what stays of it. */
-export interface Minted {
-  readonly secret: string;
-  /** At rest, under the first pepper. */
-  readonly digest: string;
-  /** Prefix and last four characters. */
-  readonly hint: string;
-}
 
 /** Makes secrets: `<prefix>_` and 32 random base62 characters (190.5 bits) and a checksum of 6. */
 export class Mint {
@@ -21,7 +13,7 @@ export class Mint {
     this.#prefix = prefix;
   }
 
-  mint(): Minted {
+  mint(): MintedSecret {
     const body = `${this.#prefix}_${randomBase62(secretLengths.random)}`;
     const secret = body + this.#peppers.checksum(body);
     return { secret, digest: this.digest(sha256Hex(secret)), hint: `${this.#prefix}_…${secret.slice(-4)}` };
