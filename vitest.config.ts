@@ -6,6 +6,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/bench/**', 'test/**/*.long.test.ts'],
     pool: 'forks',
+    // One for each processor of a small machine. Much of the time is spent waiting for programs to start and end.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,

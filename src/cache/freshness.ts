@@ -30,6 +30,7 @@ export class FeedFollower {
   readonly #feed: ChangeFeed;
   readonly #listener: FeedListener;
   readonly #clock: Clock;
+  readonly #after: (ms: number) => AbortSignal;
   #boundMs: number;
   readonly #stop = new AbortController();
   #cursor: Cursor | null = null;
@@ -39,8 +40,18 @@ export class FeedFollower {
   generation = 0;
   gaps = 0;
 
-  /** `boundMs`: how long a proof holds. A read waits for a quarter of it, and is given up after a third. */
-  constructor(feed: ChangeFeed, listener: FeedListener, clock: Clock, boundMs: number) {
+  /**
+   * `boundMs`: how long a proof holds. A read waits for a quarter of it, and is given up after a third; `after` says
+   * when that has passed.
+   */
+  constructor(
+    feed: ChangeFeed,
+    listener: FeedListener,
+    clock: Clock,
+    boundMs: number,
+    after: (ms: number) => AbortSignal = ms => AbortSignal.timeout(ms),
+  ) {
+    this.#after = after;
     this.#feed = feed;
     this.#listener = listener;
     this.#clock = clock;
@@ -92,7 +103,7 @@ export class FeedFollower {
       return;
     }
     const waitMs = Math.max(1, Math.floor(this.#boundMs / 4));
-    const late = AbortSignal.timeout(Math.ceil(this.#boundMs / 3));
+    const late = this.#after(Math.ceil(this.#boundMs / 3));
     const answer = await this.#feed.read(this.#cursor, waitMs, AbortSignal.any([signal, late]));
     if (signal.aborted) return;
     if (answer.kind === 'gap') {

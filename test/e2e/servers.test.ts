@@ -149,7 +149,7 @@ routes:
     expect((await readdir(served.folder)).sort()).toEqual(['data', 'postern.yaml']);
     await rm(source);
     await rm(path.join(files, 'copy.bin'));
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('Prometheus', () => {

@@ -67,6 +67,8 @@ export class CacheWorld {
       },
       this.clock,
       options.boundMs,
+      // Time passes by the world's clock alone.
+      () => new AbortController().signal,
     );
     this.cache.follow(this.follower);
   }

@@ -31,11 +31,15 @@ function follow() {
     },
     clock,
     boundMs,
+    never,
   );
   running.push(follower);
   follower.start();
   return { clock, feed, follower, applied, proofs };
 }
+
+/** A time that does not come. */
+const never = (): AbortSignal => new AbortController().signal;
 
 /** Follows from sequence 7 on, with a first read under way. */
 async function followed() {
@@ -96,6 +100,25 @@ describe('a follower', () => {
     await feed.reads.next();
     expect(follower.lagSeconds).toBe(0.9);
     expect(follower.generation).toBe(1);
+  });
+
+  test('gives up a read that takes a third of the bound, and asks again', async () => {
+    const feed = new HeldFeed();
+    const asked: number[] = [];
+    const given: AbortController[] = [];
+    const late = (ms: number): AbortSignal => {
+      asked.push(ms);
+      given.push(new AbortController());
+      return given.at(-1)!.signal;
+    };
+    const follower = new FeedFollower(feed, { apply: () => {} }, new ManualClock(), boundMs, late);
+    running.push(follower);
+    follower.start();
+    (await feed.heads.next()).answer(at(7));
+    const { question } = await feed.reads.next();
+    expect(asked).toEqual([Math.ceil(boundMs / 3)]);
+    given[0]!.abort();
+    expect((await feed.reads.next()).question).toEqual(question);
   });
 
   test('takes no part of the news for a proof', async () => {
@@ -162,7 +185,7 @@ describe('a follower', () => {
       if (failures-- > 0) throw new Error('a fault of ours');
       applied.push(...events.map(({ seq }) => seq));
     };
-    const follower = new FeedFollower(feed, { apply }, new ManualClock(), boundMs);
+    const follower = new FeedFollower(feed, { apply }, new ManualClock(), boundMs, never);
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -184,7 +207,7 @@ describe('a follower', () => {
         return Promise.reject(new StoreUnavailable('gone'));
       },
     };
-    const follower = new FeedFollower(feed, { apply: () => {} }, new ManualClock(), boundMs);
+    const follower = new FeedFollower(feed, { apply: () => {} }, new ManualClock(), boundMs, never);
     running.push(follower);
     follower.start();
     await enough.promise;
