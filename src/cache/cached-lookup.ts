@@ -51,7 +51,6 @@ const unavailable: Evidence = { kind: 'unavailable', retryAfter: 1 };
 /** Least time between two look-ups behind one entry: a store that refuses is not asked with every request. */
 const refreshPauseMs = 1000;
 
-
 /** How often an answer that a change overtook is asked for again, while there is time, before it is given up. */
 const maxRaces = 5;
 
