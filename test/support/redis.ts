@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { openRedisStore, type RedisStoreOptions } from '../../src/stores/redis/open.ts';
 import type { RedisEndpoint } from '../../src/stores/redis/settings.ts';
@@ -58,13 +59,10 @@ export class RedisServer {
     return { host: '127.0.0.1', port: this.#port };
   }
 
-  get pid(): number {
-    return this.#process!.pid!;
-  }
-
   /** A plain client, to look behind the store and to play tricks on it. */
-  client(): Redis {
-    const redis = new Redis({ ...this.endpoint, protocol: 2, disableClientInfo: true });
+  client(password?: string): Redis {
+    const login = password === undefined ? {} : { password };
+    const redis = new Redis({ ...this.endpoint, ...login, protocol: 2, disableClientInfo: true });
     redis.on('error', () => {});
     this.#clients.add(redis);
     return redis;
@@ -78,6 +76,17 @@ export class RedisServer {
     child.kill(signal);
     await closed;
     this.#process = null;
+  }
+
+  /** Stops it where it stands, until `resume`. Resolves when it stands still: a signal takes a moment. */
+  async suspend(): Promise<void> {
+    const { pid } = this.#process!;
+    process.kill(pid!, 'SIGSTOP');
+    while (!/^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) await pause(1);
+  }
+
+  resume(): void {
+    process.kill(this.#process!.pid!, 'SIGCONT');
   }
 
   /** Starts it again where it was. */

@@ -34,6 +34,7 @@ export class FeedConnections {
     replyMs: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly Entry[]> {
+    if (this.#closed) return [];
     const redis = this.#take();
     // What waits in the store can only be ended from outside, and one connection costs less than another's command.
     const end = (): void => redis.disconnect();
@@ -66,7 +67,6 @@ export class FeedConnections {
   }
 
   #take(): Redis {
-    if (this.#closed) throw new StoreUnavailable('the store is closed');
     const idle = this.#idle;
     this.#idle = null;
     if (idle?.status === 'ready') return idle;

@@ -19,7 +19,7 @@ if born[1] ~= ARGV[1] or not epoch then return redis.error_reply('LOST identity'
 export const timely: string = lua`
 local time = redis.call('TIME')
 local now = time[1] .. string.sub(string.format('%06d', time[2]), 1, 3)
-if tonumber(now) > tonumber(ARGV[2]) then return { now, 'late' } end
+if tonumber(now) >= tonumber(ARGV[2]) then return { now, 'late' } end
 `;
 
 /**
