@@ -26,10 +26,6 @@ export class Keys {
     return `${this.#prefix}{s}:feed`;
   }
 
-  token(id: string): string {
-    return `${this.#prefix}{s}:token:${id}`;
-  }
-
   /** The number of a process's last report. */
   report(process: string): string {
     return `${this.#prefix}report:${process}`;

@@ -66,17 +66,20 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     unit = opened;
     await opened.check();
     const connections = new FeedConnections(endpoint);
+    const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {
       identity,
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
       feed: new RedisChangeFeed(opened, connections, keys),
-      usage: new RedisUsageLedger(link, opened, keys, clock, usageRetention),
+      usage,
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
       adminKey: () => Promise.resolve(null),
-      close: () => {
+      close: async () => {
         connections.close();
-        return link.close();
+        // A report takes several calls: half of one would have to be sent again by somebody who is about to end.
+        await usage.settled();
+        await link.close();
       },
     };
   } catch (error) {

@@ -63,17 +63,29 @@ function common({ host, port, username, password, database, tls }: RedisEndpoint
   };
 }
 
+/** Least milliseconds between two connections that are given up because the server has become a replica. */
+const replicaPause = 10_000;
+
 /**
  * The connection of commands. It comes back by itself, for as long as it takes. `silenceMs`: a connection that owes
  * answers and says nothing for so long is dead, whatever TCP thinks.
  */
-export const commandOptions = (endpoint: RedisEndpoint, silenceMs: number): ClientOptions => ({
-  ...common(endpoint),
-  socketTimeout: silenceMs,
-  retryStrategy: times => Math.min(retry.most, retry.first * 2 ** Math.min(times - 1, 10)) * (0.5 + Math.random() / 2),
-  // What answers so was a master once: whoever is one now is found by connecting again. The command is not repeated.
-  reconnectOnError: error => (error.message.startsWith('READONLY') ? 1 : false),
-});
+export function commandOptions(endpoint: RedisEndpoint, silenceMs: number): ClientOptions {
+  let lastReplica = Number.NEGATIVE_INFINITY;
+  return {
+    ...common(endpoint),
+    socketTimeout: silenceMs,
+    retryStrategy: times =>
+      Math.min(retry.most, retry.first * 2 ** Math.min(times - 1, 10)) * (0.5 + Math.random() / 2),
+    reconnectOnError: error => {
+      // What answers so was a master once: whoever is one now is found by connecting again. The command is not repeated,
+      // and where nobody else takes its place, reads go on.
+      if (!error.message.startsWith('READONLY') || performance.now() - lastReplica < replicaPause) return false;
+      lastReplica = performance.now();
+      return 1;
+    },
+  };
+}
 
 /** A connection for blocking reads: it serves one at a time and ends with the first failure; its owner makes another. */
 export const blockingOptions = (endpoint: RedisEndpoint): ClientOptions => ({

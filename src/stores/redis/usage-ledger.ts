@@ -51,6 +51,11 @@ export class RedisUsageLedger implements UsageLedger {
     return done;
   }
 
+  /** Resolves when every report that was begun has ended. */
+  settled(): Promise<void> {
+    return this.#reported;
+  }
+
   async total(tokenId: string): Promise<Usage | null> {
     return (await this.totals([tokenId])).get(tokenId) ?? null;
   }

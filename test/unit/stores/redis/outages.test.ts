@@ -262,7 +262,10 @@ test('a store that is closed finishes what was asked and takes nothing more', as
   const head = await store.feed.head();
   const waiting = store.feed.read(head, 60_000);
   const creations = Array.from({ length: 20 }, (_, i) => create(store, `t${i}`));
+  const entries = Array.from({ length: 1200 }, (_, i) => ({ tokenId: `t${i}`, hour: made, usage: noUsage }));
+  const report = store.usage.report({ process: 'p', number: 1, entries });
   await store.close();
+  await report;
   expect((await Promise.all(creations)).map(({ kind }) => kind)).toEqual(Array(20).fill('done'));
   expect(await waiting).toMatchObject({ kind: 'events' });
   for (const error of await failures(store)) expect(error).toMatchObject({ sent: false });

@@ -50,6 +50,8 @@ test('no command waits for a connection, is sent again by itself, or outlives it
   const { reconnectOnError, retryStrategy, socketTimeout } = commandOptions(endpoint, 5000);
   expect(socketTimeout).toBe(5000);
   expect(reconnectOnError!(new Error('READONLY no'))).toBe(1);
+  // Not for every refused write of a server that stays a replica: its reads are still good.
+  expect(reconnectOnError!(new Error('READONLY no'))).toBe(false);
   expect(reconnectOnError!(new Error('OOM no'))).toBe(false);
   const delays = Array.from({ length: 2000 }, (_, i) => retryStrategy!(i + 1) as number);
   expect(Math.min(...delays)).toBeGreaterThanOrEqual(25);
