@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 const needed = [
   { program: 'nginx', package: 'nginx-light' },
   { program: 'prometheus', package: 'prometheus' },
+  { program: 'redis-server', package: 'redis-server' },
   { program: 'curl', package: 'curl' },
   { program: 'openssl', package: 'openssl' },
 ];

@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../ports/clock.ts';
+import type { KeptKeys, PepperKey, Store, StoreWatcher } from '../store.ts';
+import { RedisChangeFeed } from './change-feed.ts';
+import { StoreUnfit } from './faults.ts';
+import { FeedConnections } from './feed-connections.ts';
+import { Keys } from './keys.ts';
+import { Link } from './link.ts';
+import { keepChecksumKeys } from './scripts/keep-checksum-keys.ts';
+import { openStore } from './scripts/open-store.ts';
+import type { RedisEndpoint } from './settings.ts';
+import { monotonic } from './store-clock.ts';
+import { RedisTokenStore } from './token-store.ts';
+import { Unit } from './unit.ts';
+import { dayMs } from './usage-counts.ts';
+import { RedisUsageLedger, type UsageRetention } from './usage-ledger.ts';
+
+export interface RedisStoreOptions {
+  readonly endpoint: RedisEndpoint;
+  /** Wall time that secrets and idempotency records end by. */
+  readonly clock: Clock;
+  readonly watcher?: StoreWatcher;
+  /** What all keys begin with; `postern:` by default. */
+  readonly prefix?: string;
+  /** Milliseconds that a request waits for a look-up; 50 by default. */
+  readonly deadlineMs?: number;
+  /** Milliseconds that everything else may take; 5000 by default. */
+  readonly mutationDeadlineMs?: number;
+  /** How many of the newest feed events are kept; 100,000 by default. */
+  readonly feedEvents?: number;
+  /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
+  readonly usageRetention?: UsageRetention;
+  /** Takes a server that may drop keys to make room. Then tokens, marks and usage may vanish. */
+  readonly allowEviction?: boolean;
+}
+
+/** The version of the keys and of what is under them. */
+const schema = 1;
+
+/** Scripts name what they do in their first line, which older versions do not understand. */
+const oldestVersion = 7;
+
+/**
+ * Opens the store in a Redis or Valkey server, and makes it when there never was one. Rejects with `StoreUnfit` when the
+ * server or what is in it cannot serve, else with `StoreUnavailable`. From then on a server that has lost the store's
+ * identity is unavailable: it is never made anew.
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
+  const { endpoint, clock, watcher, prefix = 'postern:', feedEvents = 100_000, allowEviction = false } = options;
+  const { deadlineMs = 50, mutationDeadlineMs = 5000 } = options;
+  const { usageRetention = { hours: 31 * dayMs, days: 400 * dayMs } } = options;
+  const keys = new Keys(prefix);
+  const deadline = monotonic() + mutationDeadlineMs;
+
+  let unit: Unit | null = null;
+  const link = new Link(endpoint, mutationDeadlineMs, {
+    lost: cause => unit?.lost(cause),
+    restored: () => unit?.restored(),
+  });
+  try {
+    await link.open(deadline);
+    await refuseUnfit(link, allowEviction, deadline);
+    const identity = await begin(link, keys, deadline);
+    const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
+    const opened = new Unit(link, keys, identity, deadlines, watcher);
+    unit = opened;
+    await opened.check();
+    const connections = new FeedConnections(endpoint);
+    const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
+    return {
+      identity,
+      tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
+      feed: new RedisChangeFeed(opened, connections, keys),
+      usage,
+      keepChecksumKeys: add => keep(opened, add),
+      // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
+      adminKey: () => Promise.resolve(null),
+      close: async () => {
+        connections.close();
+        // A report takes several calls: half of one would have to be sent again by somebody who is about to end.
+        await usage.settled();
+        await link.close();
+      },
+    };
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+async function refuseUnfit(link: Link, allowEviction: boolean, deadline: number): Promise<void> {
+  const server = await link.info('server', deadline);
+  const version = server.get('redis_version') ?? 'unknown';
+  if (!(Number.parseInt(version, 10) >= oldestVersion)) {
+    throw new StoreUnfit(`the server's version is ${version}: Redis ${oldestVersion} or newer, or Valkey, is needed`);
+  }
+  if (allowEviction) return;
+  const policy = (await link.info('memory', deadline)).get('maxmemory_policy') ?? 'unknown';
+  if (policy !== 'noeviction') {
+    throw new StoreUnfit(
+      `the server's eviction policy is ${policy}: it may drop tokens and revocations to make room. ` +
+        'Set maxmemory-policy to noeviction there, or use another server',
+    );
+  }
+}
+
+/** The identity of what is there, or of what was made. */
+async function begin(link: Link, keys: Keys, deadline: number): Promise<string> {
+  const args = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+  const born = await link.call({ script: openStore, keys: [keys.meta], args }, deadline);
+  const [identity, , found] = born as [string, string, string | null];
+  if (Number(found) !== schema) {
+    const versions = `its schema is version ${found}, this program knows version ${schema}`;
+    throw new StoreUnfit(`the store cannot be read: ${versions}: use a newer one`);
+  }
+  return identity;
+}
+
+async function keep(unit: Unit, add: readonly PepperKey[]): Promise<KeptKeys> {
+  const pairs = add.flatMap(({ id, key }) => [id, key]);
+  const [kind, answer] = await unit.change(keepChecksumKeys, pairs);
+  if (kind === 'changed') return { kind, id: answer as string };
+  return { kind: 'kept', keys: [...new Set(answer as string[])] };
+}

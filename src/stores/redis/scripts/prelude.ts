@@ -1,0 +1,110 @@
+import { lua } from '../script.ts';
+
+/**
+ * How every script of the unit begins. KEYS[1] is the unit's first key, ARGV[1] the identity that the store must have:
+ * one that has lost it is never answered from, least of all with "absent".
+ */
+export const checked: string = lua`
+local meta = KEYS[1]
+local base = string.sub(meta, 1, -5)
+local born = redis.call('HMGET', meta, 'identity', 'epoch')
+local epoch = born[2]
+if born[1] ~= ARGV[1] or not epoch then return redis.error_reply('LOST identity') end
+`;
+
+/**
+ * How every mutation goes on. ARGV[2] is a deadline on the store's clock: a command that lay in a queue or on the wire
+ * for longer was given up by its caller, and must not be carried out. Every answer begins with the store's time.
+ */
+export const timely: string = lua`
+local time = redis.call('TIME')
+local now = time[1] .. string.sub(string.format('%06d', time[2]), 1, 3)
+if tonumber(now) >= tonumber(ARGV[2]) then return { now, 'late' } end
+`;
+
+/**
+ * Records are a line that scripts read, and the document that they do not. Lua's JSON would not give documents back as
+ * they came: it knows no empty list, and no order of members.
+ */
+export const records: string = lua`
+local function given(value) if value ~= cjson.null then return value end end
+
+local function parseToken(value)
+  local seq, line, doc = string.match(value, '^(%d+) ([^\n]*)\n(.*)$')
+  local h = cjson.decode(line)
+  return {
+    seq = tonumber(seq), doc = doc, version = h[1], created = h[2], state = h[3], owner = given(h[4]), kind = h[5],
+    name = h[6], expires = given(h[7]), tags = h[8], digests = h[9], ends = given(h[10]),
+  }
+end
+
+local function accountOf(id)
+  local value = id and redis.call('GET', base .. 'account:' .. id)
+  if not value then return nil end
+  local seq, version, mark, deleted, doc = string.match(value, '^(%d+) (%d+) (%S+) ([01])\n(.*)$')
+  return {
+    seq = tonumber(seq), version = tonumber(version), mark = tonumber(mark), until_ = mark,
+    deleted = deleted == '1', doc = doc,
+  }
+end
+
+local function accountDoc(token)
+  local account = accountOf(token.owner)
+  return account and account.doc or ''
+end
+`;
+
+/**
+ * Writes the feed event and the audit event of a mutation. Called before the mutation's own writes: a script that fails
+ * is not undone, and of all that it does only adding to the feed can be refused.
+ */
+export const journal: string = lua`
+local function record(kind, id, version, digests, at, audit, keep)
+  local seq = (tonumber(redis.call('HGET', meta, 'seq')) or 0) + 1
+  local micros = time[1] .. string.format('%06d', time[2])
+  redis.call('XADD', base .. 'feed', 'MAXLEN', '=', keep, seq .. '-0',
+    'p', epoch, 't', micros, 'a', at, 'k', kind, 'i', id, 'v', version, 'd', digests)
+  redis.call('HSET', meta, 'seq', seq)
+  redis.call('RPUSH', base .. 'audit:' .. kind .. ':' .. id, seq .. ' ' .. audit)
+  return seq
+end
+`;
+
+/**
+ * A token's entries in the sorted sets that lists are read from. Their score is the order of creation, but for those of
+ * names and expiry, whose members carry it.
+ */
+export const indexes: string = lua`
+local function each(id, t, visit)
+  visit('state:' .. t.state, t.seq, id)
+  visit('kind:' .. t.kind, t.seq, id)
+  visit('names', 0, t.name .. '\0' .. t.seq .. ' ' .. id)
+  if t.expires then visit('expiry', t.expires, t.seq .. ' ' .. id) end
+  if t.owner then
+    visit('owner:' .. t.owner, t.seq, id)
+    if t.state ~= 'revoked' then visit('live:' .. t.owner, t.created, id) end
+  end
+  for _, tag in ipairs(t.tags) do visit('tag:' .. tag, t.seq, id) end
+end
+
+local function index(id, t)
+  each(id, t, function(name, score, member) redis.call('ZADD', base .. name, score, member) end)
+  for i, digest in ipairs(t.digests) do
+    redis.call('SET', base .. 'digest:' .. digest, i == 1 and id or id .. ' ' .. string.format('%.0f', t.ends))
+  end
+end
+
+local function unindex(id, t)
+  each(id, t, function(name, _, member) redis.call('ZREM', base .. name, member) end)
+  for _, digest in ipairs(t.digests) do redis.call('DEL', base .. 'digest:' .. digest) end
+end
+
+-- One of these digests leads, or once led, to another token.
+local function taken(id, digests)
+  for _, digest in ipairs(digests) do
+    local holder = redis.call('GET', base .. 'digest:' .. digest)
+    if holder and string.match(holder, '^%S+') ~= id then return true end
+  end
+  return false
+end
+`;

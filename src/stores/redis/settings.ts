@@ -1,0 +1,94 @@
+import type { ConnectionOptions } from 'node:tls';
+import type { RedisOptions } from 'ioredis';
+import { StoreUnfit } from './faults.ts';
+
+/** Where the store is, and as whom to speak to it. */
+export interface RedisEndpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly username?: string;
+  readonly password?: string;
+  readonly database?: number;
+  readonly tls?: ConnectionOptions;
+}
+
+/** Reads `redis://` and `rediss://` (TLS) addresses. What is wrong is told without the address: it may have a password. */
+export function parseRedisUrl(text: string, tls: ConnectionOptions = {}): RedisEndpoint {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
+    throw new StoreUnfit("the store's address must be redis://[user:password@]host[:port][/database], or rediss://");
+  }
+  const database = /^\/?$/.test(url.pathname) ? 0 : Number(/^\/(\d{1,3})$/.exec(url.pathname)?.[1]);
+  if (Number.isNaN(database)) throw new StoreUnfit("the path of the store's address must be the number of a database");
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? 6379 : Number(url.port),
+    ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
+    ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
+    ...(database !== 0 && { database }),
+    ...(url.protocol === 'rediss:' && { tls }),
+  };
+}
+
+/** Milliseconds. */
+const connectTimeout = 1000;
+const retry = { first: 50, most: 1000 } as const;
+
+/** Options of a client that answers in the shapes of RESP2. */
+export type ClientOptions = RedisOptions & { readonly replyMapping: 'legacy' };
+
+/** What all connections have in common. */
+function common({ host, port, username, password, database, tls }: RedisEndpoint): ClientOptions {
+  return {
+    host,
+    port,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(database !== undefined && { db: database }),
+    ...(tls !== undefined && { tls }),
+    lazyConnect: true,
+    connectTimeout,
+    // Nothing is queued while there is no connection, and nothing is sent twice: a command whose caller was told that it
+    // failed must not run later.
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    // Nothing here needs what RESP3 adds.
+    protocol: 2,
+    replyMapping: 'legacy',
+    disableClientInfo: true,
+    connectionName: 'postern',
+    maxLoadingRetryTime: 1000,
+  };
+}
+
+/** Least milliseconds between two connections that are given up because the server has become a replica. */
+const replicaPause = 10_000;
+
+/**
+ * The connection of commands. It comes back by itself, for as long as it takes. `silenceMs`: a connection that owes
+ * answers and says nothing for so long is dead, whatever TCP thinks.
+ */
+export function commandOptions(endpoint: RedisEndpoint, silenceMs: number): ClientOptions {
+  let lastReplica = Number.NEGATIVE_INFINITY;
+  return {
+    ...common(endpoint),
+    socketTimeout: silenceMs,
+    retryStrategy: times =>
+      Math.min(retry.most, retry.first * 2 ** Math.min(times - 1, 10)) * (0.5 + Math.random() / 2),
+    reconnectOnError: error => {
+      // What answers so was a master once: whoever is one now is found by connecting again. The command is not repeated,
+      // and where nobody else takes its place, reads go on.
+      if (!error.message.startsWith('READONLY') || performance.now() - lastReplica < replicaPause) return false;
+      lastReplica = performance.now();
+      return 1;
+    },
+  };
+}
+
+/** A connection for blocking reads: it serves one at a time and ends with the first failure; its owner makes another. */
+export const blockingOptions = (endpoint: RedisEndpoint): ClientOptions => ({
+  ...common(endpoint),
+  retryStrategy: () => null,
+});

@@ -1,0 +1,151 @@
+import type { Millis } from '../../core/token.ts';
+import { addUsage, noUsage, type Usage, type UsageBucket } from '../../core/usage.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
+import type { Keys } from './keys.ts';
+import type { Link, ScriptCall } from './link.ts';
+import { addUsage as addUsageScript } from './scripts/add-usage.ts';
+import { readUsage } from './scripts/read-usage.ts';
+import { keepReportNumber, readReportNumber } from './scripts/report-number.ts';
+import type { Unit } from './unit.ts';
+import { counted, counts, dayMs, hourMs } from './usage-counts.ts';
+
+/** How long buckets are kept, in milliseconds. Totals are kept for good. */
+export interface UsageRetention {
+  readonly hours: Millis;
+  readonly days: Millis;
+}
+
+/** Most entries in one script, and most scripts in one write. */
+const atOnce = 500;
+
+/** How many days of use by day lie under one key. */
+const daysTogether = 64;
+
+/** How long the numbers of reports are kept: a report is sent again until it is answered. */
+const keepReports: Millis = 2 * dayMs;
+
+/** What a report says of one token, by hour. */
+type Hours = Map<number, Usage>;
+
+export class RedisUsageLedger implements UsageLedger {
+  readonly #link: Link;
+  readonly #unit: Unit;
+  readonly #keys: Keys;
+  readonly #clock: Clock;
+  readonly #retention: UsageRetention;
+  #reported: Promise<void> = Promise.resolve();
+
+  constructor(link: Link, unit: Unit, keys: Keys, clock: Clock, retention: UsageRetention) {
+    this.#link = link;
+    this.#unit = unit;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#retention = retention;
+  }
+
+  /** One report after the other: a later number that came first would make the earlier one count as old. */
+  report(report: UsageReport): Promise<void> {
+    const done = this.#reported.then(() => this.#report(report));
+    this.#reported = done.catch(() => {});
+    return done;
+  }
+
+  /** Resolves when every report that was begun has ended. */
+  settled(): Promise<void> {
+    return this.#reported;
+  }
+
+  async total(tokenId: string): Promise<Usage | null> {
+    return (await this.totals([tokenId])).get(tokenId) ?? null;
+  }
+
+  async totals(tokenIds: readonly string[]): Promise<ReadonlyMap<string, Usage>> {
+    const calls = tokenIds.map(id => ({ script: readUsage, keys: [this.#keys.usageTotal(id)], args: [] }));
+    const answers = (await this.#read(calls)) as string[][][];
+    const found = new Map<string, Usage>();
+    for (const [i, id] of tokenIds.entries()) {
+      const usage = counted(answers[i]![0]!).get('');
+      if (usage !== undefined) found.set(id, usage);
+    }
+    return found;
+  }
+
+  async series(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): Promise<readonly UsageBucket[]> {
+    const keys = this.#seriesKeys(tokenId, step, from, to);
+    if (keys.length === 0) return [];
+    const [answers] = (await this.#read([{ script: readUsage, keys, args: [] }])) as string[][][];
+    const length = step === 'hour' ? hourMs : dayMs;
+    return answers!
+      .flatMap(fields => [...counted(fields)])
+      .map(([place, usage]) => ({ at: Number(place) * length, usage }))
+      .filter(({ at }) => at >= from && at < to)
+      .sort((a, b) => a.at - b.at);
+  }
+
+  async #report({ process, number, entries }: UsageReport): Promise<void> {
+    const tokens = new Map<string, Hours>();
+    for (const { tokenId, hour, usage } of entries) {
+      const hours: Hours = tokens.get(tokenId) ?? new Map();
+      tokens.set(tokenId, hours);
+      const at = Math.floor(hour / hourMs);
+      hours.set(at, addUsage(hours.get(at) ?? noUsage, usage));
+    }
+    const numbers = [this.#keys.report(process)];
+    // Usage lies in other slots than the store's identity: it is looked at before.
+    const known = this.#link.call({ script: readReportNumber, keys: numbers, args: [] }, this.#unit.deadline());
+    const [, ended] = await Promise.all([this.#unit.check(), known]);
+    if (ended !== null && number <= Number(ended)) return;
+    const calls = [...tokens].map(([id, hours]) => this.#parts(process, number, id, [...hours]));
+    // A part follows the one before it; different tokens have nothing to do with each other.
+    for (let part = 0; calls.some(parts => parts.length > part); part++) {
+      const next = calls.flatMap(parts => parts[part] ?? []);
+      for (let i = 0; i < next.length; i += atOnce) {
+        await this.#link.callAll(next.slice(i, i + atOnce), this.#unit.deadline());
+      }
+    }
+    const kept = { script: keepReportNumber, keys: numbers, args: [number, keepReports] };
+    await this.#link.call(kept, this.#unit.deadline());
+  }
+
+  /** What is to be called to add a report's entries of one token, in this order. */
+  #parts(process: string, number: number, tokenId: string, hours: readonly (readonly [number, Usage])[]): ScriptCall[] {
+    const parts: ScriptCall[] = [];
+    const { hours: keepHours, days: keepDays } = this.#retention;
+    for (let from = 0; from < hours.length; from += atOnce) {
+      const entries = hours
+        .slice(from, from + atOnce)
+        .map(([hour, usage]) => [hour, Math.floor(hour / 24), usage.lastUsedAt, counts(usage)]);
+      const last = from + atOnce >= hours.length ? 1 : 0;
+      const keep = [keepHours, keepDays, keepReports, daysTogether];
+      const args = [process, number, from, last, this.#clock.wall(), ...keep, JSON.stringify(entries)];
+      parts.push({ script: addUsageScript, keys: [this.#keys.usageTotal(tokenId)], args });
+    }
+    return parts;
+  }
+
+  /** The keys under which buckets can be: what is older than its retention is not there. */
+  #seriesKeys(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): string[] {
+    const [keep, together] =
+      step === 'hour' ? [this.#retention.hours, dayMs] : [this.#retention.days, daysTogether * dayMs];
+    const now = this.#clock.wall();
+    const first = Math.floor(Math.max(from, now - keep) / together) - 1;
+    // Clocks differ: what others call now may be tomorrow here.
+    const end = Math.min(to, now + 2 * dayMs) / together;
+    const keys: string[] = [];
+    for (let i = first; i < end; i++) {
+      keys.push(step === 'hour' ? this.#keys.usageHours(tokenId, i) : this.#keys.usageDays(tokenId, i));
+    }
+    return keys;
+  }
+
+  /** Reads of a store that is still the one that was opened: another would say that nothing was ever used. */
+  async #read(calls: readonly ScriptCall[]): Promise<unknown[]> {
+    const answers: unknown[] = [];
+    for (let i = 0; i < calls.length; i += atOnce) {
+      answers.push(...(await this.#link.callAll(calls.slice(i, i + atOnce), this.#unit.deadline())));
+    }
+    await this.#unit.check();
+    return answers;
+  }
+}

@@ -1,0 +1,19 @@
+import { afterAll, beforeAll } from 'vitest';
+import { openOn, RedisServer } from '../support/redis.ts';
+import { changeFeedContract } from './change-feed.ts';
+import { tokenListContract } from './token-list.ts';
+import { tokenStoreContract } from './token-store.ts';
+import { usageLedgerContract } from './usage-ledger.ts';
+
+let server: Promise<RedisServer>;
+beforeAll(async () => {
+  server = RedisServer.start();
+  await server;
+});
+afterAll(() => RedisServer.stopAll());
+
+const open = openOn(() => server);
+tokenStoreContract('redis', open);
+tokenListContract('redis', open);
+changeFeedContract('redis', open);
+usageLedgerContract('redis', open);

@@ -1,0 +1,166 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { openRedisStore, type RedisStoreOptions } from '../../src/stores/redis/open.ts';
+import type { RedisEndpoint } from '../../src/stores/redis/settings.ts';
+import type { OpenStore, TestedStore } from '../contract/harness.ts';
+import { ManualClock } from './manual-clock.ts';
+import { freePort } from './ports.ts';
+
+export interface RedisServerOptions {
+  /** Writes what it was told to its folder, so that a restart finds it. */
+  readonly persistent?: boolean;
+  /** More lines of its configuration, such as `['maxmemory', '10mb']`. */
+  readonly settings?: readonly (readonly string[])[];
+}
+
+/** How often another port is tried when somebody was faster. */
+const tries = 5;
+
+/** A real server on a free port, with a folder of its own. */
+export class RedisServer {
+  static readonly #running = new Set<RedisServer>();
+  readonly #folder = mkdtempSync(join(tmpdir(), 'postern-redis-'));
+  readonly #options: RedisServerOptions;
+  readonly #clients = new Set<Redis>();
+  #process: ChildProcess | null = null;
+  #port = 0;
+
+  private constructor(options: RedisServerOptions) {
+    this.#options = options;
+  }
+
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(options);
+    for (let i = 0; ; i++) {
+      server.#port = await freePort();
+      try {
+        await server.#run();
+        return server;
+      } catch (error) {
+        if (i < tries) continue;
+        rmSync(server.#folder, { recursive: true, force: true });
+        throw error;
+      }
+    }
+  }
+
+  /** Ends whatever a test has left running. */
+  static async stopAll(): Promise<void> {
+    await Promise.all([...RedisServer.#running].map(server => server.stop()));
+  }
+
+  get endpoint(): RedisEndpoint {
+    return { host: '127.0.0.1', port: this.#port };
+  }
+
+  /** A plain client, to look behind the store and to play tricks on it. */
+  client(password?: string): Redis {
+    const login = password === undefined ? {} : { password };
+    const redis = new Redis({ ...this.endpoint, ...login, protocol: 2, disableClientInfo: true });
+    redis.on('error', () => {});
+    this.#clients.add(redis);
+    return redis;
+  }
+
+  /** Sends a signal and waits until the process is gone. What it kept is still there. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#process;
+    if (child === null) return;
+    const closed = once(child, 'close');
+    child.kill(signal);
+    await closed;
+    this.#process = null;
+  }
+
+  /** Stops it where it stands, until `resume`. Resolves when it stands still: a signal takes a moment. */
+  async suspend(): Promise<void> {
+    const { pid } = this.#process!;
+    process.kill(pid!, 'SIGSTOP');
+    while (!/^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) await pause(1);
+  }
+
+  resume(): void {
+    process.kill(this.#process!.pid!, 'SIGCONT');
+  }
+
+  /** Starts it again where it was. */
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.#run();
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.#clients) client.disconnect();
+    await this.kill();
+    RedisServer.#running.delete(this);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #run(): Promise<void> {
+    const { persistent = false, settings = [] } = this.#options;
+    const lines = [
+      ['port', String(this.#port)],
+      ['bind', '127.0.0.1'],
+      ['dir', this.#folder],
+      ['save', ''],
+      ['appendonly', persistent ? 'yes' : 'no'],
+      ['appendfsync', 'always'],
+      ...settings,
+    ];
+    const child = spawn(
+      'redis-server',
+      lines.flatMap(([name, ...values]) => [`--${name}`, ...values]),
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    this.#process = child;
+    RedisServer.#running.add(this);
+    let said = '';
+    await new Promise<void>((resolve, reject) => {
+      const hear = (text: string): void => {
+        said += text;
+        if (said.includes('Ready to accept connections')) resolve();
+      };
+      child.stdout!.setEncoding('utf8').on('data', hear);
+      child.stderr!.setEncoding('utf8').on('data', hear);
+      child.on('error', reject);
+      child.on('close', code => {
+        if (this.#process === child) this.#process = null;
+        reject(new Error(`redis-server ended with ${code}:\n${said}`));
+      });
+    });
+  }
+}
+
+// A test process that is killed takes its servers along as far as it can.
+process.on('exit', () => void RedisServer.stopAll());
+
+/** A store under keys of its own on a server, as the contract suites take it. */
+export const openOn =
+  (server: () => Promise<RedisServer>): OpenStore =>
+  async options => {
+    const { endpoint } = await server();
+    return tested({ ...options, endpoint, prefix: `t${randomBytes(6).toString('hex')}:`, clock: new ManualClock() });
+  };
+
+async function tested(options: RedisStoreOptions & { readonly clock: ManualClock }): Promise<TestedStore> {
+  // A busy test machine is no outage.
+  const store = await openRedisStore({ deadlineMs: 10_000, mutationDeadlineMs: 20_000, ...options });
+  return {
+    ...store,
+    clock: options.clock,
+    reopen: async () => {
+      await store.close();
+      return tested(options);
+    },
+    // What it left goes with the server.
+    dispose: () => store.close(),
+  };
+}
