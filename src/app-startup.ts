@@ -14,11 +14,17 @@ export function startupFields(
     ...ports,
     addresses: names.map(name => `${name} ${addressText(config.listen[name], ports[name])}`).join(', '),
     upstreams: config.upstreams.map(upstreamText).join(', '),
-    store: config.store.path,
+    store: storeText(config.store),
     file: config.file === null ? null : path.resolve(config.file),
     config: hash.slice(0, 12),
   };
 }
+
+/** Never with a user or password. */
+export const storeText = (store: Config['store']): string =>
+  store.kind === 'embedded'
+    ? store.path
+    : `redis${store.tls === null ? '' : 's'}://${hostText(store.host)}:${store.port}/${store.database} ${store.prefix}`;
 
 /** As configured, with the port that was taken where any was good. */
 const addressText = ({ address, tls }: Listener, port: number): string =>

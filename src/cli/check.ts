@@ -1,4 +1,4 @@
-import { upstreamText } from '../app-startup.ts';
+import { storeText, upstreamText } from '../app-startup.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { problemLine } from '../config/problems.ts';
@@ -47,7 +47,7 @@ function describe(config: Config, hash: string): string {
     ['telemetry', listen.telemetry.address],
     ['upstreams', upstreams.map(upstreamText).join(', ')],
     ['routes', String(routes.length)],
-    ['store', `${store.kind} ${store.path}`],
+    ['store', `${store.kind} ${storeText(store)}`],
     ['revocation', `refused within ${connected}s while the store answers, ${cut_off}s when it does not`],
   ]);
 }

@@ -21,8 +21,10 @@ export const serve: Command = {
       return 2;
     }
     const logger = new Logger({ level: loaded.config.log.level });
-    const keyFile = path.join(loaded.config.store.path, 'admin.key');
-    const hadKey = existsSync(keyFile);
+    const { store } = loaded.config;
+    // A Redis makes no key: one is configured.
+    const keyFile = store.kind === 'embedded' ? path.join(store.path, 'admin.key') : null;
+    const hadKey = keyFile === null || existsSync(keyFile);
     // Before anything can crash, and before somebody can ask for an end: what comes early is done once it has started.
     const unhook = installExitHooks(logger, logger.sink);
     const starting = App.start({ loaded, source, version, logger });

@@ -107,7 +107,7 @@ async function defaults(env: Call['io']['env']): Promise<Config> {
 
 /** The file of a configured key that may do everything; without configured keys, of the one that the store made. */
 function configuredKey({ admin, store, file }: Config): string {
-  if (admin.keys.length === 0) return path.join(store.path, 'admin.key');
+  if (admin.keys.length === 0 && store.kind === 'embedded') return path.join(store.path, 'admin.key');
   const now = Date.now();
   const inForce = admin.keys.filter(
     ({ role, expiresAt }) => role === 'admin' && (expiresAt === null || now < expiresAt),

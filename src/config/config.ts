@@ -25,13 +25,7 @@ export interface Config {
   readonly upstreams: readonly Upstream[];
   readonly credentials: readonly Place[];
   readonly routes: readonly Route[];
-  readonly store: {
-    readonly kind: 'embedded';
-    /** Absolute. */
-    readonly path: string;
-    readonly deadlineMs: number;
-    readonly mutationDeadlineMs: number;
-  };
+  readonly store: EmbeddedStore | RedisStore;
   readonly tokens: {
     readonly prefix: string;
     /** The first makes, all verify. */
@@ -126,6 +120,31 @@ export interface UpstreamTls {
 export interface Pepper {
   readonly id: string;
   readonly key: Buffer;
+}
+
+interface StoreDeadlines {
+  readonly deadlineMs: number;
+  readonly mutationDeadlineMs: number;
+}
+
+export interface EmbeddedStore extends StoreDeadlines {
+  readonly kind: 'embedded';
+  /** Absolute. */
+  readonly path: string;
+}
+
+export interface RedisStore extends StoreDeadlines {
+  readonly kind: 'redis';
+  readonly host: string;
+  readonly port: number;
+  readonly username: string | null;
+  readonly password: Buffer | null;
+  readonly database: number;
+  /** `ca` null: the system's authorities. */
+  readonly tls: { readonly ca: Buffer | null } | null;
+  /** What all keys begin with. */
+  readonly prefix: string;
+  readonly allowEviction: boolean;
 }
 
 /** A token that lives in the configuration. Whether its owner exists only the store can tell: `missingOwners`. */

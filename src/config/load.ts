@@ -11,6 +11,7 @@ import { checkForwarded, readRoutes } from './routes.ts';
 import { type File, fileSchema } from './schema.ts';
 import { nameForm } from './schema-routes.ts';
 import { readAdminKeys, readPeppers } from './secrets.ts';
+import { readStore } from './store.ts';
 import type { Env } from './substitute.ts';
 import { itemKey, type Tree } from './tree.ts';
 import { readUpstreams } from './upstreams.ts';
@@ -58,7 +59,7 @@ async function fileTree(name: string, { files, problems, env }: Context): Promis
 
 /** The configuration that a draft stands for; null when there are problems, all of which are found first. */
 async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Config, 'file'> | null> {
-  const { problems, files } = context;
+  const { problems } = context;
   const { listen: listenDraft = {}, upstreams: upstreamsDraft = {}, tokens: tokensDraft = {} } = draft;
   const identityPrefix = draft.headers?.identity_prefix;
 
@@ -83,21 +84,18 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
     if (network?.endsWith('/0')) problems.warn(itemKey('trusted_proxies', i), `${network} believes everybody`);
   }
 
-  if (problems.some) return null;
+  const store = await readStore(draft.store ?? {}, draft.admin?.keys?.length ?? 0, context);
+
+  if (problems.some || store === null) return null;
   // No problem: no part of the draft is missing.
-  const { store, tokens, cache, revocation, headers, guard, shutdown, log, trusted_proxies } = draft as File;
+  const { tokens, cache, revocation, headers, guard, shutdown, log, trusted_proxies } = draft as File;
   return {
     listen,
     admin: { keys, hosts },
     upstreams,
     credentials,
     routes,
-    store: {
-      kind: 'embedded',
-      path: files.resolve(store.path),
-      deadlineMs: store.deadline,
-      mutationDeadlineMs: store.mutation_deadline,
-    },
+    store,
     tokens: {
       prefix: tokens.prefix,
       peppers,

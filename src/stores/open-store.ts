@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
+import { openRedisStore } from './redis/open.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
 export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
@@ -15,18 +16,44 @@ export interface EmbeddedSettings {
   readonly mutationDeadlineMs: number;
 }
 
+export interface RedisSettings {
+  readonly kind: 'redis';
+  readonly host: string;
+  readonly port: number;
+  readonly username: string | null;
+  readonly password: Buffer | null;
+  readonly database: number;
+  readonly tls: { readonly ca: Buffer | null } | null;
+  readonly prefix: string;
+  readonly allowEviction: boolean;
+  readonly deadlineMs: number;
+  readonly mutationDeadlineMs: number;
+}
+
 /** Which store, by its kind. */
-export type StoreSettings = EmbeddedSettings;
+export type StoreSettings = EmbeddedSettings | RedisSettings;
 
 /**
  * Opens the store that the settings name: the only switch on a backend's name. Rejects when it cannot be opened:
- * with `StoreInUse` or `StoreVersionUnknown` when trying again is in vain, else with `StoreUnavailable`.
+ * with `StoreInUse`, `StoreVersionUnknown` or `StoreUnfit` when trying again is in vain, else with `StoreUnavailable`.
  */
 export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
       return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...(watcher && { watcher }) });
+    }
+    case 'redis': {
+      const { kind: _, host, port, username, password, database, tls, ...options } = settings;
+      const endpoint = {
+        host,
+        port,
+        database,
+        ...(username !== null && { username }),
+        ...(password !== null && { password: password.toString('utf8') }),
+        ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
+      };
+      return openRedisStore({ endpoint, clock, ...options, ...(watcher && { watcher }) });
     }
   }
 }

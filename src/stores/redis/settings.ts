@@ -1,6 +1,5 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import { StoreUnfit } from './faults.ts';
 
 /** Where the store is, and as whom to speak to it. */
 export interface RedisEndpoint {
@@ -10,24 +9,6 @@ export interface RedisEndpoint {
   readonly password?: string;
   readonly database?: number;
   readonly tls?: ConnectionOptions;
-}
-
-/** Reads `redis://` and `rediss://` (TLS) addresses. What is wrong is told without the address: it may have a password. */
-export function parseRedisUrl(text: string, tls: ConnectionOptions = {}): RedisEndpoint {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
-    throw new StoreUnfit("the store's address must be redis://[user:password@]host[:port][/database], or rediss://");
-  }
-  const database = /^\/?$/.test(url.pathname) ? 0 : Number(/^\/(\d{1,3})$/.exec(url.pathname)?.[1]);
-  if (Number.isNaN(database)) throw new StoreUnfit("the path of the store's address must be the number of a database");
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? 6379 : Number(url.port),
-    ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
-    ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
-    ...(database !== 0 && { database }),
-    ...(url.protocol === 'rediss:' && { tls }),
-  };
 }
 
 /** Milliseconds. */

@@ -12,6 +12,7 @@ import type {
   Page,
   PageQuery,
   ReplaceOutcome,
+  Replay,
   TokenAndAccount,
   TokenQuery,
   TokenStore,
@@ -19,6 +20,7 @@ import type {
 import { parseAccount, parsePair, parseToken, placeOf, tokenRecord } from './records.ts';
 import { countLive } from './scripts/count-live.ts';
 import { createToken } from './scripts/create-token.ts';
+import { findCreation } from './scripts/find-creation.ts';
 import { findToken } from './scripts/find-token.ts';
 import { getAccount } from './scripts/get-account.ts';
 import { getToken } from './scripts/get-token.ts';
@@ -100,6 +102,11 @@ export class RedisTokenStore implements TokenStore {
       default:
         return { kind };
     }
+  }
+
+  async findCreation({ key, body }: Idempotency): Promise<Replay | null> {
+    const made = (await this.#unit.read(findCreation, [this.#clock.wall(), key, body])) as [string, number] | null;
+    return made === null ? null : { kind: 'replayed', tokenId: made[0], sameBody: made[1] === 1 };
   }
 
   async replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome> {

@@ -22,7 +22,13 @@ async function load(config: string, ...files: File[]) {
 }
 
 /** The hash, wherever the store is: each case has a folder of its own. */
-const hashOf = (config: Config): string => configHash({ ...config, store: { ...config.store, path: '' } });
+const hashOf = (config: Config): string =>
+  configHash({ ...config, store: { ...config.store, kind: 'embedded', path: '' } as Config['store'] });
+
+const redisAt = (url: string): string => `${minimal}
+admin: { keys: [{ name: ops, role: admin, key: ${createHash('sha256').update('a key').digest('hex')} }] }
+store: { kind: redis, url: "${url}" }
+`;
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -91,8 +97,41 @@ describe('what a configuration comes out as', () => {
 
   it('has the store and every relative path beside the file, wherever the program runs', async () => {
     const { config, files } = await load(minimal);
-    expect(config.store.path).toBe(path.join(path.dirname(files[0]!), 'data'));
+    expect(config.store).toMatchObject({ kind: 'embedded', path: path.join(path.dirname(files[0]!), 'data') });
     expect(files).toEqual([expect.stringMatching(/postern\.yaml$/)]);
+  });
+
+  it.each([
+    ['redis://127.0.0.1', { host: '127.0.0.1', port: 6379, username: null, password: null, database: 0, tls: null }],
+    ['redis://[::1]:6380/3', { host: '::1', port: 6380, database: 3 }],
+    ['redis://:p%40ss@h', { host: 'h', password: Buffer.from('p@ss') }],
+    ['rediss://me:you@h:1/', { host: 'h', port: 1, username: 'me', password: Buffer.from('you'), tls: { ca: null } }],
+  ])('has the parts of the address of a Redis: %s', async (url, parts) => {
+    const { config } = await load(redisAt(url));
+    expect(config.store).toMatchObject({ kind: 'redis', prefix: 'postern:', allowEviction: false, ...parts });
+  });
+
+  it.each([
+    'h:6379',
+    'http://h',
+    'redis://',
+    'redis://:s3cret@h/db',
+    'redis://:s3cret@h:99999',
+    'redis://:s3cret@h?a=b',
+  ])('is refused for an address of none, which is not repeated: %s', async url => {
+    const { result, lines } = await loadCase({ config: redisAt(url), files: [] });
+    expect(result.ok).toBe(false);
+    expect(lines).toEqual([expect.stringMatching(/^postern\.yaml:\d+:\d+ store\.url: .+; allowed: redis:\/\//)]);
+    expect(lines.join()).not.toContain('s3cret');
+  });
+
+  it('needs an admin key with a Redis, and says what belongs to which store', async () => {
+    const keyless = await loadCase({ config: `${minimal}store: { kind: redis, url: "redis://h" }\n`, files: [] });
+    expect(keyless.lines.join()).toMatch(/admin\.keys: is empty, and Redis/);
+    const mixed = await loadCase({ config: `${minimal}store: { kind: embedded, url: "redis://h" }\n`, files: [] });
+    expect(mixed.lines.join()).toMatch(/store\.url: is of Redis/);
+    const nowhere = await loadCase({ config: redisAt('redis://h').replace(/, url: [^,}]+/, ''), files: [] });
+    expect(nowhere.lines.join()).toMatch(/store: has no url, url_file/);
   });
 
   it('has routes and places ready for the gate', async () => {

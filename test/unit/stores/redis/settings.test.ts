@@ -1,41 +1,8 @@
-import { inspect } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { StoreUnfit } from '../../../../src/stores/redis/faults.ts';
 import { Keys } from '../../../../src/stores/redis/keys.ts';
-import { blockingOptions, commandOptions, parseRedisUrl } from '../../../../src/stores/redis/settings.ts';
+import { blockingOptions, commandOptions } from '../../../../src/stores/redis/settings.ts';
 import { StoreClock } from '../../../../src/stores/redis/store-clock.ts';
-
-describe('an address', () => {
-  test.each([
-    ['redis://127.0.0.1', { host: '127.0.0.1', port: 6379 }],
-    ['redis://redis.internal:6380/', { host: 'redis.internal', port: 6380 }],
-    ['redis://[::1]:6380/3', { host: '::1', port: 6380, database: 3 }],
-    ['redis://:p%40ss@h', { host: 'h', port: 6379, password: 'p@ss' }],
-    ['rediss://me:you@h:1', { host: 'h', port: 1, username: 'me', password: 'you', tls: {} }],
-  ])('%s', (url, endpoint) => {
-    expect(parseRedisUrl(url)).toEqual(endpoint);
-  });
-
-  test.each([
-    '',
-    'h:6379',
-    'http://h',
-    'redis://',
-    'redis://:s3cret@h/db',
-    'redis://:s3cret@h:99999',
-    'redis://a:s3cret@h/1/2',
-  ])('is refused without being repeated: %j', url => {
-    const refused = (): unknown => {
-      try {
-        return parseRedisUrl(url);
-      } catch (error) {
-        return error;
-      }
-    };
-    expect(refused()).toBeInstanceOf(StoreUnfit);
-    expect(inspect(refused(), { depth: null })).not.toContain('s3cret');
-  });
-});
 
 test('no command waits for a connection, is sent again by itself, or outlives its connection', () => {
   const endpoint = { host: 'h', port: 1 };

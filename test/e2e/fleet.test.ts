@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Program } from '../support/program.ts';
+import { RecordingUpstream } from '../support/recording-upstream.ts';
+import { RedisServer } from '../support/redis.ts';
+import { Served } from '../support/served.ts';
+
+/** Several processes, one Redis: each in a process of its own, as they are run. */
+
+const upstream = new RecordingUpstream();
+const key = randomBytes(32).toString('hex');
+const pepper = randomBytes(32).toString('hex');
+const boundMs = 1500;
+
+let redis: RedisServer;
+let one: Served;
+let two: Served;
+
+const config = (): string => `
+upstreams: { u: { url: "${upstream.url}" } }
+routes: [{ path: /api/**, require: api }]
+admin: { keys: [{ name: ops, role: admin, key: "${key}" }] }
+store: { kind: redis, url: "redis://127.0.0.1:${redis.endpoint.port}/1", deadline: 1s }
+tokens: { peppers: [{ id: p1, key: "${pepper}" }] }
+revocation: { bound: ${boundMs}ms }
+guard: { failures: 0 }
+`;
+
+async function start(): Promise<Served> {
+  const served = await Served.start({ config: config() });
+  served.adminKey = key;
+  return served;
+}
+
+beforeAll(async () => {
+  await upstream.listen();
+});
+beforeEach(async () => {
+  upstream.reset();
+  redis = await RedisServer.start({ persistent: true });
+  [one, two] = await Promise.all([start(), start()]);
+});
+afterEach(async () => {
+  await Promise.all([one.stop(), two.stop()]);
+  await RedisServer.stopAll();
+  await Program.killAll();
+});
+afterAll(() => upstream.close());
+
+const until = (what: () => Promise<unknown>, wanted: unknown, ms = 10_000): Promise<unknown> =>
+  expect.poll(what, { interval: 20, timeout: ms }).toEqual(wanted);
+
+describe('tokens of a fleet', () => {
+  test('work on every process as soon as one has made them, and stop on every process once one has revoked them', async () => {
+    const { id, secret } = await one.mint({ permissions: ['api'] });
+    // Also where it was asked for in vain before.
+    for (const served of [two, one]) expect(await served.status('/api/x', secret)).toBe(200);
+    expect((await one.admin('DELETE', `/v1/tokens/${id}`)).status).toBe(200);
+    expect(await one.status('/api/x', secret)).toBe(401);
+    await until(() => two.status('/api/x', secret), 401, boundMs);
+    expect((await two.admin('GET', `/v1/tokens/${id}`)).body).toMatchObject({ state: 'revoked' });
+  });
+
+  test('follow changes of their account, wherever those are made', async () => {
+    await one.admin('POST', '/v1/accounts', { id: 'acme' });
+    const { secret } = await two.mint({ owner: 'acme', permissions: ['api'] });
+    for (const served of [one, two]) expect(await served.status('/api/x', secret)).toBe(200);
+    const disabled = await two.admin('PATCH', '/v1/accounts/acme', { enabled: false });
+    expect(disabled.status).toBe(200);
+    await until(() => one.status('/api/x', secret), 401, boundMs);
+    await one.admin('PATCH', '/v1/accounts/acme', { enabled: true });
+    await until(() => two.status('/api/x', secret), 200, boundMs);
+    await one.admin('DELETE', '/v1/tokens?owner=acme');
+    await until(() => two.status('/api/x', secret), 401, boundMs);
+  });
+
+  test('are counted together', async () => {
+    const { id, secret } = await one.mint({ permissions: ['api'] });
+    for (let i = 0; i < 7; i++) expect(await one.status('/api/x', secret)).toBe(200);
+    for (let i = 0; i < 5; i++) expect(await two.status('/api/x', secret)).toBe(200);
+    const total = async (): Promise<unknown> => {
+      const { body } = await one.admin('GET', `/v1/tokens/${id}/usage`);
+      return (body['total'] as { allowed: number }).allowed;
+    };
+    await until(total, 12);
+  });
+
+  test('cost the store nothing while they are known: three hundred requests cause no command', async () => {
+    const { secret } = await one.mint({ permissions: ['api'] });
+    expect(await one.status('/api/x', secret)).toBe(200);
+    const commands: string[] = [];
+    const monitor = await redis.client().monitor();
+    monitor.on('monitor', (_time: string, args: string[], source: string, database: string) => {
+      // What scripts do within the store is no command of a client.
+      if (database === '1' && source !== 'lua') commands.push(args[0]!.toLowerCase());
+    });
+    for (let i = 0; i < 300; i++) expect(await one.status('/api/x', secret)).toBe(200);
+    await pause(1100);
+    monitor.disconnect();
+    // Reads of the feed by two processes, and a report of usage a second: nothing that grows with requests.
+    expect(commands.length).toBeLessThan(60);
+  });
+});
+
+describe('a store that is away', () => {
+  test('is not an answer: known tokens work for the bound, then 503; it comes back without a restart', async () => {
+    const known = await one.mint({ permissions: ['api'] });
+    const unknown = await two.mint({ permissions: ['api'] });
+    const revoked = await two.mint({ permissions: ['api'] });
+    await two.admin('DELETE', `/v1/tokens/${revoked.id}`);
+    expect(await one.status('/api/x', known.secret)).toBe(200);
+
+    await redis.kill();
+    expect(await one.status('/api/x', known.secret)).toBe(200);
+    expect(await one.status('/api/x', unknown.secret)).toBe(503);
+    expect((await one.admin('POST', '/v1/tokens', { permissions: ['api'] })).status).toBe(503);
+    await until(() => one.status('/api/x', known.secret), 503);
+    expect(await one.metric('postern_store_up')).toBe(0);
+    expect((await fetch(`${one.telemetry}/readyz`)).status).toBe(503);
+    expect(await one.status('/api/x', revoked.secret)).toBe(503);
+
+    await redis.restart();
+    await until(() => one.status('/api/x', known.secret), 200);
+    expect(await one.status('/api/x', unknown.secret)).toBe(200);
+    expect(await one.status('/api/x', revoked.secret)).toBe(401);
+    await until(async () => (await fetch(`${one.telemetry}/readyz`)).status, 200);
+  });
+
+  test('is not an empty one: after FLUSHALL nobody is refused for an unknown token, and nothing is made', async () => {
+    const { secret } = await one.mint({ permissions: ['api'] });
+    expect(await one.status('/api/x', secret)).toBe(200);
+    await redis.client().flushall();
+    expect(await two.status('/api/x', secret)).toBe(503);
+    await until(() => one.status('/api/x', secret), 503);
+    expect((await one.admin('POST', '/v1/tokens', {})).status).toBe(503);
+  });
+});
+
+test('a Redis that may drop keys is refused at the start, with the remedy', async () => {
+  await redis.client().config('SET', 'maxmemory-policy', 'allkeys-lru');
+  const program = Program.postern(['serve', '--config', one.file], {});
+  expect((await program.exited()).code).toBe(1);
+  expect(program.stderr).toMatch(/allkeys-lru.*noeviction/);
+  expect(program.stderr).not.toContain(key);
+});
+
+test('secrets are not in the store', async () => {
+  const { secret } = await one.mint({ permissions: ['api'] });
+  expect(await two.status('/api/x', secret)).toBe(200);
+  const client = redis.client();
+  await client.select(1);
+  const texts: string[] = [];
+  for (const name of await client.keys('*')) texts.push(name, String(await client.dump(name)));
+  expect(texts.length).toBeGreaterThan(4);
+  for (const part of [secret, secret.slice(4, 24), secret.slice(20), pepper, key]) {
+    expect(texts.some(text => text.includes(part))).toBe(false);
+  }
+});
