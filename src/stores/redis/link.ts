@@ -76,20 +76,25 @@ export class Link {
     });
   }
 
-  /** Calls one script many times, in one write where the store knows it. The calls are of one kind, and in no order. */
+  /** Calls one script many times, in one write. The calls are of one kind, and in no order. */
   async callAll(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
     const first = calls[0];
     if (first === undefined) return [];
-    if (calls.length === 1) return [await this.call(first, deadline)];
-    return this.#send(first.script.kind !== 'reads', deadline, async redis => {
-      const known = (await redis.script('EXISTS', first.script.sha)) as number[];
-      if (known[0] !== 1) await redis.script('LOAD', first.script.text);
-      const pipeline = redis.pipeline();
-      for (const { script, keys, args } of calls) pipeline.evalsha(script.sha, keys.length, ...keys, ...args);
-      const answers = (await pipeline.exec()) ?? [];
+    const mutation = first.script.kind !== 'reads';
+    return this.#send(mutation, deadline, async redis => {
+      const answers = await pipelined(redis, calls);
+      const unknown = answers.flatMap(([error], i) => (isUnknownScript(error) ? [i] : []));
+      if (unknown.length > 0 && monotonic() < deadline) {
+        await redis.script('LOAD', first.script.text);
+        const again = await pipelined(
+          redis,
+          unknown.map(i => calls[i]!),
+        );
+        for (const [k, i] of unknown.entries()) answers[i] = again[k]!;
+      }
       const failed = answers.find(([error]) => error !== null)?.[0];
       // What became of the other calls is another matter.
-      if (failed) throw new StoreUnavailable(unavailable(failed, false).message, { sent: true });
+      if (failed) throw new StoreUnavailable(unavailable(failed, false).message, { sent: mutation });
       return answers.map(([, answer]) => answer);
     });
   }
@@ -132,6 +137,14 @@ export class Link {
       this.#pending.delete(answer);
     }
   }
+}
+
+type Answered = [error: Error | null, answer: unknown];
+
+async function pipelined(redis: Redis, calls: readonly ScriptCall[]): Promise<Answered[]> {
+  const pipeline = redis.pipeline();
+  for (const { script, keys, args } of calls) pipeline.evalsha(script.sha, keys.length, ...keys, ...args);
+  return (await pipeline.exec()) ?? [];
 }
 
 const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith('NOSCRIPT');

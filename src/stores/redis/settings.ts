@@ -29,6 +29,8 @@ function common({ host, port, username, password, database, tls }: RedisEndpoint
     ...(tls !== undefined && { tls }),
     lazyConnect: true,
     connectTimeout,
+    // A peer that does not close its side is left, before the process would have to wait for it.
+    disconnectTimeout: 200,
     // Nothing is queued while there is no connection, and nothing is sent twice: a command whose caller was told that it
     // failed must not run later.
     enableOfflineQueue: false,
