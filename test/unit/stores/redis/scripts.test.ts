@@ -4,7 +4,7 @@ import { noUsage } from '../../../../src/core/usage.ts';
 import { StoreUnavailable } from '../../../../src/errors.ts';
 import { StoreLost } from '../../../../src/stores/redis/faults.ts';
 import type { Store } from '../../../../src/stores/store.ts';
-import { anAccount, anAudit, aToken, made } from '../../../contract/harness.ts';
+import { anAccount, anAudit, aToken, changed, made } from '../../../contract/harness.ts';
 import { RedisServer } from '../../../support/redis.ts';
 import { redisRig } from './rig.ts';
 
@@ -82,6 +82,19 @@ test('no error has anything of its command: no argument, in no member, in no cau
   }
 });
 
+test('a digest is moved in the token as it is, not as it was when it was read', async () => {
+  const store = await rig.open();
+  const token = aToken('a', { digest: 'd1' });
+  await store.tokens.createToken(token, anAudit('create'), null);
+  // The change comes between the reading and the writing of the move.
+  const moving = store.tokens.rekey('a', 'd1', 'e1');
+  const renamed = store.tokens.replaceToken(changed(token, { name: 'renamed' }), 1, anAudit('update'));
+  expect((await renamed).kind).toBe('done');
+  await moving;
+  expect(await store.tokens.find(['e1'])).toMatchObject({ token: { name: 'renamed', digest: 'e1', version: 2 } });
+  expect(await store.tokens.find(['d1'])).toBeNull();
+});
+
 test('a script that failed in its middle may have done something; one that was refused has not', async () => {
   const store = await rig.open();
   const client = rig.server.client();
@@ -102,7 +115,7 @@ test('the keys of the unit share a slot, those of usage lie by token, and all be
     expiresAt: made + 1,
     previous: { digest: 'old', until: made },
   });
-  await store.tokens.createToken(token, anAudit('create'), { key: 'k', body: 'b', expiresAt: store.usage ? 9e12 : 0 });
+  await store.tokens.createToken(token, anAudit('create'), { key: 'k', body: 'b', expiresAt: 9e12 });
   await store.keepChecksumKeys([{ id: 'p1', key: 'aa' }]);
   const usage = entries.slice(0, 3);
   await store.usage.report({ process: 'p', number: 1, entries: usage });
