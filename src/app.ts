@@ -30,7 +30,7 @@ import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
-import type { TokenStore } from './ports/token-store.ts';
+import type { FeedEvent, TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { randomBase62 } from './secrets/mint.ts';
@@ -150,7 +150,12 @@ export class App {
     const ledger = meterLedger(store.usage, meter);
 
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
-    this.#follower = new FeedFollower(meterFeed(store.feed, meter), this.#lookup, clock, config.revocation.boundMs);
+    const propagation = metrics.histogram('revocation_propagation_seconds').at({});
+    const apply = (events: readonly FeedEvent[]): void => {
+      this.#lookup.apply(events);
+      for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
+    };
+    this.#follower = new FeedFollower(meterFeed(store.feed, meter), { apply }, clock, config.revocation.boundMs);
     this.#lookup.follow(this.#follower);
     this.#lookup.declare(this.#secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);

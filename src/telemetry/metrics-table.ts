@@ -23,6 +23,7 @@ export const metricPrefix = 'postern_';
 const requestBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 const overheadBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05] as const;
 const storeBuckets = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1] as const;
+const propagationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export const metricsTable = {
   requests_total: {
@@ -94,6 +95,12 @@ export const metricsTable = {
     type: 'gauge',
     help: 'Time since the change feed was last known to be read to its end',
     labels: {},
+  },
+  revocation_propagation_seconds: {
+    type: 'histogram',
+    help: 'Time from a change, by the clock of the process that made it, until it held here',
+    labels: {},
+    buckets: propagationBuckets,
   },
   revocation_bound_seconds: {
     type: 'gauge',

@@ -145,6 +145,15 @@ test('a Redis that may drop keys is refused at the start, with the remedy', asyn
   expect(program.stderr).not.toContain(key);
 });
 
+test('DEBUG in the environment makes no library print what it sends', async () => {
+  const served = await Served.start({ config: config(), env: { DEBUG: '*' } });
+  served.adminKey = key;
+  const { secret } = await served.mint({ permissions: ['api'] });
+  expect(await served.status('/api/x', secret)).toBe(200);
+  expect(served.program.stderr).toBe('');
+  await served.stop();
+});
+
 test('secrets are not in the store', async () => {
   const { secret } = await one.mint({ permissions: ['api'] });
   expect(await two.status('/api/x', secret)).toBe(200);
