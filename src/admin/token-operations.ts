@@ -128,10 +128,12 @@ export const tokenOperations: readonly Operation[] = [
     path: '/v1/tokens/{id}',
     role: 'read',
     name: 'getToken',
-    summary: 'One token.',
+    summary: 'One token, as it is or as it was.',
+    query: { at: instant('The token as it was at this instant, without an entity tag. Default: as it is.') },
     conditional: true,
     answers: { 200: theToken, 304: notModified },
-    async handle({ services, id, fields }) {
+    async handle({ services, id, query, fields }) {
+      if (query.at !== undefined) return jsonAnswer(200, tokenJson(await services.tokens.at(id, query.at)));
       const token = await services.tokens.get(id);
       if (!token.versioned || !isKnown(fields, token.version)) return tokenAnswer(token);
       return { status: 304, fields: ['ETag', entityTag(token.version)], body: null };

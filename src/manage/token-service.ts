@@ -7,6 +7,7 @@ import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount 
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
+import { tokenAt } from './history.ts';
 import type { Acknowledgement, Actor, ManageParts } from './parts.ts';
 import { demand, type Precondition } from './precondition.ts';
 import {
@@ -196,6 +197,15 @@ export class TokenService {
   async get(id: string): Promise<TokenView> {
     const [{ token, account }, usage] = await Promise.all([this.#look(id), this.#usage(id)]);
     return viewOf(token, account, usage);
+  }
+
+  /** The token as it was; when it was last used by then is not known. */
+  async at(id: string, at: Millis): Promise<TokenView> {
+    const faults = new Faults();
+    if (at > this.#parts.clock.wall()) faults.add('?at', 'is in the future');
+    if (this.#parts.declared().has(id)) faults.add('?at', 'is not kept of tokens of the configuration');
+    faults.throwIfAny();
+    return tokenAt(this.#parts, id, at);
   }
 
   /** Tokens in the order of their creation, those of the configuration first. */
