@@ -247,18 +247,6 @@ describe('members', () => {
 });
 
 describe('calls', () => {
-  test('a token is answered as it was, with its hint and no entity tag', async () => {
-    const { id } = await admin.make({ name: 'before', tags: ['a'] });
-    const made = new Date(admin.managed.clock.wall()).toISOString();
-    admin.managed.clock.advance(1000);
-    await admin.ask('PATCH', `/v1/tokens/${id}`, { json: { name: 'after' } });
-    const then = await admin.ask('GET', `/v1/tokens/${id}?at=${made}`);
-    expect([then.status, then.fields.etag]).toEqual([200, undefined]);
-    expect(then.json).toMatchObject({ id, name: 'before', tags: ['a'], version: 1, state: 'enabled' });
-    expect((await admin.ask('GET', `/v1/tokens/${id}?at=2001-01-01T00:00:00Z`)).status).toBe(404);
-    expect((await admin.ask('GET', `/v1/tokens/${id}?at=yesterday`)).status).toBe(422);
-  });
-
   test('a creation is answered again by its Idempotency-Key, without the secret', async () => {
     const ask = (json: object, key: string | string[] = 'once') =>
       admin.ask('POST', '/v1/tokens', { json, fields: { 'idempotency-key': key } });
@@ -424,5 +412,17 @@ describe('calls', () => {
     expect(pointersOf(refused)).toEqual(['/roles', '/permissions', '/owns', '/limits', '/id']);
     const ours = await admin.ask('PATCH', at, { json: { id: 'x', revoked_before: null, deleted: false } });
     expect(pointersOf(ours)).toEqual(['/id', '/revoked_before', '/deleted']);
+  });
+
+  test('a token is answered as it was, with its hint and no entity tag', async () => {
+    const { id } = await admin.make({ name: 'before', tags: ['a'] });
+    const made = new Date(admin.managed.clock.wall()).toISOString();
+    admin.managed.clock.advance(1000);
+    await admin.ask('PATCH', `/v1/tokens/${id}`, { json: { name: 'after' } });
+    const then = await admin.ask('GET', `/v1/tokens/${id}?at=${made}`);
+    expect([then.status, then.fields.etag]).toEqual([200, undefined]);
+    expect(then.json).toMatchObject({ id, name: 'before', tags: ['a'], version: 1, state: 'enabled' });
+    expect((await admin.ask('GET', `/v1/tokens/${id}?at=2001-01-01T00:00:00Z`)).status).toBe(404);
+    expect((await admin.ask('GET', `/v1/tokens/${id}?at=yesterday`)).status).toBe(422);
   });
 });
