@@ -171,6 +171,7 @@ export class App {
     );
 
     this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), clock);
+    this.#lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
       { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance: this.#instance },
       policyOf(config, this.#guard, this.#secrets.reader),

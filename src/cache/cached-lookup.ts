@@ -71,6 +71,9 @@ export class CachedLookup implements TokenLookup {
   readonly #byDigest = new Map<string, string>();
   #declared: DeclaredTokens = new Map();
   #proof: Proof = { proven: { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }, generation: 0 };
+  /** Told after every change, null when anything may have changed. */
+  #onChange: (events: readonly FeedEvent[] | null) => void = () => {};
+  changes = 0;
   /** Look-ups by what the cache had; `stale` was served and asked for again behind, `unavailable` could not be asked. */
   readonly results = { hit: 0, negative: 0, stale: 0, miss: 0, unavailable: 0 };
 
@@ -97,10 +100,16 @@ export class CachedLookup implements TokenLookup {
     this.#proof = proof;
   }
 
+  /** Who judges again what was let through before a change. By then no entry from before it is left. */
+  onChange(listener: (events: readonly FeedEvent[] | null) => void): void {
+    this.#onChange = listener;
+  }
+
   /** Replaces the declared tokens, and forgets every answer that peppers or declarations may have changed. */
   declare(tokens: DeclaredTokens): void {
     this.#declared = tokens;
     this.clear();
+    this.#tell(null);
   }
 
   get size(): { readonly positive: number; readonly negative: number } {
@@ -151,6 +160,17 @@ export class CachedLookup implements TokenLookup {
         if (key !== undefined) this.#negative.delete(key);
       }
     }
+    if (events.length > 0) this.#tell(events);
+  }
+
+  /** After a gap entries stay for as long as their own look-ups prove them, but whoever wants to know has to ask. */
+  missed(): void {
+    this.#tell(null);
+  }
+
+  #tell(events: readonly FeedEvent[] | null): void {
+    this.changes++;
+    this.#onChange(events);
   }
 
   /** Forgets every answer. A look-up under way still answers those who asked before; nobody joins it, nothing keeps it. */

@@ -19,6 +19,8 @@ export const ageOf = (then: Instant, now: Instant): number =>
 export interface FeedListener {
   /** Evicts what the events touch. An event may be told twice. */
   apply(events: readonly FeedEvent[]): void;
+  /** Changes may have been missed: from here on nothing that was heard before counts as proof. */
+  missed(): void;
 }
 
 /**
@@ -100,6 +102,7 @@ export class FeedFollower {
       this.#cursor = await this.#feed.head();
       this.generation++;
       this.proven = sent;
+      this.#listener.missed();
       return;
     }
     const waitMs = Math.max(1, Math.floor(this.#boundMs / 4));
@@ -109,6 +112,7 @@ export class FeedFollower {
     if (answer.kind === 'gap') {
       this.gaps++;
       this.generation++;
+      this.#listener.missed();
     } else if (answer.events.length > 0) this.#listener.apply(answer.events);
     this.#cursor = answer.cursor;
     if (answer.kind === 'gap' || answer.complete) this.proven = sent;

@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { findOurs, readCredential } from '../core/credential.ts';
-import { type Decision, decide, type Evidence, type Permit, permitPublic } from '../core/decide.ts';
+import { type Decision, decide, type Evidence, type Permit, permitPublic, type Question } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import { type Form, type FormCode, readForm } from '../core/form.ts';
 import { allowedOrigin, readPreflight } from '../core/origin.ts';
@@ -114,6 +114,7 @@ export class Gate {
       return this.#refuse(passage, deny('ambiguous_credential', sentence(credential.why)));
     }
     let evidence: Evidence = { kind: 'none' };
+    const { changes } = this.#parts.lookup;
     if (credential.kind === 'one') {
       const secret = policy.secrets.read(credential.found.value);
       if (secret === null) evidence = { kind: 'refused', cause: 'malformed' };
@@ -123,12 +124,24 @@ export class Gate {
     // Decision.
     const origin = `${passage.client.proto}://${passage.client.host}`;
     const now = this.#parts.clock.wall();
-    const decision = this.#guarded(passage, decide({ form, route, reading: credential, evidence, origin, now }));
+    const question: Question = { form, route, reading: credential, evidence, origin, now };
+    const decision = this.#guarded(passage, decide(question));
     if (decision.kind === 'denial') return this.#refuse(passage, decision);
-    return this.#forward(passage, decision);
+    return this.#forward(passage, decision, question, changes !== this.#parts.lookup.changes);
   }
 
-  async #forward(passage: Passage, permit: Permit): Promise<Ending> {
+  /** What was asked, were it asked now: by the store, not by memory, and with the secrets that are taken now. */
+  async #rejudge(question: Question): Promise<Decision> {
+    const { reading } = question;
+    let { evidence } = question;
+    if (reading.kind === 'one') {
+      const secret = this.policy.secrets.read(reading.found.value);
+      evidence = secret === null ? { kind: 'refused', cause: 'malformed' } : await this.#parts.lookup.load(secret);
+    }
+    return decide({ ...question, evidence, now: this.#parts.clock.wall() });
+  }
+
+  async #forward(passage: Passage, permit: Permit, question: Question | null = null, inDoubt = false): Promise<Ending> {
     const { exchange, form, client, requestId } = passage;
     const { route } = permit;
     passage.subject = permit.subject;
@@ -148,6 +161,8 @@ export class Gate {
       client,
       draining,
       corsOrigin,
+      rejudge: question === null ? null : () => this.#rejudge(question),
+      inDoubt,
     });
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);

@@ -1,4 +1,4 @@
-import type { Permit } from '../core/decide.ts';
+import type { Decision, Permit } from '../core/decide.ts';
 import type { Form } from '../core/form.ts';
 import type { Code } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -13,6 +13,10 @@ export interface Journey {
   readonly draining: boolean;
   /** `Access-Control-Allow-Origin` that answers carry when the upstream does not say; null for none. */
   readonly corsOrigin: string | null;
+  /** Decides once more, by what is true of the token now. Null when there is no token to ask for. */
+  readonly rejudge: (() => Promise<Decision>) | null;
+  /** Something changed while the token was looked up: whether that was in the answer is not known. */
+  readonly inDoubt: boolean;
 }
 
 /** Where a request comes from, as far as the peer or a trusted proxy tells. */
@@ -39,7 +43,8 @@ export interface Forwarder {
 /** How forwarding ended. */
 export interface Forwarded {
   /**
-   * `relayed`: whole. `aborted`: the client went first. `broken`: the upstream failed after its head was relayed.
+   * `relayed`: whole. `aborted`: the client went first, or its token did (`fault` says `revoked` or `expired`).
+   * `broken`: the upstream failed after its head was relayed.
    * `failed`: nothing was relayed, and the gate answers with `code`.
    */
   readonly outcome: 'relayed' | 'aborted' | 'broken' | 'failed';

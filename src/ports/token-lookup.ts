@@ -9,6 +9,8 @@ export interface TokenLookup {
   peek(secret: PresentedSecret): Evidence | undefined;
   /** Asks the store, once for many. Never rejects: an outage is `unavailable`. */
   load(secret: PresentedSecret): Promise<Evidence>;
+  /** Counts what was heard to have changed: an answer that was waited for across a change may be older than it. */
+  readonly changes: number;
 }
 
 /** A presented string that may be a token by its form. The raw secret is not kept beyond the request. */

@@ -1,9 +1,11 @@
 import type { Permit } from '../core/decide.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Forwarded, Forwarder, Journey } from '../ports/forwarder.ts';
+import type { FeedEvent } from '../ports/token-store.ts';
 import { type FieldRules, type HostRule, outgoing } from './fields.ts';
 import { authorityOf, type UpstreamOptions } from './options.ts';
 import { Pool } from './pool.ts';
+import { Rejudgement } from './rejudgement.ts';
 import { Relay, type RelayParts } from './relay.ts';
 import { type StreamEnd, Tunnel } from './tunnel.ts';
 
@@ -22,6 +24,7 @@ export class UpstreamForwarder implements Forwarder {
   readonly #clock: Clock;
   readonly #relays = new Set<Relay>();
   readonly #streams = new Set<Relay>();
+  readonly #rejudgement: Rejudgement;
   readonly #streamEnds = new Map<StreamEnd, number>();
   #upstreams = new Map<string, Upstream>();
   #rules: FieldRules;
@@ -33,6 +36,7 @@ export class UpstreamForwarder implements Forwarder {
 
   constructor(upstreams: readonly UpstreamOptions[], rules: FieldRules, clock: Clock) {
     this.#clock = clock;
+    this.#rejudgement = new Rejudgement(this.#relays, () => clock.wall());
     this.#rules = rules;
     this.configure(upstreams, rules);
   }
@@ -83,6 +87,7 @@ export class UpstreamForwarder implements Forwarder {
         },
       );
       this.#relays.add(relay);
+      if (journey.inDoubt) this.#rejudgement.doubt(relay);
       this.#ticker ??= setInterval(() => this.#tick(), 100).unref();
       void relay.start();
     });
@@ -113,11 +118,17 @@ export class UpstreamForwarder implements Forwarder {
 
   #tick(): void {
     const now = this.#clock.monotonic();
+    this.#rejudgement.tick();
     for (const relay of this.#relays) relay.tick(now);
     if (this.#relays.size === 0 && this.#ticker !== null) {
       clearInterval(this.#ticker);
       this.#ticker = null;
     }
+  }
+
+  /** Judges answers under way again whose token or account changed; null: all of them. */
+  changed(events: readonly FeedEvent[] | null): void {
+    this.#rejudgement.changed(events);
   }
 
   /** Ends WebSockets and event streams. */

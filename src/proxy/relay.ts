@@ -1,12 +1,15 @@
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import type { Permit } from '../core/decide.ts';
+import type { Decision, Permit } from '../core/decide.ts';
 import { carriesBody } from '../core/form.ts';
+import type { Fall } from '../core/standing.ts';
+import type { Subject } from '../core/token.ts';
 import type { Forwarded, Journey } from '../ports/forwarder.ts';
 import { bodyFault, type Fault, UpstreamError, type UpstreamFault, upstreamFault } from './faults.ts';
 import { type FieldRules, incoming, type Outgoing } from './fields.ts';
 import type { UpstreamOptions } from './options.ts';
 import type { Pool, Slot } from './pool.ts';
+import type { Judged } from './rejudgement.ts';
 import type { StreamEnd, Tunnel } from './tunnel.ts';
 
 /** What a relay needs of the upstream it serves. */
@@ -27,7 +30,7 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
  * One request to the upstream and its answer to the client: undici's handler on one side, the exchange on the other.
  * Heads and bytes pass through; nothing is kept, and whichever side is slower holds the other back.
  */
-export class Relay implements Dispatcher.DispatchHandler {
+export class Relay implements Dispatcher.DispatchHandler, Judged {
   readonly #parts: RelayParts;
   readonly #permit: Permit;
   readonly #journey: Journey;
@@ -49,7 +52,10 @@ export class Relay implements Dispatcher.DispatchHandler {
   #streamEnd: StreamEnd | null = null;
   #tunnel: Tunnel | null = null;
   /** Why the client was given up. */
-  #fault: UpstreamFault | null = null;
+  #fault: UpstreamFault | Fall | null = null;
+  /** Its token is denied by now. */
+  #fallen: Fall | null = null;
+  subject: Subject | null;
   /** The client has gone. */
   gone = false;
 
@@ -62,6 +68,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   ) {
     this.#parts = parts;
     this.#permit = permit;
+    this.subject = permit.subject;
     this.#journey = journey;
     this.#outgoing = outgoing;
     this.#settle = settle;
@@ -177,8 +184,9 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#parts.streams.opened(this);
     void tunnel.ended.then(end => {
       this.#parts.streams.closed(this, end);
-      this.#over('relayed', null);
+      this.#over('relayed', end === 'revoked' || end === 'expired' ? end : null);
     });
+    this.#enforce();
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, reason?: string): void {
@@ -253,6 +261,12 @@ export class Relay implements Dispatcher.DispatchHandler {
       this.#over('aborted', body?.fault ?? null);
       return;
     }
+    if (this.#fallen !== null && this.#status !== 0) {
+      this.#letGo(false);
+      this.#journey.exchange.abort();
+      this.#over('aborted', this.#fallen);
+      return;
+    }
     if (this.#status !== 0) {
       this.#broken(body?.fault ?? upstreamFault(error).fault);
       return;
@@ -265,6 +279,7 @@ export class Relay implements Dispatcher.DispatchHandler {
 
   /** Called a few times a second while the relay lives. */
   tick(now: number): void {
+    if (this.#fallen !== null) this.#enforce();
     if (this.#tunnel !== null) {
       const { streamIdleTimeoutMs, idleTimeoutMs } = this.#parts.options;
       const idle = streamIdleTimeoutMs > 0 && this.#tunnel.idleMs > streamIdleTimeoutMs;
@@ -293,6 +308,32 @@ export class Relay implements Dispatcher.DispatchHandler {
   closeStream(end: StreamEnd): void {
     if (this.#tunnel !== null) this.#tunnel.close(1001, end);
     else this.#stop(new UpstreamError('other'), end);
+  }
+
+  rejudge(): Promise<Decision> {
+    const { rejudge } = this.#journey;
+    return rejudge === null ? Promise.resolve(this.#permit) : rejudge();
+  }
+
+  fall(by: Fall): void {
+    this.#fallen ??= by;
+    this.#enforce();
+  }
+
+  /**
+   * Cuts what goes on after the token was denied. What is not answered yet was let through in its time: it goes on
+   * until its answer begins, and is looked at again then, so that a short answer is given and a long one is not.
+   */
+  #enforce(): void {
+    const end = this.#fallen;
+    if (end === null || this.#status === 0) return;
+    if (this.#tunnel !== null) this.#tunnel.close(1008, end);
+    else if (this.#phase === 'body') this.#stop(new UpstreamError('other'), end);
+    else if (this.#phase === 'paused' || this.#phase === 'ended') {
+      this.#streamEnd ??= end;
+      this.#fault = end;
+      this.#journey.exchange.abort(true);
+    }
   }
 
   #clientClosed(complete: boolean): void {

@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream';
+import type { Fall } from '../core/standing.ts';
 import { closeFrame, FrameTracker } from './frames.ts';
 
 /** Why an upgraded connection or an endless answer ended. */
-export type StreamEnd = 'client' | 'upstream' | 'idle' | 'drain';
+export type StreamEnd = 'client' | 'upstream' | 'idle' | 'drain' | Fall;
 
 /** How long a closing handshake may take, and a frame under way may last, before the connection is cut. */
 const closingMs = 1000;

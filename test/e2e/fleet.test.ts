@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Program } from '../support/program.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { RedisServer } from '../support/redis.ts';
 import { Served } from '../support/served.ts';
@@ -12,6 +13,8 @@ const upstream = new RecordingUpstream();
 const key = randomBytes(32).toString('hex');
 const pepper = randomBytes(32).toString('hex');
 const boundMs = 1500;
+const websocket =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
 
 let redis: RedisServer;
 let one: Served;
@@ -73,6 +76,26 @@ describe('tokens of a fleet', () => {
     await until(() => two.status('/api/x', secret), 200, boundMs);
     await one.admin('DELETE', '/v1/tokens?owner=acme');
     await until(() => two.status('/api/x', secret), 401, boundMs);
+  });
+
+  test('take their open WebSockets along, on every process', async () => {
+    upstream.script = ({ write }) =>
+      write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+    const [gone, kept] = [await one.mint({ permissions: ['api'] }), await one.mint({ permissions: ['api'] })];
+    const open = async (secret: string): Promise<RawClient> => {
+      const client = await RawClient.open(two.ports.proxy);
+      client.write(`GET /api/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${secret}\r\n${websocket}\r\n`);
+      expect((await client.answer()).status).toBe(101);
+      return client;
+    };
+    const [mine, theirs] = [await open(gone.secret), await open(kept.secret)];
+    await one.admin('DELETE', `/v1/tokens/${gone.id}`);
+    await mine.untilClosed();
+    // Close, 1008: a violated policy.
+    expect(mine.bytes).toEqual(Buffer.from([0x88, 2, 0x03, 0xf0]));
+    await until(() => two.metric('postern_streams_closed_total{reason="revoked"}'), 1);
+    expect([theirs.ended, theirs.closed, theirs.length]).toEqual([false, false, 0]);
+    await RawClient.closeAll();
   });
 
   test('are counted together', async () => {

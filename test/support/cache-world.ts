@@ -64,6 +64,7 @@ export class CacheWorld {
           this.cache.apply(events);
           for (const event of events) this.#applied(event);
         },
+        missed: () => this.cache.missed(),
       },
       this.clock,
       options.boundMs,

@@ -21,6 +21,8 @@ function follow() {
   const feed = new HeldFeed();
   const applied: number[] = [];
   const proofs: number[] = [];
+  /** Generations at which the listener heard that it may have missed something. */
+  const missed: number[] = [];
   const follower: FeedFollower = new FeedFollower(
     feed,
     {
@@ -28,6 +30,7 @@ function follow() {
         applied.push(...events.map(({ seq }) => seq));
         proofs.push(follower.proven.monotonic);
       },
+      missed: () => missed.push(follower.generation),
     },
     clock,
     boundMs,
@@ -35,7 +38,7 @@ function follow() {
   );
   running.push(follower);
   follower.start();
-  return { clock, feed, follower, applied, proofs };
+  return { clock, feed, follower, applied, proofs, missed };
 }
 
 /** A time that does not come. */
@@ -111,7 +114,7 @@ describe('a follower', () => {
       given.push(new AbortController());
       return given.at(-1)!.signal;
     };
-    const follower = new FeedFollower(feed, { apply: () => {} }, new ManualClock(), boundMs, late);
+    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, late);
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -148,10 +151,10 @@ describe('a follower', () => {
   });
 
   test('tells what it proved before a gap from what it proves after it', async () => {
-    const { feed, applied, follower, read } = await followed();
+    const { feed, applied, follower, missed, read } = await followed();
     read.answer({ kind: 'gap', cursor: at(2, 'e2') });
     const next = await feed.reads.next();
-    expect([follower.generation, follower.gaps]).toEqual([2, 1]);
+    expect([follower.generation, follower.gaps, missed]).toEqual([2, 1, [1, 2]]);
     expect(next.question.cursor).toEqual(at(2, 'e2'));
     expect(applied).toEqual([]);
   });
@@ -185,7 +188,7 @@ describe('a follower', () => {
       if (failures-- > 0) throw new Error('a fault of ours');
       applied.push(...events.map(({ seq }) => seq));
     };
-    const follower = new FeedFollower(feed, { apply }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(feed, { apply, missed: () => {} }, new ManualClock(), boundMs, never);
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -207,7 +210,7 @@ describe('a follower', () => {
         return Promise.reject(new StoreUnavailable('gone'));
       },
     };
-    const follower = new FeedFollower(feed, { apply: () => {} }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, never);
     running.push(follower);
     follower.start();
     await enough.promise;

@@ -40,6 +40,8 @@ const journeyOf = (form: Form, corsOrigin: string | null = null): Journey => ({
   client,
   draining: false,
   corsOrigin,
+  rejudge: null,
+  inDoubt: false,
 });
 
 /** A permit for a token of `acme`, as the decision makes it. */

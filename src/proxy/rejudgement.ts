@@ -1,0 +1,110 @@
+import type { Decision } from '../core/decide.ts';
+import { type Fall, hasLapsed, standingOf } from '../core/standing.ts';
+import type { Millis, Subject } from '../core/token.ts';
+import type { FeedEvent } from '../ports/token-store.ts';
+
+/** An answer under way, as its token sees it. */
+export interface Judged {
+  /** Whose it is, as last judged; null when nobody's. */
+  subject: Subject | null;
+  /** The decision as it would be made now. */
+  rejudge(): Promise<Decision>;
+  /** Ends it, as soon as it can be. */
+  fall(by: Fall): void;
+}
+
+/** Look-ups at a time: after a gap every stream is asked for, and requests need the store, too. */
+const maxAsking = 32;
+
+const ticksOfASecond = 10;
+
+/**
+ * Judges answers under way again. Changes are collected and held against what is open ten times a second, so that a
+ * flood of them costs one walk; once a second it is looked who has expired, and asked again what was not answered.
+ */
+export class Rejudgement {
+  readonly #open: ReadonlySet<Judged>;
+  readonly #wall: () => Millis;
+  readonly #tokens = new Set<string>();
+  readonly #owners = new Set<string>();
+  #all = false;
+  /** To be asked for. One that is being asked for may be in here as well: its answer may be older than the change. */
+  readonly #owed = new Set<Judged>();
+  readonly #asking = new Set<Judged>();
+  readonly #unanswered = new Set<Judged>();
+  #ticks = 0;
+
+  constructor(open: ReadonlySet<Judged>, wall: () => Millis) {
+    this.#open = open;
+    this.#wall = wall;
+  }
+
+  /** Null: anything may have changed. */
+  changed(events: readonly FeedEvent[] | null): void {
+    if (this.#open.size === 0) return;
+    if (events === null) this.#all = true;
+    else for (const { kind, id } of events) (kind === 'token' ? this.#tokens : this.#owners).add(id);
+  }
+
+  /** A change may have overtaken the decision. */
+  doubt(judged: Judged): void {
+    this.#owed.add(judged);
+  }
+
+  /** Called ten times a second while anything is open, and once after. */
+  tick(): void {
+    if (this.#all || this.#tokens.size > 0 || this.#owners.size > 0) this.#collect();
+    this.#askNext();
+    if (++this.#ticks % ticksOfASecond !== 0 && this.#open.size > 0) return;
+    this.#expire();
+    for (const judged of this.#unanswered) this.#owed.add(judged);
+    this.#unanswered.clear();
+    this.#askNext();
+  }
+
+  #collect(): void {
+    for (const judged of this.#open) {
+      const token = judged.subject?.token;
+      if (token === undefined) continue;
+      const owned = token.owner !== null && this.#owners.has(token.owner);
+      if (this.#all || owned || this.#tokens.has(token.id)) this.#owed.add(judged);
+    }
+    this.#all = false;
+    this.#tokens.clear();
+    this.#owners.clear();
+  }
+
+  /** By what is known: the store is not asked. A change on its way may have moved the end, and is waited for. */
+  #expire(): void {
+    const now = this.#wall();
+    for (const judged of this.#open) {
+      const { subject } = judged;
+      if (subject !== null && hasLapsed(subject, now) && !this.#asking.has(judged)) judged.fall('expired');
+    }
+  }
+
+  #askNext(): void {
+    for (const judged of this.#owed) {
+      if (this.#asking.size >= maxAsking) return;
+      if (this.#asking.has(judged)) continue;
+      this.#owed.delete(judged);
+      if (this.#open.has(judged)) void this.#ask(judged);
+    }
+  }
+
+  async #ask(judged: Judged): Promise<void> {
+    this.#asking.add(judged);
+    try {
+      const decision = await judged.rejudge();
+      const standing = standingOf(decision);
+      if (standing === 'unknown') this.#unanswered.add(judged);
+      else if (standing === 'stands') judged.subject = decision.subject;
+      else judged.fall(standing);
+    } catch {
+      // A fault of ours is no denial either.
+      this.#unanswered.add(judged);
+    }
+    this.#asking.delete(judged);
+    this.#askNext();
+  }
+}

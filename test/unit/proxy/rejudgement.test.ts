@@ -1,0 +1,117 @@
+import { expect, test } from 'vitest';
+import type { Decision } from '../../../src/core/decide.ts';
+import { deny, denyToken } from '../../../src/core/decision.ts';
+import type { Fall } from '../../../src/core/standing.ts';
+import { compileSubject, type Subject } from '../../../src/core/token.ts';
+import { type Judged, Rejudgement } from '../../../src/proxy/rejudgement.ts';
+import { aToken } from '../../contract/harness.ts';
+import { settled } from '../../support/held-store.ts';
+
+const subjectOf = (id: string, owner: string | null, expiresAt: number | null = null): Subject => {
+  const token = aToken(id, { owner, expiresAt });
+  return compileSubject(token, null, token.digest);
+};
+const denied = denyToken('revoked', null);
+const unanswered = deny('store_unavailable', 'Try again.', { retryAfter: 1 });
+
+class Stream implements Judged {
+  subject: Subject | null;
+  readonly fallen: Fall[] = [];
+  readonly asked: ((decision: Decision) => void)[] = [];
+  constructor(subject: Subject | null) {
+    this.subject = subject;
+  }
+  rejudge(): Promise<Decision> {
+    return new Promise(resolve => this.asked.push(resolve));
+  }
+  fall(by: Fall): void {
+    this.fallen.push(by);
+  }
+  async answer(decision: Decision): Promise<void> {
+    this.asked.at(-1)!(decision);
+    await settled();
+  }
+  stands(subject = this.subject): Promise<void> {
+    return this.answer({ kind: 'permit', subject } as Decision);
+  }
+}
+
+function open(...subjects: (Subject | null)[]) {
+  const streams = subjects.map(subject => new Stream(subject));
+  const set = new Set<Judged>(streams);
+  let now = 1000;
+  const rejudgement = new Rejudgement(set, () => now);
+  const ticks = (n: number): void => {
+    for (let i = 0; i < n; i++) rejudgement.tick();
+  };
+  const asked = (): number[] => streams.map(stream => stream.asked.length);
+  return { streams, set, rejudgement, ticks, asked, at: (instant: number) => (now = instant) };
+}
+const change = (kind: 'token' | 'account', id: string) => ({ seq: 1, at: 0, kind, id, version: 2, digests: [] });
+
+test('a change asks about its token, or its owner, and nobody else', () => {
+  const { rejudgement, ticks, asked } = open(subjectOf('t1', 'a'), subjectOf('t2', 'a'), subjectOf('t3', null), null);
+  rejudgement.changed([change('token', 't1'), change('account', 't3')]);
+  ticks(1);
+  expect(asked()).toEqual([1, 0, 0, 0]);
+  rejudgement.changed([change('account', 'a')]);
+  ticks(1);
+  // The first is asked about already.
+  expect(asked()).toEqual([1, 1, 0, 0]);
+});
+
+test('what may have been missed asks about all, so many at a time', async () => {
+  const { rejudgement, ticks, asked, streams } = open(
+    ...Array.from({ length: 40 }, (_, i) => subjectOf(`t${i}`, null)),
+  );
+  rejudgement.changed(null);
+  ticks(1);
+  expect(asked().filter(n => n === 1)).toHaveLength(32);
+  for (const stream of streams.slice(0, 8)) await stream.stands();
+  expect(asked().every(n => n === 1)).toBe(true);
+});
+
+test('no answer closes nothing, and is asked for again a second later', async () => {
+  const { rejudgement, ticks, asked, streams } = open(subjectOf('t1', null));
+  rejudgement.changed([change('token', 't1')]);
+  ticks(1);
+  await streams[0]!.answer(unanswered);
+  expect(asked()).toEqual([1]);
+  ticks(10);
+  expect([asked(), streams[0]!.fallen]).toEqual([[2], []]);
+  await streams[0]!.answer(denied);
+  expect(streams[0]!.fallen).toEqual(['revoked']);
+});
+
+test('a change behind a question is a question of its own', async () => {
+  const { rejudgement, ticks, asked, streams } = open(subjectOf('t1', null));
+  rejudgement.changed([change('token', 't1')]);
+  ticks(1);
+  rejudgement.changed([change('token', 't1')]);
+  ticks(1);
+  expect(asked()).toEqual([1]);
+  await streams[0]!.stands();
+  expect(asked()).toEqual([2]);
+});
+
+test('a decision in doubt is made again, unless its request is over', () => {
+  const { rejudgement, ticks, asked, streams, set } = open(subjectOf('t1', null), subjectOf('t2', null));
+  for (const stream of streams) rejudgement.doubt(stream);
+  set.delete(streams[1]!);
+  ticks(1);
+  expect(asked()).toEqual([1, 0]);
+});
+
+test('expiry closes without a question, by what was last known of it', async () => {
+  const { rejudgement, ticks, asked, streams, at } = open(subjectOf('t1', null, 2000), subjectOf('t2', null, 2000));
+  rejudgement.changed([change('token', 't1')]);
+  ticks(1);
+  await streams[0]!.stands(subjectOf('t1', null, 3000));
+  at(2000);
+  ticks(10);
+  expect(streams.map(({ fallen }) => fallen)).toEqual([[], ['expired']]);
+  at(3000);
+  ticks(10);
+  expect(streams[0]!.fallen).toEqual(['expired']);
+  expect(asked()).toEqual([1, 0]);
+});
