@@ -13,7 +13,7 @@ import {
   secretsOf,
 } from './app-values.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
-import { FeedFollower } from './cache/freshness.ts';
+import { FeedFollower, type FeedListener } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
 import { missingOwners } from './config/declared.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
@@ -30,7 +30,7 @@ import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
-import type { FeedEvent, TokenStore } from './ports/token-store.ts';
+import type { TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { randomBase62 } from './secrets/mint.ts';
@@ -151,11 +151,14 @@ export class App {
 
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
-    const apply = (events: readonly FeedEvent[]): void => {
-      this.#lookup.apply(events);
-      for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
+    const listener: FeedListener = {
+      apply: events => {
+        this.#lookup.apply(events);
+        for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
+      },
+      missed: () => this.#lookup.missed(),
     };
-    this.#follower = new FeedFollower(meterFeed(store.feed, meter), { apply }, clock, config.revocation.boundMs);
+    this.#follower = new FeedFollower(meterFeed(store.feed, meter), listener, clock, config.revocation.boundMs);
     this.#lookup.follow(this.#follower);
     this.#lookup.declare(this.#secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
