@@ -189,8 +189,11 @@ export class Server {
   }
 
   #begin(exchange: Exchange, open: readonly Exchange[]): void {
-    // The body of the newest one may still be on its way.
-    if (open.length === 1) exchange.request.socket.resume();
+    const { socket } = exchange.request;
+    // The body of the newest one may still be on its way. Where others wait, the end of the one before has made Node
+    // read on: a request more for each answer would be without a bound.
+    if (open.length === 1) socket.resume();
+    else socket.pause();
     void this.#answer(exchange).then(answer => this.#send(exchange, answer));
   }
 

@@ -240,7 +240,10 @@ export class ProxyListener {
   #next(line: Line, socket: Socket): void {
     const begin = line.waiting.shift();
     if (begin !== undefined) {
+      // The end of the one before has made Node read on, whoever waits: a request more for each answer would be without
+      // a bound.
       if (line.waiting.length === 0 && line.afterwards === null) socket.resume();
+      else socket.pause();
       begin();
     } else line.afterwards?.();
   }
