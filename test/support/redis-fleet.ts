@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { Program } from './program.ts';
 import { RecordingUpstream } from './recording-upstream.ts';
 import { RedisServer, type RedisServerOptions } from './redis.ts';
@@ -26,13 +26,13 @@ export class RedisFleet {
   readonly upstream: RecordingUpstream = new RecordingUpstream();
   readonly #key = randomBytes(32).toString('hex');
   readonly #pepper = randomBytes(32).toString('hex');
+  #names = 0;
   redis!: RedisServer;
   proxy!: RespProxy;
   far!: Served;
   near!: Served;
 
   async start(options: RedisServerOptions): Promise<void> {
-    this.upstream.reset();
     this.redis = await RedisServer.start(options);
     const { port } = this.redis.endpoint;
     this.proxy = await RespProxy.start(port);
@@ -50,11 +50,18 @@ export class RedisFleet {
   /** All tokens, as `near` sees them, by name. */
   async named(): Promise<Map<string, string[]>> {
     const { body } = await this.near.admin('GET', '/v1/tokens?limit=200');
+    // A second page would hide what a test looks for.
+    expect(body['next_cursor']).toBeNull();
     const found = new Map<string, string[]>();
     for (const { id, name } of body['tokens'] as { id: string; name: string }[]) {
       found.set(name, [...(found.get(name) ?? []), id]);
     }
     return found;
+  }
+
+  /** A name that no token has had. */
+  fresh(name: string): string {
+    return `${name}-${++this.#names}`;
   }
 
   /** Makes a token through `far`, in a way that can be asked for again. */
@@ -109,15 +116,24 @@ guard: { failures: 0 }
   }
 }
 
-/** A fleet for each test of a file. */
+/** One fleet for a file of tests; each test ends with one that works. */
 export function redisFleet(options: RedisServerOptions = { persistent: true }): RedisFleet {
   const fleet = new RedisFleet();
   beforeAll(async () => {
     await fleet.upstream.listen();
   });
-  beforeEach(() => fleet.start(options));
-  afterEach(() => fleet.stop());
-  afterAll(() => fleet.upstream.close());
+  beforeAll(() => fleet.start(options));
+  afterEach(async () => {
+    fleet.proxy.cutAnswerOf(() => false);
+    await fleet.proxy.be({ kind: 'pass' });
+    if (fleet.far.program.ended !== null) return;
+    await until(async () => (await fleet.create(fleet.fresh('works'))).status, 201);
+    await until(async () => (await fetch(`${fleet.far.telemetry}/readyz`)).status, 200);
+  });
+  afterAll(async () => {
+    await fleet.stop();
+    await fleet.upstream.close();
+  });
   return fleet;
 }
 
