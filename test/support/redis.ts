@@ -89,10 +89,10 @@ export class RedisServer {
     process.kill(this.#process!.pid!, 'SIGCONT');
   }
 
-  /** Starts it again where it was. */
-  async restart(): Promise<void> {
+  /** Starts it again where it was, with more settings for this time. Resolves when it has loaded what it kept. */
+  async restart(settings: readonly (readonly string[])[] = []): Promise<void> {
     await this.kill();
-    await this.#run();
+    await this.#run(settings);
   }
 
   async stop(): Promise<void> {
@@ -102,7 +102,7 @@ export class RedisServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  async #run(): Promise<void> {
+  async #run(more: readonly (readonly string[])[] = []): Promise<void> {
     const { persistent = false, settings = [] } = this.#options;
     const lines = [
       ['port', String(this.#port)],
@@ -112,6 +112,7 @@ export class RedisServer {
       ['appendonly', persistent ? 'yes' : 'no'],
       ['appendfsync', 'always'],
       ...settings,
+      ...more,
     ];
     const child = spawn(
       'redis-server',

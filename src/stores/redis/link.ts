@@ -19,46 +19,29 @@ export interface LinkListener {
   restored(): void;
 }
 
-/** Most calls that the store owes an answer, given up or not: one that has fallen silent must not fill the memory. */
+/** Most calls that a connection owes an answer, given up or not: one that has fallen silent must not fill the memory. */
 const mostOwed = 20_000;
 
 /**
- * The connection that scripts are called over. Every call has a deadline, after which nobody waits for it; a call that
- * finds no connection fails at once.
+ * The connections that scripts are called over. Every call has a deadline, after which nobody waits for it; a call that
+ * finds no connection fails at once. Changes have a connection of their own: a server that holds writes back (a failover
+ * does, so does `CLIENT PAUSE`) answers nothing on a connection behind the first of them, and look-ups are not to wait.
  */
 export class Link {
-  readonly #redis: Redis;
-  readonly #listener: LinkListener;
-  readonly #pending = new Set<Promise<unknown>>();
-  #owed = 0;
-  #opened = false;
-  #closed: Promise<void> | null = null;
-  #lastError: Error = new Error('it is not connected');
+  readonly #reads: Line;
+  readonly #changes: Line;
 
+  /** The listener is told of the connection that reads go over. */
   constructor(endpoint: RedisEndpoint, silenceMs: number, listener: LinkListener) {
-    this.#listener = listener;
-    this.#redis = new Redis(commandOptions(endpoint, silenceMs));
-    this.#redis.on('error', error => {
-      this.#lastError = scrubbed(error);
-    });
-    this.#redis.on('ready', () => {
-      if (this.#opened) listener.restored();
-    });
-    this.#redis.on('close', () => {
-      if (this.#opened && this.#closed === null) this.#listener.lost(this.#lastError);
-    });
+    this.#reads = new Line(endpoint, silenceMs, listener);
+    // Only a change finds out that the server is a master no more. What it still answers to reads may be old.
+    const renew = (): void => this.#reads.renew();
+    this.#changes = new Line(endpoint, silenceMs, { lost: () => {}, restored: () => {} }, renew);
   }
 
   /** Resolves when it is connected, and the store has loaded its data. */
   async open(deadline: number): Promise<void> {
-    try {
-      await within(this.#redis.connect(), deadline, () => new StoreUnavailable('it does not answer'));
-      this.#opened = true;
-    } catch (error) {
-      this.#redis.disconnect();
-      const why = error instanceof StoreUnavailable ? error.message : this.#lastError.message;
-      throw new StoreUnavailable(`the store cannot be reached: ${why}`);
-    }
+    await Promise.all([this.#reads.open(deadline), this.#changes.open(deadline)]);
   }
 
   /** Calls a script. `deadline` is on `monotonic()`. */
@@ -108,6 +91,53 @@ export class Link {
   }
 
   /** Waits for what was asked, at most for its deadlines; then disconnects. */
+  async close(): Promise<void> {
+    await Promise.all([this.#reads.close(), this.#changes.close()]);
+  }
+
+  #send<T>(mutation: boolean, deadline: number, act: (redis: Redis) => Promise<T>): Promise<T> {
+    return (mutation ? this.#changes : this.#reads).send(mutation, deadline, act);
+  }
+}
+
+/** One connection, which comes back by itself. */
+class Line {
+  readonly #redis: Redis;
+  readonly #pending = new Set<Promise<unknown>>();
+  #owed = 0;
+  #opened = false;
+  #closed: Promise<void> | null = null;
+  #lastError: Error = new Error('it is not connected');
+
+  constructor(endpoint: RedisEndpoint, silenceMs: number, listener: LinkListener, demoted?: () => void) {
+    this.#redis = new Redis(commandOptions(endpoint, silenceMs, demoted));
+    this.#redis.on('error', error => {
+      this.#lastError = scrubbed(error);
+    });
+    this.#redis.on('ready', () => {
+      if (this.#opened) listener.restored();
+    });
+    this.#redis.on('close', () => {
+      if (this.#opened && this.#closed === null) listener.lost(this.#lastError);
+    });
+  }
+
+  /** Leaves the connection for another one. */
+  renew(): void {
+    if (this.#redis.status === 'ready') this.#redis.disconnect(true);
+  }
+
+  async open(deadline: number): Promise<void> {
+    try {
+      await within(this.#redis.connect(), deadline, () => new StoreUnavailable('it does not answer'));
+      this.#opened = true;
+    } catch (error) {
+      this.#redis.disconnect();
+      const why = error instanceof StoreUnavailable ? error.message : this.#lastError.message;
+      throw new StoreUnavailable(`the store cannot be reached: ${why}`);
+    }
+  }
+
   close(): Promise<void> {
     this.#closed ??= (async () => {
       await Promise.allSettled(this.#pending);
@@ -116,7 +146,7 @@ export class Link {
     return this.#closed;
   }
 
-  async #send<T>(mutation: boolean, deadline: number, act: (redis: Redis) => Promise<T>): Promise<T> {
+  async send<T>(mutation: boolean, deadline: number, act: (redis: Redis) => Promise<T>): Promise<T> {
     if (this.#closed !== null) throw new StoreUnavailable('the store is closed');
     if (this.#redis.status !== 'ready')
       throw new StoreUnavailable(`no connection to the store: ${this.#lastError.message}`);

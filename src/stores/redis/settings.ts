@@ -51,9 +51,14 @@ const replicaPause = 10_000;
 
 /**
  * The connection of commands. It comes back by itself, for as long as it takes. `silenceMs`: a connection that owes
- * answers and says nothing for so long is dead, whatever TCP thinks.
+ * answers and says nothing for so long is dead, whatever TCP thinks. `demoted` is told when the server has become a
+ * replica and the connection is made anew.
  */
-export function commandOptions(endpoint: RedisEndpoint, silenceMs: number): ClientOptions {
+export function commandOptions(
+  endpoint: RedisEndpoint,
+  silenceMs: number,
+  demoted: () => void = () => {},
+): ClientOptions {
   let lastReplica = Number.NEGATIVE_INFINITY;
   return {
     ...common(endpoint),
@@ -65,6 +70,7 @@ export function commandOptions(endpoint: RedisEndpoint, silenceMs: number): Clie
       // and where nobody else takes its place, reads go on.
       if (!error.message.startsWith('READONLY') || performance.now() - lastReplica < replicaPause) return false;
       lastReplica = performance.now();
+      demoted();
       return 1;
     },
   };

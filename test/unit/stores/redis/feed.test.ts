@@ -117,14 +117,14 @@ test('reads that wait one after the other share a connection; a signal leaves no
     String(await client.client('LIST'))
       .split('\n')
       .filter(line => line.includes('name=postern')).length;
-  // Those of the tests before go when the server has noticed.
-  await expect.poll(connections).toBe(1);
+  // One for reads and one for changes; those of the tests before go when the server has noticed.
+  await expect.poll(connections).toBe(2);
   for (let i = 0; i < 5; i++) await store.feed.read(head, 1);
-  expect(await connections()).toBe(2);
+  expect(await connections()).toBe(3);
   const controller = new AbortController();
   const waiting = store.feed.read(head, 60_000, controller.signal);
   await expect.poll(async () => await client.client('LIST')).toMatch(waits);
   controller.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
-  await expect.poll(connections).toBe(1);
+  await expect.poll(connections).toBe(2);
 });
