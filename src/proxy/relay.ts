@@ -104,15 +104,23 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     // in the same turn of the event loop, and would be taken for its answer. So one whole turn is let pass: until now
     // at the latest it came in, and undici, which waits for the end of a turn as well, has ended the connection.
     setImmediate(() => {
-      if (this.#slot !== slot) return;
-      if (this.gone) {
-        this.#letGo(true);
-        this.#over('aborted', null);
-        return;
-      }
-      if (!slot.alive) this.#slot = this.#parts.pool.replace(slot);
-      this.#dispatch(this.#slot);
+      if (this.#slot === slot) this.#reuse(slot);
     });
+  }
+
+  /** Nobody stands above this to hear of an error: whatever it is, it ends this request alone. */
+  #reuse(slot: Slot): void {
+    if (this.gone) {
+      this.#letGo(true);
+      this.#over('aborted', null);
+      return;
+    }
+    try {
+      if (!slot.alive) this.#slot = this.#parts.pool.replace(slot);
+      this.#dispatch(this.#slot ?? slot);
+    } catch (error) {
+      this.#fail(upstreamFault(error));
+    }
   }
 
   #dispatch(slot: Slot): void {
