@@ -113,6 +113,7 @@ export class App {
     const store = await open(config.store, options.clock ?? systemClock, {
       down: cause => options.logger.error({}, 'the store is down', cause),
       up: () => options.logger.info({}, 'the store is up again'),
+      rolledBack: () => options.logger.error({}, 'the store has lost changes that it had acknowledged'),
     });
     try {
       await refuseDeclared(config, store.tokens);

@@ -115,7 +115,7 @@ export class CacheWorld {
   }
 
   #commit(kind: 'token' | 'account', id: string, digests: string[], here: boolean): void {
-    const event: FeedEvent = { seq: this.#events.length + 1, at: 0, kind, id, version: 1, digests };
+    const event: FeedEvent = { seq: this.#events.length + 1, at: 0, kind, id, version: 1, digests, awaited: false };
     this.#events.push(event);
     this.#changes.set(
       event,

@@ -33,6 +33,7 @@ const changed = (kind: 'token' | 'account', id: string, digests: string[] = []):
   id,
   version: 2,
   digests,
+  awaited: false,
 });
 
 function make(more: Partial<CacheOptions> = {}) {

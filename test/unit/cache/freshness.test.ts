@@ -9,7 +9,15 @@ import { ManualClock } from '../../support/manual-clock.ts';
 
 const boundMs = 3000;
 const at = (seq: number, epoch = 'e1'): Cursor => ({ epoch, seq });
-const event = (seq: number): FeedEvent => ({ seq, at: 0, kind: 'token', id: `t${seq}`, version: 1, digests: [] });
+const event = (seq: number): FeedEvent => ({
+  seq,
+  at: 0,
+  kind: 'token',
+  id: `t${seq}`,
+  version: 1,
+  digests: [],
+  awaited: false,
+});
 
 const running: FeedFollower[] = [];
 afterEach(async () => {
