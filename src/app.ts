@@ -1,4 +1,5 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { joinMetrics } from './app-metrics.ts';
@@ -9,6 +10,7 @@ import {
   fieldRulesOf,
   listenerOf,
   policyOf,
+  processNameOf,
   type Secrets,
   secretsOf,
 } from './app-values.ts';
@@ -26,6 +28,7 @@ import { Guard } from './gate/guard.ts';
 import { ProxyListener } from './gate/listener.ts';
 import type { Policy } from './gate/policy.ts';
 import { AccountService } from './manage/account-service.ts';
+import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
@@ -42,7 +45,7 @@ import { quietLog } from './telemetry/quiet-log.ts';
 import { createRecorder } from './telemetry/recorder.ts';
 import { RequestLog } from './telemetry/request-log.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
-import { meterFeed, meterLedger, meterStore, StoreMeter } from './telemetry/store-meter.ts';
+import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
 import { UsageCounters } from './usage/counters.ts';
 
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
@@ -132,7 +135,7 @@ export class App {
     const { config } = loaded;
     const clock = options.clock ?? systemClock;
     const quiet = quietLog(logger, clock, 10_000);
-    const processId = randomUUID();
+    const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
     this.#options = options;
     this.#clock = clock;
     this.#config = config;
@@ -149,6 +152,8 @@ export class App {
     const meter = new StoreMeter(metrics, clock);
     this.#tokens = meterStore(store.tokens, meter);
     const ledger = meterLedger(store.usage, meter);
+    const feed = meterFeed(store.feed, meter);
+    const registry = meterRegistry(store.registry, meter);
 
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
@@ -159,7 +164,7 @@ export class App {
       },
       missed: () => this.#lookup.missed(),
     };
-    this.#follower = new FeedFollower(meterFeed(store.feed, meter), listener, clock, config.revocation.boundMs);
+    this.#follower = new FeedFollower(feed, listener, clock, config.revocation.boundMs);
     this.#lookup.follow(this.#follower);
     this.#lookup.declare(this.#secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
@@ -194,10 +199,10 @@ export class App {
       store: this.#tokens,
       ledger,
       flushUsage: () => this.#usage.flush(),
-      apply: events => this.#lookup.apply(events),
+      apply: async events => this.#lookup.apply(events),
       secrets: this.#maker(),
       randomText: randomBase62,
-      process: processId,
+      acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
       declared: () => this.#secrets.declaredById,
     };
     this.#admin = new AdminListener(
