@@ -142,9 +142,9 @@ export const accountOperations: readonly Operation[] = [
     summary: 'Deletes an account. All its tokens are revoked; deleting it again changes nothing.',
     query: { wait },
     conditional: true,
-    answers: revocationAnswers('The account as it was, and the processes on which it is gone.', accountDeletedForm),
-    async handle({ actor, services, id, query, precondition, gone }) {
-      const patience = { waitMs: query.wait, gone };
+    answers: revocationAnswers('The account as it was, and the processes on which it is over.', accountDeletedForm),
+    async handle({ actor, services, id, query, precondition, over }) {
+      const patience = { waitMs: query.wait, over };
       const deleted = await services.accounts.remove({ actor, id, precondition }, patience);
       return jsonAnswer(revocationStatus(deleted), accountDeletedJson(deleted));
     },

@@ -19,8 +19,9 @@ export class Incoming {
   readonly peer: string;
   /** The address that the client has reached. */
   readonly local: string;
-  /** Aborted when the client goes before it was answered. */
-  readonly gone: AbortSignal;
+  /** Aborted when it should be answered without waiting any longer: the client has gone, or the listener is closing. */
+  readonly over: AbortSignal;
+  readonly #over = new AbortController();
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #broken: Refusal | null = null;
@@ -33,11 +34,12 @@ export class Incoming {
     this.requestId = requestId;
     this.peer = plainAddress(request.socket.remoteAddress);
     this.local = plainAddress(request.socket.localAddress);
-    const gone = new AbortController();
-    this.gone = gone.signal;
-    response.once('close', () => {
-      if (!response.writableFinished) gone.abort();
-    });
+    this.over = this.#over.signal;
+    response.once('close', () => this.endWait());
+  }
+
+  endWait(): void {
+    this.#over.abort();
   }
 
   get hasBody(): boolean {

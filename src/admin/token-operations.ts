@@ -116,9 +116,9 @@ export const tokenOperations: readonly Operation[] = [
       ownerRevokedForm,
     ),
     problems: ['not_found'],
-    async handle({ actor, services, query, precondition, gone }) {
+    async handle({ actor, services, query, precondition, over }) {
       if (query.owner === undefined) throw new Rejection('invalid_body', 'Say whose tokens: ?owner=<account>.');
-      const patience = { waitMs: query.wait, gone };
+      const patience = { waitMs: query.wait, over };
       const done = await services.accounts.revokeTokens({ actor, id: query.owner, precondition }, patience);
       return jsonAnswer(revocationStatus(done), ownerRevokedJson(done));
     },
@@ -183,8 +183,8 @@ export const tokenOperations: readonly Operation[] = [
     query: { wait },
     conditional: true,
     answers: revocationAnswers('The token, and the processes on which it is revoked.', tokenRevokedForm, ['ETag']),
-    async handle({ actor, services, id, query, precondition, gone }) {
-      const revoked = await services.tokens.revoke({ actor, id, precondition }, { waitMs: query.wait, gone });
+    async handle({ actor, services, id, query, precondition, over }) {
+      const revoked = await services.tokens.revoke({ actor, id, precondition }, { waitMs: query.wait, over });
       const tag = ['ETag', entityTag(revoked.token.version)];
       return jsonAnswer(revocationStatus(revoked), tokenRevokedJson(revoked), tag);
     },

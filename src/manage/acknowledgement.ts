@@ -22,10 +22,10 @@ export interface Pending {
   readonly mayServeUntil: Millis;
 }
 
-/** How long somebody waits for an acknowledgement, and whether they still do. */
+/** How long somebody waits for an acknowledgement. `over`: they do not any more. */
 export interface Patience {
   readonly waitMs?: Millis | undefined;
-  readonly gone?: AbortSignal;
+  readonly over?: AbortSignal;
 }
 
 const longestWait: Millis = 30_000;
@@ -73,7 +73,7 @@ export class Acknowledgements {
    * Who has come to `position`, or to where the feed ends now. Looks again until everybody has, the time is up, or nobody
    * waits any more. Never rejects for want of an answer: the change is made, whatever becomes of this.
    */
-  async of(position: Cursor | null, { waitMs = 0, gone }: Patience): Promise<Acknowledgement> {
+  async of(position: Cursor | null, { waitMs = 0, over }: Patience): Promise<Acknowledgement> {
     const { clock, process } = this.#parts;
     const end = clock.monotonic() + (this.#waiting < mostWaiting ? waitMs : 0);
     let known: Acknowledgement = { acknowledged: [process], pending: [], complete: false };
@@ -91,8 +91,8 @@ export class Acknowledgements {
           known = this.#judge(seen.roll.processes, place, since);
         }
         const left = end - clock.monotonic();
-        if (known.complete || left <= 0 || gone?.aborted === true) return known;
-        await this.#pause(Math.min(pause, left), gone);
+        if (known.complete || left <= 0 || over?.aborted === true) return known;
+        await this.#pause(Math.min(pause, left), over);
       }
     } finally {
       this.#waiting--;
