@@ -48,6 +48,7 @@ export function joinStore({ open, clock, logger, config, identity, joined }: Joi
   const watcher = {
     down: (cause: Error) => logger.error({}, 'the store is down', cause),
     up: () => logger.info({}, 'the store is up again'),
+    rolledBack: () => logger.error({}, 'the store has lost changes that it had acknowledged'),
   };
   let failed = false;
   return EventualStore.open({

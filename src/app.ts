@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
-import { checksumKeysOf, ConfigurationRefused, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
+import { ConfigurationRefused, checksumKeysOf, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
 import { joinMetrics } from './app-metrics.ts';
 import { type OpenedSnapshot, openSnapshot, sealKeysOf } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
@@ -21,8 +21,8 @@ import { type Keeping, SnapshotKeeper } from './cache/snapshot/keeper.ts';
 import type { Contents } from './cache/snapshot/snapshot.ts';
 import type { Config } from './config/config.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
-import { problemLine } from './config/problems.ts';
 import { boundsOf } from './config/outage.ts';
+import { problemLine } from './config/problems.ts';
 import { compareForReload } from './config/reload.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
 import { StoreUnavailable } from './errors.ts';
@@ -34,8 +34,8 @@ import { AccountService } from './manage/account-service.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
-import type { SecretMaker } from './ports/secret-maker.ts';
 import type { Log } from './ports/log.ts';
+import type { SecretMaker } from './ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
@@ -422,7 +422,11 @@ export class App {
   }
 
   /** What the process that comes after this one could serve from. */
-  #contents(): Contents | null {
+  async #contents(): Promise<Contents | null> {
+    // How far the store's clock is ahead: no more than this, so that nothing looks younger than it is.
+    const roll = await this.#store.registry.roll().catch(() => null);
+    if (roll === null) return null;
+    const clockOffsetMs = roll.now - this.#clock.wall();
     const knowledge = this.#lookup.knowledge();
     const { cursor, proven } = this.#follower;
     const { answered } = this.#heartbeat;
@@ -432,7 +436,7 @@ export class App {
     const sure = proven.monotonic < answered.monotonic ? proven : answered;
     if (sure.monotonic <= written) return null;
     const checksumKeys = this.#checksumKeys;
-    return { store, cursor, proven: sure, clockOffsetMs: this.#heartbeat.clockOffsetMs, checksumKeys, ...knowledge };
+    return { store, cursor, proven: sure, clockOffsetMs, checksumKeys, ...knowledge };
   }
 
   /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */

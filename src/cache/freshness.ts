@@ -129,7 +129,6 @@ export class FeedFollower {
     const late = this.#after(Math.ceil(this.#boundMs / 3));
     const answer = await this.#feed.read(this.#cursor, waitMs, AbortSignal.any([signal, late]));
     if (signal.aborted) return;
-    this.#cursor = answer.cursor;
     if (answer.kind === 'gap') {
       this.gaps++;
       this.generation++;
@@ -138,6 +137,7 @@ export class FeedFollower {
       const awaited = answer.events.some(event => event.awaited);
       this.#settle(this.#listener.apply(answer.events), answer.cursor, awaited);
     }
+    this.#cursor = answer.cursor;
     if (answer.kind === 'gap' || answer.complete) this.proven = sent;
   }
 

@@ -47,7 +47,14 @@ export function openStore(
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, identity, ...(watcher && { watcher }) });
+      return openEmbeddedStore({
+        folder,
+        clock,
+        deadlineMs,
+        mutationDeadlineMs,
+        identity,
+        ...(watcher && { watcher }),
+      });
     }
     case 'redis': {
       const { kind: _, host, port, username, password, database, tls, ...options } = settings;

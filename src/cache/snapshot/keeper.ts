@@ -1,5 +1,5 @@
-import type { FeedEvent } from '../../ports/token-store.ts';
 import type { Log } from '../../ports/log.ts';
+import type { FeedEvent } from '../../ports/token-store.ts';
 import type { Contents, Snapshot } from './snapshot.ts';
 
 export interface Keeping {
@@ -11,14 +11,14 @@ export interface Keeping {
 /** Writes the snapshot again and again, while there is something to write, and once more at the end. */
 export class SnapshotKeeper {
   readonly #snapshot: Snapshot;
-  readonly #contents: () => Contents | null;
+  readonly #contents: () => Promise<Contents | null>;
   readonly #log: Log;
   #keeping: Keeping;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
   /** `contents`: what is known and proved now; null when that is nothing, or no more than the last time. */
-  constructor(snapshot: Snapshot, contents: () => Contents | null, keeping: Keeping, log: Log) {
+  constructor(snapshot: Snapshot, contents: () => Promise<Contents | null>, keeping: Keeping, log: Log) {
     this.#snapshot = snapshot;
     this.#contents = contents;
     this.#keeping = keeping;
@@ -56,11 +56,11 @@ export class SnapshotKeeper {
 
   #write(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
-      const contents = this.#contents();
-      if (contents === null) return;
       try {
-        await this.#snapshot.write(contents, this.#keeping.key);
+        const contents = await this.#contents();
+        if (contents !== null) await this.#snapshot.write(contents, this.#keeping.key);
       } catch (error) {
+        // What stands is good until it is too old.
         this.#log.error({}, 'the snapshot cannot be written', error);
       }
     });

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Store, StoreWatcher } from '../store.ts';
-import { EmbeddedChangeFeed, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import { EmbeddedChangeFeed, EmbeddedProcessRegistry, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
 import { OwnerClient } from './owner-client.ts';
 import { type StartOwner, startOwner } from './owner-thread.ts';
@@ -52,6 +52,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    registry: new EmbeddedProcessRegistry(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
     close: () => owner.close(),

@@ -6,6 +6,8 @@ import { StoreUnfit } from './faults.ts';
 import { FeedConnections } from './feed-connections.ts';
 import { Keys } from './keys.ts';
 import { Link } from './link.ts';
+import { Marks } from './marks.ts';
+import { RedisProcessRegistry } from './process-registry.ts';
 import { keepChecksumKeys } from './scripts/keep-checksum-keys.ts';
 import { openStore } from './scripts/open-store.ts';
 import type { RedisEndpoint } from './settings.ts';
@@ -68,12 +70,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     unit = opened;
     await opened.check();
     const connections = new FeedConnections(endpoint);
+    const marks = new Marks();
     const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {
       identity,
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
-      feed: new RedisChangeFeed(opened, connections, keys),
+      feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
+      registry: new RedisProcessRegistry(opened, marks),
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
       adminKey: () => Promise.resolve(null),
