@@ -18,6 +18,12 @@ import { Reader } from './secrets/reader.ts';
 
 /** Rooms take ready values, not the configuration: here the one becomes the other. */
 
+/** What this incarnation of the process is called where operators see it: the machine, and `unique` to tell it from others. */
+export function processNameOf(host: string, unique: string): string {
+  const machine = host.replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return `${machine.slice(0, 40) || 'postern'}-${unique}`;
+}
+
 export const listenerOf = ({ host, port, tls }: Listener) => ({ host, port, tls });
 
 export const policyOf = (config: Config, guard: Guard, secrets: SecretReader): Policy => ({

@@ -1,4 +1,5 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { ConfigurationRefused, checksumKeysOf, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
@@ -11,6 +12,7 @@ import {
   fieldRulesOf,
   listenerOf,
   policyOf,
+  processNameOf,
   type Secrets,
   secretsOf,
 } from './app-values.ts';
@@ -31,6 +33,7 @@ import { Guard } from './gate/guard.ts';
 import { ProxyListener } from './gate/listener.ts';
 import type { Policy } from './gate/policy.ts';
 import { AccountService } from './manage/account-service.ts';
+import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
@@ -48,7 +51,7 @@ import { quietLog } from './telemetry/quiet-log.ts';
 import { createRecorder } from './telemetry/recorder.ts';
 import { RequestLog } from './telemetry/request-log.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
-import { meterFeed, meterLedger, meterStore, StoreMeter } from './telemetry/store-meter.ts';
+import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
 import { UsageCounters } from './usage/counters.ts';
 
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
@@ -113,7 +116,7 @@ export class App {
   static async start(options: AppOptions): Promise<App> {
     const { config } = options.loaded;
     const { logger, clock = systemClock } = options;
-    const processId = randomUUID();
+    const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
     const opened = await openSnapshot(config, processId, clock, logger);
     const retired = opened?.found?.checksumKeys ?? [];
     let app: App | null = null;
@@ -166,6 +169,8 @@ export class App {
     const meter = new StoreMeter(metrics, clock);
     this.#tokens = meterStore(store.tokens, meter);
     const ledger = meterLedger(store.usage, meter);
+    const feed = meterFeed(store.feed, meter);
+    const registry = meterRegistry(store.registry, meter);
 
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
@@ -189,8 +194,8 @@ export class App {
     };
     const found = opened?.found ?? null;
     this.#predecessor = found?.process ?? null;
-    this.#follower = new FeedFollower(meterFeed(store.feed, meter), listener, clock, boundMs, found?.cursor ?? null);
-    this.#heartbeat = new Heartbeat(store.registry, processId, () => this.#follower.applied, clock, {
+    this.#follower = new FeedFollower(feed, listener, clock, boundMs, found?.cursor ?? null);
+    this.#heartbeat = new Heartbeat(registry, processId, () => this.#follower.applied, clock, {
       boundMs,
       cutOffMs,
     });
@@ -233,7 +238,7 @@ export class App {
       apply,
       secrets: this.#maker(),
       randomText: randomBase62,
-      process: processId,
+      acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
       declared: () => this.#secrets.declaredById,
     };
     this.#admin = new AdminListener(

@@ -19,6 +19,8 @@ export class Incoming {
   readonly peer: string;
   /** The address that the client has reached. */
   readonly local: string;
+  /** Aborted when the client goes before it was answered. */
+  readonly gone: AbortSignal;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #broken: Refusal | null = null;
@@ -31,6 +33,11 @@ export class Incoming {
     this.requestId = requestId;
     this.peer = plainAddress(request.socket.remoteAddress);
     this.local = plainAddress(request.socket.localAddress);
+    const gone = new AbortController();
+    this.gone = gone.signal;
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort();
+    });
   }
 
   get hasBody(): boolean {
