@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { AdminKey } from './admin/keys.ts';
 import type { CacheOptions } from './cache/cached-lookup.ts';
 import type { Config, Listener } from './config/config.ts';
+import { boundsOf } from './config/outage.ts';
 import { Places } from './core/credential.ts';
 import { RouteTable } from './core/route.ts';
 import type { StoredToken } from './core/token.ts';
@@ -58,9 +59,11 @@ export interface Secrets {
   readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
 }
 
-export const cacheOptionsOf = ({ cache, revocation, store }: Config): CacheOptions => ({
+export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): CacheOptions => ({
   ...cache,
   boundMs: revocation.boundMs,
+  cutOffMs: boundsOf({ revocation, outage }).cutOffMs,
+  onlyWhileSeen: false,
   deadlineMs: store.deadlineMs,
 });
 

@@ -32,6 +32,8 @@ export interface RedisStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
+  readonly identity?: string | null;
   /** Takes a server that may drop keys to make room. Then tokens, marks and usage may vanish. */
   readonly allowEviction?: boolean;
 }
@@ -62,7 +64,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   try {
     await link.open(deadline);
     await refuseUnfit(link, allowEviction, deadline);
-    const identity = await begin(link, keys, deadline);
+    const identity = options.identity ?? (await begin(link, keys, deadline));
     const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
     const opened = new Unit(link, keys, identity, deadlines, watcher);
     unit = opened;

@@ -7,10 +7,18 @@ import { StoreUnavailable } from '../../../src/errors.ts';
 import type { PresentedSecret } from '../../../src/ports/token-lookup.ts';
 import type { FeedEvent, FoundToken } from '../../../src/ports/token-store.ts';
 import { anAccount, aToken } from '../../contract/harness.ts';
-import { HeldStore, settled } from '../../support/held-store.ts';
+import { always, HeldStore, settled } from '../../support/held-store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
-const options: CacheOptions = { maxEntries: 100, ttlMs: 60_000, negativeTtlMs: 2000, boundMs: 5000, deadlineMs: 1000 };
+const options: CacheOptions = {
+  maxEntries: 100,
+  ttlMs: 60_000,
+  negativeTtlMs: 2000,
+  boundMs: 5000,
+  cutOffMs: 5000,
+  onlyWhileSeen: false,
+  deadlineMs: 1000,
+};
 
 /** A secret that may be at rest under two digests. */
 const secretOf = (name: string): PresentedSecret => ({
@@ -41,7 +49,7 @@ function make(more: Partial<CacheOptions> = {}) {
   const store = new HeldStore();
   const cache = new CachedLookup(store.port, clock, { ...options, ...more });
   const proof: { proven: Instant; generation: number } = { proven: instantOf(clock), generation: 1 };
-  cache.follow(proof);
+  cache.follow(proof, always);
   /** The feed has just proved everything. */
   const prove = (): void => {
     proof.proven = instantOf(clock);

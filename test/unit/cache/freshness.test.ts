@@ -38,10 +38,13 @@ function follow() {
         applied.push(...events.map(({ seq }) => seq));
         proofs.push(follower.proven.monotonic);
       },
-      missed: () => missed.push(follower.generation),
+      missed: () => {
+        missed.push(follower.generation);
+      },
     },
     clock,
     boundMs,
+    null,
     never,
   );
   running.push(follower);
@@ -122,7 +125,14 @@ describe('a follower', () => {
       given.push(new AbortController());
       return given.at(-1)!.signal;
     };
-    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, late);
+    const follower = new FeedFollower(
+      feed,
+      { apply: () => {}, missed: () => {} },
+      new ManualClock(),
+      boundMs,
+      null,
+      late,
+    );
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -196,7 +206,7 @@ describe('a follower', () => {
       if (failures-- > 0) throw new Error('a fault of ours');
       applied.push(...events.map(({ seq }) => seq));
     };
-    const follower = new FeedFollower(feed, { apply, missed: () => {} }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(feed, { apply, missed: () => {} }, new ManualClock(), boundMs, null, never);
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -218,7 +228,14 @@ describe('a follower', () => {
         return Promise.reject(new StoreUnavailable('gone'));
       },
     };
-    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(
+      feed,
+      { apply: () => {}, missed: () => {} },
+      new ManualClock(),
+      boundMs,
+      null,
+      never,
+    );
     running.push(follower);
     follower.start();
     await enough.promise;
