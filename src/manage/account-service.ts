@@ -101,8 +101,10 @@ export class AccountService {
     const before = await this.#parts.store.getAccount(request.id);
     let account = before;
     if (account === null) throw unknownAccount();
-    if (account.deleted) demand(request.precondition ?? null, account.version);
-    else account = await this.#mark(request, 'delete', { deleted: true });
+    if (account.deleted) {
+      demand(request.precondition ?? null, account.version);
+      await this.#parts.store.settled();
+    } else account = await this.#mark(request, 'delete', { deleted: true });
     return { account, ...this.#acknowledgement };
   }
 
@@ -113,6 +115,7 @@ export class AccountService {
     const revoked = await this.#parts.store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
+      await this.#parts.store.settled();
       return { owner: id, revoked, revokedBefore: before.revokedBefore, ...this.#acknowledgement };
     }
     const { revokedBefore } = await this.#mark(request, 'revoke_tokens', {});
@@ -190,7 +193,10 @@ export class AccountService {
   ): Promise<Account | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = accountChanges(before, changed);
-    if (before !== null && Object.keys(changes).length === 0) return before;
+    if (before !== null && Object.keys(changes).length === 0) {
+      await this.#parts.store.settled();
+      return before;
+    }
     const version = before?.version ?? 0;
     const at = clock.wall();
     const next: Account = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };

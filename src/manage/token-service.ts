@@ -188,7 +188,10 @@ export class TokenService {
     const token = await compareAndSet(async () => {
       const found = await this.#find(id);
       demand(precondition, found.token.version);
-      if (isRevoked(found.token, found.account)) return viewOf(found.token, found.account, usage);
+      if (isRevoked(found.token, found.account)) {
+        await this.#parts.store.settled();
+        return viewOf(found.token, found.account, usage);
+      }
       return this.#write(actor, 'revoke', found, { ...found.token, state: 'revoked' }, found.account, usage);
     });
     return { token, acknowledged: [this.#parts.process], pending: [] };
@@ -310,7 +313,10 @@ export class TokenService {
   ): Promise<TokenView | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = tokenChanges(found.token, changed);
-    if (Object.keys(changes).length === 0) return viewOf(found.token, found.account, usage);
+    if (Object.keys(changes).length === 0) {
+      await store.settled();
+      return viewOf(found.token, found.account, usage);
+    }
     const { version } = found.token;
     const at = clock.wall();
     const next: StoredToken = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };
@@ -331,6 +337,7 @@ export class TokenService {
 
   async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
     if (!sameBody) throw otherBody();
+    await this.#parts.store.settled();
     return { token: await this.get(tokenId), secret: null };
   }
 

@@ -54,6 +54,7 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
   createToken: (token, audit, idempotency) =>
     meter.timed('create_token', () => store.createToken(token, audit, idempotency)),
   findCreation: idempotency => meter.timed('find_creation', () => store.findCreation(idempotency)),
+  settled: () => store.settled(),
   replaceToken: (token, expected, audit) =>
     meter.timed('replace_token', () => store.replaceToken(token, expected, audit)),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),
