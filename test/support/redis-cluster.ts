@@ -33,7 +33,7 @@ export class RedisCluster {
         ['repl-diskless-sync-delay', '0'],
         ['repl-ping-replica-period', '1'],
       ];
-      const started = await RedisServer.start({ persistent: true, settings });
+      const started = await RedisServer.start({ settings });
       buses.set(started, bus);
       return started;
     };

@@ -23,7 +23,7 @@ export class SentinelTrio {
     const secure = tls === undefined ? [] : [['tls-replication', 'yes']];
     const common = [...secure, ['repl-diskless-sync-delay', '0'], ['repl-ping-replica-period', '1']];
     const server = (more: readonly string[][] = []): Promise<RedisServer> =>
-      RedisServer.start({ persistent: true, settings: [...common, ...more], ...(tls && { tls }) });
+      RedisServer.start({ settings: [...common, ...more], ...(tls && { tls }) });
     const master = await server();
     const { host, port } = master.endpoint;
     const replicas = await Promise.all([1, 2].map(() => server([['replicaof', `${host} ${port}`]])));
