@@ -48,6 +48,9 @@ const mostMoves = 5;
 /** Milliseconds that a connection waits for replicas at a time: what is behind a change must not wait for its deadline. */
 const confirmSlice = 50;
 
+/** Milliseconds before its deadline that a call says why it failed, instead of being given up. */
+const confirmMargin = 10;
+
 /** What a call came to: its answer, or the address of another node that has its keys, and nothing was done. */
 type Outcome = { readonly answer: unknown } | { readonly moved: string };
 
@@ -218,7 +221,7 @@ export class Link {
     if (error !== null) throw missing(scrubbed(error).message);
     for (let have = Number(count); have < this.#needed(call); ) {
       if (!lives()) throw missing('the connection to the store was lost');
-      if (monotonic() >= deadline) throw missing('too few replicas have answered in time');
+      if (monotonic() >= deadline - confirmMargin) throw missing('too few replicas have answered in time');
       const waited = redis.call('WAIT', this.#needed(call), slice(deadline)).catch((fault: unknown) => {
         throw missing(scrubbed(fault).message);
       });
@@ -311,7 +314,8 @@ type Answered = readonly [error: Error | null, answer: unknown];
 const answersOf = async (pipeline: ChainableCommander): Promise<Answered[]> => (await pipeline.exec()) ?? [];
 
 /** Milliseconds of one wait. None would wait for ever. */
-const slice = (deadline: number): number => Math.max(1, Math.min(confirmSlice, Math.floor(deadline - monotonic())));
+const slice = (deadline: number): number =>
+  Math.max(1, Math.min(confirmSlice, Math.floor(deadline - confirmMargin - monotonic())));
 
 const isUnknownScript = (error: unknown): boolean => replyCode(error) === 'NOSCRIPT';
 

@@ -24,12 +24,15 @@ export function sentinel(place: SentinelPlace): Topology {
   return {
     witnesses: () => witnesses,
     ask: async witness => {
-      const answer = await witness.call('SENTINEL', 'MASTER', name).catch((error: Error) => {
+      // While a replica takes over, only the address is already its own. Its configuration has the new epoch by then.
+      const asked = ['GET-MASTER-ADDR-BY-NAME', 'MASTER'].map(what => witness.call('SENTINEL', what, name));
+      const [address, about] = await Promise.all(asked).catch((error: Error) => {
         throw error.message.includes('No such master') ? new Error('it knows no master of this name') : error;
       });
-      const said = pairs(answer);
-      const [host, port, epoch] = [said.get('ip'), Number(said.get('port')), Number(said.get('config-epoch'))];
-      if (typeof host !== 'string' || !(port > 0) || !(epoch >= 0)) throw new Error('a sentinel names no master');
+      const said = pairs(about);
+      const [host, port] = Array.isArray(address) ? [String(address[0]), Number(address[1])] : ['', 0];
+      const epoch = Number(said.get('config-epoch'));
+      if (host === '' || !(port > 0) || !(epoch >= 0)) throw new Error('it names no master');
       const dataNodes = 1 + Number(said.get('num-slaves') ?? said.get('num-replicas') ?? 0);
       return { epoch, shards: [{ slots: [[0, slotCount - 1]], master: { host, port }, dataNodes }] };
     },

@@ -22,7 +22,7 @@ afterAll(() => RedisServer.stopAll());
 let names = 0;
 async function open(more: Partial<RedisStoreOptions> = {}): Promise<Store> {
   const { endpoint } = trio;
-  const times = { deadlineMs: 500, mutationDeadlineMs: 1000 };
+  const times = { deadlineMs: 300, mutationDeadlineMs: 600 };
   const store = await openRedisStore({ endpoint, clock: new ManualClock(), prefix: `t${++names}:`, ...times, ...more });
   stores.push(store);
   return store;
