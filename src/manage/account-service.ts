@@ -114,6 +114,7 @@ export class AccountService {
     if (before === null) throw unknownAccount();
     if (before.deleted) {
       demand(request.precondition ?? null, before.version);
+      await store.settled();
       return { account: before, ...(await acknowledgements.of(null, patience)) };
     }
     const { account, position } = await this.#mark(request, 'delete', { deleted: true }, patience);
@@ -129,6 +130,7 @@ export class AccountService {
     const revoked = await store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
+      await store.settled();
       const { revokedBefore } = before;
       return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(null, patience)) };
     }
@@ -203,7 +205,10 @@ export class AccountService {
   ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = accountChanges(before, changed);
-    if (before !== null && Object.keys(changes).length === 0) return { account: before, position: null };
+    if (before !== null && Object.keys(changes).length === 0) {
+      await store.settled();
+      return { account: before, position: null };
+    }
     const version = before?.version ?? 0;
     const at = clock.wall();
     const next: Account = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };

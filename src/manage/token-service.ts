@@ -202,7 +202,10 @@ export class TokenService {
       const found = await this.#find(id);
       demand(precondition, found.token.version);
       const { token, account } = found;
-      if (isRevoked(token, account)) return { token: viewOf(token, account, usage), position: null };
+      if (isRevoked(token, account)) {
+        await this.#parts.store.settled();
+        return { token: viewOf(token, account, usage), position: null };
+      }
       return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, awaited);
     });
     return { token, ...(await this.#parts.acknowledgements.of(position, patience)) };
@@ -327,6 +330,7 @@ export class TokenService {
     const { clock, store, apply } = this.#parts;
     const changes = tokenChanges(found.token, changed);
     if (Object.keys(changes).length === 0) {
+      await store.settled();
       return { token: viewOf(found.token, found.account, usage), position: null };
     }
     const { version } = found.token;
@@ -349,6 +353,7 @@ export class TokenService {
 
   async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
     if (!sameBody) throw otherBody();
+    await this.#parts.store.settled();
     return { token: await this.get(tokenId), secret: null };
   }
 
