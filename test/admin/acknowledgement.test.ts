@@ -15,6 +15,8 @@ let admin: Admin;
 /** Looks at the registry so far, and the most at a time. */
 let looks = { begun: 0, underWay: 0, most: 0 };
 let applied: readonly FeedEvent[] = [];
+/** Whether changes hold on the process that answers. */
+let holds = true;
 
 let server: Promise<RedisServer>;
 beforeAll(async () => {
@@ -24,6 +26,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   looks = { begun: 0, underWay: 0, most: 0 };
   applied = [];
+  holds = true;
   store = await openOn(() => server)();
   const registry = { ...store.registry, roll: counted };
   const clock = { wall: () => Date.now(), monotonic: () => performance.now() };
@@ -34,6 +37,7 @@ beforeEach(async () => {
       clock: store.clock,
       apply: async events => {
         applied = events;
+        return holds;
       },
       acknowledgements: new Acknowledgements({ registry, feed: store.feed, clock, process: 'self' }),
     },
@@ -130,6 +134,21 @@ describe('a revocation', () => {
     }
     expect((await admin.ask('GET', `/v1/tokens/${id}`)).json['state']).toBe('enabled');
     expect((await revoke(id, '?wait=30s')).status).toBe(200);
+  });
+
+  test('that does not hold for good where it was made is not acknowledged there', async () => {
+    const self = await other('self');
+    const { id } = await admin.make();
+    const another = await admin.make();
+    await self.catchUp();
+    holds = false;
+    const reply = await revoke(id);
+    expect([reply.status, reply.json['acknowledged'], pendingOf(reply)]).toEqual([202, [], ['self']]);
+    await self.catchUp();
+    const waiting = revoke(another.id, '?wait=20s');
+    await self.hear();
+    await self.beat();
+    expect(await waiting).toMatchObject({ status: 200, json: { acknowledged: ['self'] } });
   });
 
   test('of an owner, and the deletion of one, say the same', async () => {
