@@ -321,8 +321,8 @@ export class App {
     ] as const) {
       if (!listener.listening) missing.push(`listener ${name}`);
     }
-    const { cutOffMs } = boundsOf(this.#config);
-    if (this.#follower.lagSeconds * 1000 > cutOffMs && !this.#lookup.recalls) missing.push('store');
+    const usable = this.#follower.failures === 0 && this.#follower.lagSeconds * 1000 <= this.#config.revocation.boundMs;
+    if (!usable && !this.#lookup.serves) missing.push('store');
     if (this.#config.admin.keys.length === 0 && this.#generatedKey === null) missing.push('admin.key');
     return missing;
   }

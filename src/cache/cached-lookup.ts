@@ -255,11 +255,13 @@ export class CachedLookup implements TokenLookup {
     return declared.owner !== null && account === null ? null : compileSubject(declared, account, declared.digest);
   }
 
-  /** Whether an earlier process's tokens may be served now, should the store not answer. */
-  get recalls(): boolean {
+  /** Whether anything may be served from memory now, should the store not answer: an earlier process's tokens, too. */
+  get serves(): boolean {
+    const now = instantOf(this.#clock);
+    const { cutOffMs } = this.#options;
+    if (this.#isSeen(now) && ageOf(this.#proof.proven, now) <= cutOffMs) return true;
     if (this.#recall === null || this.#recall.size === 0) return false;
-    const proof = { sent: this.#recall.proven, generation: 0 };
-    return this.#provedWithin(this.#options.cutOffMs, proof, instantOf(this.#clock));
+    return this.#provedWithin(cutOffMs, { sent: this.#recall.proven, generation: 0 }, now);
   }
 
   /** What is known and proved, for the process that comes after this one. Null when that is nothing. */

@@ -53,6 +53,8 @@ export class FeedFollower {
   proven: Instant = never;
   generation = 0;
   gaps = 0;
+  /** Reads in a row that have failed. */
+  failures = 0;
 
   /**
    * `boundMs`: how long a proof holds. A read waits for a quarter of it, and is given up after a third; `after` says
@@ -100,16 +102,15 @@ export class FeedFollower {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    let failures = 0;
     while (!signal.aborted) {
       try {
         await this.#step(signal);
-        failures = 0;
+        this.failures = 0;
       } catch {
         // An outage shows in the age of the proof. Ask again soon, not all at once.
         if (signal.aborted) return;
-        failures++;
-        const ms = Math.min(1000, 50 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2);
+        this.failures++;
+        const ms = Math.min(1000, 50 * 2 ** Math.min(this.failures, 5)) * (0.5 + Math.random() / 2);
         await pause(ms, undefined, { signal }).catch(() => {});
       }
     }

@@ -539,13 +539,13 @@ describe('declared tokens', () => {
 
   test('a look-up that was under way does not end the one that came after it', async () => {
     const { cache, store } = make();
-    const before = cache.load(A);
+    const before = cache.ask(A);
     const first = await store.finds.next();
     cache.clear();
-    const after = cache.load(A);
+    const after = cache.ask(A);
     first.answer(null);
     await before;
-    expect(cache.load(A)).toBe(after);
+    expect(cache.ask(A)).toBe(after);
     (await store.finds.next()).answer(found());
     expect(versionOf(await after)).toBe(1);
     expect(store.finds.count).toBe(2);
