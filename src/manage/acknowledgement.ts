@@ -86,12 +86,13 @@ export class Acknowledgements {
    */
   async of({ position, held }: Applied, { waitMs = 0, over }: Patience): Promise<Acknowledgement> {
     const { clock, process } = this.#parts;
-    const end = clock.monotonic() + (this.#waiting < mostWaiting ? waitMs : 0);
+    const waits = waitMs > 0 && this.#waiting < mostWaiting;
+    const end = clock.monotonic() + (waits ? waitMs : 0);
     const here = held ? process : null;
     let known: Acknowledgement = { acknowledged: here === null ? [] : [here], pending: [], complete: false };
     let place = position;
     let since: Millis | null = null;
-    this.#waiting++;
+    if (waits) this.#waiting++;
     try {
       for (let pause: Millis = pauses.first; ; pause = Math.min(pauses.most, pause + pauses.more)) {
         const look = this.#look(place);
@@ -107,7 +108,7 @@ export class Acknowledgements {
         await this.#pause(Math.min(pause, left), over);
       }
     } finally {
-      this.#waiting--;
+      if (waits) this.#waiting--;
     }
   }
 
