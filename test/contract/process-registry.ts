@@ -54,7 +54,7 @@ export function processRegistryContract(name: string, open: OpenStore): void {
       const { now } = await store.registry.roll();
       await beat('renewed');
       store.clock.advance(60);
-      await expect.poll(names).toEqual(['lasting', 'renewed']);
+      await expect.poll(names, { timeout: 10_000 }).toEqual(['lasting', 'renewed']);
       // The store's clock says so, and nothing else does.
       expect((await store.registry.roll()).now).toBeGreaterThanOrEqual(now);
       await beat('brief');
