@@ -112,6 +112,7 @@ export class AccountService {
     if (before === null) throw unknownAccount();
     if (before.deleted) {
       demand(request.precondition ?? null, before.version);
+      await store.settled();
       return { account: before, ...(await acknowledgements.of(madeBefore, patience)) };
     }
     const { account, ...change } = await this.#mark(request, 'delete', { deleted: true }, patience);
@@ -127,6 +128,7 @@ export class AccountService {
     const revoked = await store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
+      await store.settled();
       const { revokedBefore } = before;
       return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(madeBefore, patience)) };
     }
@@ -201,7 +203,10 @@ export class AccountService {
   ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = accountChanges(before, changed);
-    if (before !== null && Object.keys(changes).length === 0) return { account: before, ...madeBefore };
+    if (before !== null && Object.keys(changes).length === 0) {
+      await store.settled();
+      return { account: before, ...madeBefore };
+    }
     const version = before?.version ?? 0;
     const at = clock.wall();
     const next: Account = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };

@@ -200,7 +200,10 @@ export class TokenService {
       const found = await this.#find(id);
       demand(precondition, found.token.version);
       const { token, account } = found;
-      if (isRevoked(token, account)) return { token: viewOf(token, account, usage), ...madeBefore };
+      if (isRevoked(token, account)) {
+        await this.#parts.store.settled();
+        return { token: viewOf(token, account, usage), ...madeBefore };
+      }
       return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, awaited);
     });
     return { token, ...(await this.#parts.acknowledgements.of(change, patience)) };
@@ -325,6 +328,7 @@ export class TokenService {
     const { clock, store, apply } = this.#parts;
     const changes = tokenChanges(found.token, changed);
     if (Object.keys(changes).length === 0) {
+      await store.settled();
       return { token: viewOf(found.token, found.account, usage), ...madeBefore };
     }
     const { version } = found.token;
@@ -348,6 +352,7 @@ export class TokenService {
 
   async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
     if (!sameBody) throw otherBody();
+    await this.#parts.store.settled();
     return { token: await this.get(tokenId), secret: null };
   }
 

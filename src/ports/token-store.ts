@@ -23,6 +23,11 @@ export interface TokenStore {
   /** The token that this key has made and still stands for; null when there is none. */
   findCreation(idempotency: Idempotency): Promise<Replay | null>;
   /**
+   * Resolves when what was read before is as durable as a mutation that has resolved. An answer that changes nothing,
+   * because somebody has done already what was asked, vouches for a change whose outcome may have been unknown.
+   */
+  settled(): Promise<void>;
+  /**
    * Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. A token
    * under its owner's mark does not change owners: `stale`, for its reader has not seen the mark. `awaited`: what its
    * event says; false by default.

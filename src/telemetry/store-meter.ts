@@ -57,6 +57,7 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
   findCreation: idempotency => meter.timed('find_creation', () => store.findCreation(idempotency)),
   replaceToken: (token, expected, audit, awaited) =>
     meter.timed('replace_token', () => store.replaceToken(token, expected, audit, awaited)),
+  settled: () => store.settled(),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),
   getAccount: id => meter.timed('get_account', () => store.getAccount(id)),
   listAccounts: query => meter.timed('list_accounts', () => store.listAccounts(query)),

@@ -50,6 +50,10 @@ export class EmbeddedTokenStore implements TokenStore {
     return this.#owner.call('createToken', [token, audit, idempotency, this.#clock.wall()]);
   }
 
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   findCreation(idempotency: Idempotency): Promise<Replay | null> {
     return this.#owner.call('findCreation', [idempotency, this.#clock.wall()]);
   }

@@ -104,6 +104,10 @@ export class RedisTokenStore implements TokenStore {
     }
   }
 
+  settled(): Promise<void> {
+    return this.#unit.settled();
+  }
+
   async findCreation({ key, body }: Idempotency): Promise<Replay | null> {
     const made = (await this.#unit.read(findCreation, [this.#clock.wall(), key, body])) as [string, number] | null;
     return made === null ? null : { kind: 'replayed', tokenId: made[0], sameBody: made[1] === 1 };

@@ -13,6 +13,14 @@ if born[1] ~= ARGV[1] or not epoch then return redis.error_reply('LOST identity'
 `;
 
 /**
+ * Redis moves a slot key by key. A script that begins meanwhile would end in its middle, at the first key that has gone:
+ * a key that never was is asked for first, because a server that is losing the slot refuses that. Takes `base`.
+ */
+export const unmoved: string = lua`
+if type(redis.pcall('EXISTS', base .. 'none')) == 'table' then return redis.error_reply('TRYAGAIN the slot is moving') end
+`;
+
+/**
  * How every mutation goes on. ARGV[2] is a deadline on the store's clock: a command that lay in a queue or on the wire
  * for longer was given up by its caller, and must not be carried out. Every answer begins with the store's time.
  */
@@ -20,7 +28,7 @@ export const timely: string = lua`
 local time = redis.call('TIME')
 local now = time[1] .. string.sub(string.format('%06d', time[2]), 1, 3)
 if tonumber(now) >= tonumber(ARGV[2]) then return { now, 'late' } end
-`;
+${unmoved}`;
 
 /**
  * Records are a line that scripts read, and the document that they do not. Lua's JSON would not give documents back as
