@@ -76,12 +76,9 @@ export function processRegistryContract(name: string, open: OpenStore): void {
     test('a store that is closed says nothing', async () => {
       const { registry } = store;
       store = await store.reopen();
-      for (const call of [
-        registry.roll(),
-        registry.signOff('a'),
-        registry.beat({ process: 'a', applied, cutOffMs: 1 }),
-      ])
-        await expect(call).rejects.toBeInstanceOf(StoreUnavailable);
+      const beat = () => registry.beat({ process: 'a', applied, cutOffMs: 1 });
+      for (const call of [beat, () => registry.signOff('a'), () => registry.roll()])
+        await expect(call()).rejects.toBeInstanceOf(StoreUnavailable);
     });
   });
 }

@@ -110,8 +110,9 @@ describe('a heartbeat', () => {
   test('is not written to a store that took the place of this one', async () => {
     await client.flushall();
     await rig.open();
-    for (const call of [beat('a'), store.registry.signOff('a'), store.registry.roll()])
-      await expect(call).rejects.toThrow('it is not the store that was opened');
+    const { registry } = store;
+    for (const call of [() => beat('a'), () => registry.signOff('a'), () => registry.roll()])
+      await expect(call()).rejects.toThrow('it is not the store that was opened');
     expect(await client.exists(ends, said)).toBe(0);
   });
 
