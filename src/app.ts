@@ -235,7 +235,14 @@ export class App {
       store: this.#tokens,
       ledger,
       flushUsage: () => this.#usage.flush(),
-      apply,
+      apply: events =>
+        apply(events).then(
+          () => true,
+          error => {
+            quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
+            return false;
+          },
+        ),
       secrets: this.#maker(),
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
