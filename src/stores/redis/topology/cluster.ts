@@ -38,12 +38,11 @@ export function cluster(place: ClusterPlace): Topology {
 }
 
 async function ask(witness: Redis, secure: boolean, partners: Partners): Promise<View> {
-  const asked = Promise.all([witness.call('CLUSTER', 'INFO'), witness.call('CLUSTER', 'SHARDS')]);
-  const [info, shards] = await asked.catch((error: Error) => {
+  const asked = Promise.all([witness.call('CLUSTER', 'NODES'), witness.call('CLUSTER', 'SHARDS')]);
+  const [nodes, shards] = await asked.catch((error: Error) => {
     throw error.message.includes('cluster support disabled') ? new Error('it is no node of a cluster') : error;
   });
-  const epoch = Number(/^cluster_current_epoch:(\d+)/m.exec(String(info))?.[1]);
-  if (Number.isNaN(epoch)) throw new Error('a node tells no epoch');
+  const epochs = epochsOf(String(nodes));
   const host = witness.options.host!;
   const groups = (shards as unknown[]).map(shard => {
     const said = pairs(shard);
@@ -53,7 +52,11 @@ async function ask(witness: Redis, secure: boolean, partners: Partners): Promise
   const holders = groups.filter(({ slots }) => slots.length > 0);
   const idle = groups.filter(({ slots }) => slots.length === 0).flatMap(({ members }) => members);
   return {
-    epoch,
+    // Whoever takes over slots does it under a new epoch, greater than all.
+    epoch: Math.max(
+      0,
+      ...holders.flatMap(({ members }) => members.map(({ id, master }) => (master && epochs.get(id)) || 0)),
+    ),
     shards: holders.map(({ slots, members }): Shard => {
       // A master that was replaced while it was down stands by itself until it comes back: it is still one of them.
       const fallen = idle.filter(({ id }) => partners.knows(id, members));
@@ -66,6 +69,12 @@ async function ask(witness: Redis, secure: boolean, partners: Partners): Promise
       };
     }),
   };
+}
+
+/** The epoch that each node has its slots under, by its id. */
+function epochsOf(nodes: string): ReadonlyMap<string, number> {
+  const lines = nodes.split('\n').map(line => line.split(' '));
+  return new Map(lines.map(([id = '', , , , , , epoch]) => [id, Number(epoch)]));
 }
 
 function memberOf(node: unknown, askedHost: string, secure: boolean): Member {
