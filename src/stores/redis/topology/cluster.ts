@@ -50,6 +50,7 @@ async function ask(witness: Redis, secure: boolean, partners: Partners): Promise
     return { slots: rangesOf(said.get('slots') as number[]), members };
   });
   const holders = groups.filter(({ slots }) => slots.length > 0);
+  partners.forget(groups.flatMap(({ members }) => members));
   const idle = groups.filter(({ slots }) => slots.length === 0).flatMap(({ members }) => members);
   return {
     // Whoever takes over slots does it under a new epoch, greater than all.
@@ -104,6 +105,12 @@ class Partners {
   knows(id: string, members: readonly Member[]): boolean {
     const partners = this.#of.get(id);
     return partners !== undefined && members.some(member => member.id !== id && partners.has(member.id));
+  }
+
+  /** Those that are not known to the cluster any more are none of it. */
+  forget(known: readonly Member[]): void {
+    const ids = new Set(known.map(({ id }) => id));
+    for (const id of this.#of.keys()) if (!ids.has(id)) this.#of.delete(id);
   }
 
   keep(members: readonly Member[]): void {
