@@ -1,6 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
 import { openRedisStore } from './redis/open.ts';
+import type { RedisAddress, RedisLogin, RedisPlace } from './redis/settings.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
 export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
@@ -18,17 +19,28 @@ export interface EmbeddedSettings {
 
 export interface RedisSettings {
   readonly kind: 'redis';
-  readonly host: string;
-  readonly port: number;
+  readonly servers: RedisServers;
   readonly username: string | null;
   readonly password: Buffer | null;
   readonly database: number;
   readonly tls: { readonly ca: Buffer | null } | null;
   readonly prefix: string;
+  readonly confirm: 'none' | 'majority';
   readonly allowEviction: boolean;
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
 }
+
+export type RedisServers =
+  | ({ readonly form: 'url' } & RedisAddress)
+  | {
+      readonly form: 'sentinel';
+      readonly sentinels: readonly RedisAddress[];
+      readonly master: string;
+      readonly username: string | null;
+      readonly password: Buffer | null;
+    }
+  | { readonly form: 'cluster'; readonly nodes: readonly RedisAddress[] };
 
 /** Which store, by its kind. */
 export type StoreSettings = EmbeddedSettings | RedisSettings;
@@ -57,16 +69,33 @@ export function openStore(
       });
     }
     case 'redis': {
-      const { kind: _, host, port, username, password, database, tls, ...options } = settings;
-      const endpoint = {
-        host,
-        port,
-        database,
-        ...(username !== null && { username }),
-        ...(password !== null && { password: password.toString('utf8') }),
-        ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
-      };
+      const { kind: _, servers, username, password, database, tls, ...options } = settings;
+      const endpoint = placeOf(settings);
       return openRedisStore({ endpoint, clock, identity, ...options, ...(watcher && { watcher }) });
     }
   }
 }
+
+function placeOf({ servers, database, tls: secure, ...login }: RedisSettings): RedisPlace {
+  const tls = secure === null ? {} : { tls: secure.ca === null ? {} : { ca: secure.ca } };
+  const common = { ...loginOf(login), ...tls };
+  switch (servers.form) {
+    case 'url':
+      return { host: servers.host, port: servers.port, database, ...common };
+    case 'sentinel':
+      return {
+        sentinels: servers.sentinels,
+        master: servers.master,
+        sentinelLogin: loginOf(servers),
+        database,
+        ...common,
+      };
+    case 'cluster':
+      return { cluster: servers.nodes, ...common };
+  }
+}
+
+const loginOf = ({ username, password }: Pick<RedisSettings, 'username' | 'password'>): RedisLogin => ({
+  ...(username !== null && { username }),
+  ...(password !== null && { password: password.toString('utf8') }),
+});
