@@ -50,6 +50,10 @@ export class RedisChangeFeed implements ChangeFeed {
     return this.#headOf(head);
   }
 
+  mark(cursor: Cursor): Promise<string> {
+    return Promise.resolve(this.#marks.of(cursor));
+  }
+
   /**
    * The position is checked, and what lies after it is read, in one script: its answer alone proves that there was
    * nothing else when this was asked. What the stream itself says while it is waited on comes later.
@@ -69,7 +73,8 @@ export class RedisChangeFeed implements ChangeFeed {
   }
 
   async #look(cursor: Cursor, signal: AbortSignal | undefined): Promise<FeedAnswer> {
-    const seen = { ...cursor, mark: this.#marks.of(cursor) };
+    const { epoch, seq } = cursor;
+    const seen = { epoch, seq, mark: cursor.mark ?? this.#marks.of(cursor) };
     const asked = this.#unit.read(readFeed, [seen.epoch, seen.seq, seen.mark, readAtOnce]);
     const [kind, ...head] = (await abortable(asked, signal)) as Reply;
     const [, last, , entries] = head;

@@ -102,6 +102,7 @@ describe('a metered feed', () => {
     const { meter, clock, read, counted } = setUp();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: async () => {
           clock.advance(30_000);
@@ -120,6 +121,7 @@ describe('a metered feed', () => {
     const abort = new AbortController();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: (_, __, signal) =>
           new Promise((_, reject) =>
