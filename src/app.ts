@@ -33,6 +33,7 @@ import type { SecretMaker } from './ports/secret-maker.ts';
 import type { TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
+import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
 import { checksumKeyOf } from './secrets/peppers.ts';
 import { openStore, type Store } from './stores/open-store.ts';
@@ -58,6 +59,8 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** Another way to the store than the one that the configuration names. */
   readonly openStore?: typeof openStore;
+  /** Another way from names of upstreams to addresses than the system's. */
+  readonly lookup?: Lookup;
   /** The one that keeps Node's own metrics; false in a process that has several. */
   readonly processMetrics?: boolean;
 }
@@ -173,7 +176,11 @@ export class App {
       quiet,
     );
 
-    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), clock);
+    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), {
+      clock,
+      log: logger,
+      lookup: options.lookup ?? systemLookup,
+    });
     this.#lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
       { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance: this.#instance },
@@ -230,6 +237,7 @@ export class App {
     const { logger, loaded } = this.#options;
     this.#usage.start();
     this.#follower.start();
+    this.#forwarder.start();
     try {
       // Probes and scrapes are answered before requests are.
       this.#ports = { ...this.#ports, telemetry: await this.#health.listen() };
@@ -237,6 +245,7 @@ export class App {
       this.#ports = { ...this.#ports, proxy: await this.#proxy.listen() };
     } catch (error) {
       await Promise.all([this.#health.close(), this.#admin.close(), this.#proxy.close()]);
+      this.#forwarder.close();
       await this.#usage.stop();
       await this.#follower.stop();
       throw error;
