@@ -91,7 +91,7 @@ describe('an endpoint without checks', () => {
 });
 
 describe('an endpoint with checks', () => {
-  const after = (results: string): Health => {
+  const checkedBy = (results: string): Health => {
     const health = new Health(rules);
     for (const result of results) health.checked(result === '+');
     return health;
@@ -110,12 +110,12 @@ describe('an endpoint with checks', () => {
     ['-+', false],
     ['-++', true],
   ])('after the results "%s" is healthy: %s', (results, healthy) => {
-    const health = after(results);
+    const health = checkedBy(results);
     expect([health.healthy, health.takes(0)]).toEqual([healthy, healthy]);
   });
 
   test('is ejected by requests although checks pass, and back when they have passed again', () => {
-    const health = after('+++++');
+    const health = checkedBy('+++++');
     health.unreachable(0);
     expect([health.healthy, health.takes(0)]).toEqual([false, false]);
     health.checked(true);
@@ -125,7 +125,7 @@ describe('an endpoint with checks', () => {
   });
 
   test('is not brought back by an answer that a check speaks against', () => {
-    const health = after('+---');
+    const health = checkedBy('+---');
     health.answered();
     expect([health.healthy, health.takes(1e6)]).toEqual([false, false]);
   });
