@@ -1,6 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
 import { openRedisStore } from './redis/open.ts';
+import type { RedisAddress, RedisLogin, RedisPlace } from './redis/settings.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
 export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
@@ -18,42 +19,83 @@ export interface EmbeddedSettings {
 
 export interface RedisSettings {
   readonly kind: 'redis';
-  readonly host: string;
-  readonly port: number;
+  readonly servers: RedisServers;
   readonly username: string | null;
   readonly password: Buffer | null;
   readonly database: number;
   readonly tls: { readonly ca: Buffer | null } | null;
   readonly prefix: string;
+  readonly confirm: 'none' | 'majority';
   readonly allowEviction: boolean;
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
 }
 
+export type RedisServers =
+  | ({ readonly form: 'url' } & RedisAddress)
+  | {
+      readonly form: 'sentinel';
+      readonly sentinels: readonly RedisAddress[];
+      readonly master: string;
+      readonly username: string | null;
+      readonly password: Buffer | null;
+    }
+  | { readonly form: 'cluster'; readonly nodes: readonly RedisAddress[] };
+
 /** Which store, by its kind. */
 export type StoreSettings = EmbeddedSettings | RedisSettings;
 
 /**
- * Opens the store that the settings name: the only switch on a backend's name. Rejects when it cannot be opened:
+ * Opens the store that the settings name: the only switch on a backend's name. `identity`: the one that it has to have;
+ * null makes the store when there never was one. Rejects when it cannot be opened:
  * with `StoreInUse`, `StoreVersionUnknown` or `StoreUnfit` when trying again is in vain, else with `StoreUnavailable`.
  */
-export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
+export function openStore(
+  settings: StoreSettings,
+  clock: Clock,
+  watcher?: StoreWatcher,
+  identity: string | null = null,
+): Promise<Store> {
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...(watcher && { watcher }) });
+      return openEmbeddedStore({
+        folder,
+        clock,
+        deadlineMs,
+        mutationDeadlineMs,
+        identity,
+        ...(watcher && { watcher }),
+      });
     }
     case 'redis': {
-      const { kind: _, host, port, username, password, database, tls, ...options } = settings;
-      const endpoint = {
-        host,
-        port,
-        database,
-        ...(username !== null && { username }),
-        ...(password !== null && { password: password.toString('utf8') }),
-        ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
-      };
-      return openRedisStore({ endpoint, clock, ...options, ...(watcher && { watcher }) });
+      const { kind: _, servers, username, password, database, tls, ...options } = settings;
+      const endpoint = placeOf(settings);
+      return openRedisStore({ endpoint, clock, identity, ...options, ...(watcher && { watcher }) });
     }
   }
 }
+
+function placeOf({ servers, database, tls: secure, ...login }: RedisSettings): RedisPlace {
+  const tls = secure === null ? {} : { tls: secure.ca === null ? {} : { ca: secure.ca } };
+  const common = { ...loginOf(login), ...tls };
+  switch (servers.form) {
+    case 'url':
+      return { host: servers.host, port: servers.port, database, ...common };
+    case 'sentinel':
+      return {
+        sentinels: servers.sentinels,
+        master: servers.master,
+        sentinelLogin: loginOf(servers),
+        database,
+        ...common,
+      };
+    case 'cluster':
+      return { cluster: servers.nodes, ...common };
+  }
+}
+
+const loginOf = ({ username, password }: Pick<RedisSettings, 'username' | 'password'>): RedisLogin => ({
+  ...(username !== null && { username }),
+  ...(password !== null && { password: password.toString('utf8') }),
+});
