@@ -6,7 +6,7 @@ import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
 import { store } from './schema-store.ts';
 import { tokens } from './schema-tokens.ts';
-import { choice, duration, share, sizeOrUnlimited, text, whole } from './values.ts';
+import { choice, duration, file, share, sizeOrUnlimited, text, whole } from './values.ts';
 
 /**
  * The one declaration of the configuration: every key with its type, default and meaning. The loader, the JSON Schema
