@@ -46,19 +46,32 @@ export type RedisServers =
 export type StoreSettings = EmbeddedSettings | RedisSettings;
 
 /**
- * Opens the store that the settings name: the only switch on a backend's name. Rejects when it cannot be opened:
+ * Opens the store that the settings name: the only switch on a backend's name. `identity`: the one that it has to have;
+ * null makes the store when there never was one. Rejects when it cannot be opened:
  * with `StoreInUse`, `StoreVersionUnknown` or `StoreUnfit` when trying again is in vain, else with `StoreUnavailable`.
  */
-export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
+export function openStore(
+  settings: StoreSettings,
+  clock: Clock,
+  watcher?: StoreWatcher,
+  identity: string | null = null,
+): Promise<Store> {
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...(watcher && { watcher }) });
+      return openEmbeddedStore({
+        folder,
+        clock,
+        deadlineMs,
+        mutationDeadlineMs,
+        identity,
+        ...(watcher && { watcher }),
+      });
     }
     case 'redis': {
       const { kind: _, servers, username, password, database, tls, ...options } = settings;
       const endpoint = placeOf(settings);
-      return openRedisStore({ endpoint, clock, ...options, ...(watcher && { watcher }) });
+      return openRedisStore({ endpoint, clock, identity, ...options, ...(watcher && { watcher }) });
     }
   }
 }

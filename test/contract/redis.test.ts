@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { openOn, RedisServer } from '../support/redis.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { processRegistryContract } from './process-registry.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
@@ -17,3 +18,4 @@ tokenStoreContract('redis', open);
 tokenListContract('redis', open);
 changeFeedContract('redis', open);
 usageLedgerContract('redis', open);
+processRegistryContract('redis', open);

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Store, StoreWatcher } from '../store.ts';
-import { EmbeddedChangeFeed, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import { EmbeddedChangeFeed, EmbeddedProcessRegistry, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
 import { OwnerClient } from './owner-client.ts';
 import { type StartOwner, startOwner } from './owner-thread.ts';
@@ -21,6 +21,8 @@ export interface EmbeddedStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
+  readonly identity?: string | null;
   /** How the owner thread is started. */
   readonly start?: StartOwner;
 }
@@ -39,9 +41,10 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     mutationDeadlineMs = 5000,
     feedEvents = 100_000,
     usageRetention = { hours: 31 * dayMs, days: 400 * dayMs },
+    identity = null,
     start = startOwner,
   } = options;
-  const settings = { folder: resolve(options.folder), identity: null, feedEvents, usageRetention };
+  const settings = { folder: resolve(options.folder), identity, feedEvents, usageRetention };
   const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
   const owner = await OwnerClient.open(start, settings, deadlines, watcher);
   return {
@@ -49,6 +52,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    registry: new EmbeddedProcessRegistry(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
     close: () => owner.close(),

@@ -6,6 +6,8 @@ import { StoreUnfit } from './faults.ts';
 import { FeedConnections } from './feed-connections.ts';
 import { Keys } from './keys.ts';
 import { type Confirm, Link } from './link.ts';
+import { Marks } from './marks.ts';
+import { RedisProcessRegistry } from './process-registry.ts';
 import { keepChecksumKeys } from './scripts/keep-checksum-keys.ts';
 import { openStore } from './scripts/open-store.ts';
 import type { RedisPlace } from './settings.ts';
@@ -30,6 +32,8 @@ export interface RedisStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
+  readonly identity?: string | null;
   /** What has to have a change before it counts; `majority` behind sentinels and in a cluster, else `none` by default. */
   readonly confirm?: Confirm;
   /** Takes a server that may drop keys to make room. Then tokens, marks and usage may vanish. */
@@ -68,19 +72,22 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   try {
     await link.open(deadline);
     await refuseUnfit(link, 'cluster' in endpoint, allowEviction, deadline);
-    const { identity, made } = await begin(link, keys, deadline);
+    const known = options.identity ?? null;
+    const { identity, made } = known === null ? await begin(link, keys, deadline) : { identity: known, made: false };
     const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
     const opened = new Unit(link, keys, identity, deadlines, watcher);
     unit = opened;
     await opened.check();
     // A store that others may find, and lose again, has not been made yet.
     if (made) await opened.settled();
+    const marks = new Marks();
     const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {
       identity,
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
-      feed: new RedisChangeFeed(opened, connections, keys),
+      feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
+      registry: new RedisProcessRegistry(opened, marks),
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
       adminKey: () => Promise.resolve(null),
