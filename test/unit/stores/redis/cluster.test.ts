@@ -22,7 +22,7 @@ afterAll(() => RedisServer.stopAll());
 
 async function open(more: Partial<RedisStoreOptions> = {}): Promise<Store> {
   const { endpoint } = cluster;
-  const times = { deadlineMs: 300, mutationDeadlineMs: 600 };
+  const times = { deadlineMs: 1000, mutationDeadlineMs: 1000 };
   const store = await openRedisStore({ endpoint, clock: new ManualClock(made), ...times, ...more });
   stores.push(store);
   return store;
