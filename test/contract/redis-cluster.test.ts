@@ -3,13 +3,15 @@ import { openOn, RedisServer } from '../support/redis.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { patience } from '../support/tiers.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { processRegistryContract } from './process-registry.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
 
 let cluster: Promise<RedisCluster>;
 beforeAll(async () => {
-  cluster = RedisCluster.start();
+  // A busy test machine is no failover.
+  cluster = RedisCluster.start(10_000);
   await cluster;
 }, patience(30_000));
 afterAll(() => RedisServer.stopAll());
@@ -19,3 +21,4 @@ tokenStoreContract('redis cluster', open);
 tokenListContract('redis cluster', open);
 changeFeedContract('redis cluster', open);
 usageLedgerContract('redis cluster', open);
+processRegistryContract('redis cluster', open);

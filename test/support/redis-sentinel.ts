@@ -7,9 +7,11 @@ const name = 'mymaster';
 
 export interface SentinelOptions {
   readonly tls?: Certificate;
+  /** Milliseconds that a master may be away before it is replaced; 500 by default. */
+  readonly downAfterMs?: number;
 }
 
-/** A master, two replicas and three sentinels that replace a master which is away for half a second. */
+/** A master, two replicas and three sentinels that replace a master which is away for a while. */
 export class SentinelTrio {
   readonly servers: readonly RedisServer[];
   readonly sentinels: readonly RedisServer[];
@@ -19,7 +21,7 @@ export class SentinelTrio {
     this.sentinels = sentinels;
   }
 
-  static async start({ tls }: SentinelOptions = {}): Promise<SentinelTrio> {
+  static async start({ tls, downAfterMs = 500 }: SentinelOptions = {}): Promise<SentinelTrio> {
     const secure = tls === undefined ? [] : [['tls-replication', 'yes']];
     const common = [...secure, ['repl-diskless-sync-delay', '0'], ['repl-ping-replica-period', '1']];
     const server = (more: readonly string[][] = []): Promise<RedisServer> =>
@@ -32,7 +34,7 @@ export class SentinelTrio {
     const lines = [
       ...secure.map(line => line.join(' ')),
       `sentinel monitor ${name} ${host} ${port} 2`,
-      `sentinel down-after-milliseconds ${name} 500`,
+      `sentinel down-after-milliseconds ${name} ${downAfterMs}`,
       `sentinel failover-timeout ${name} 2000`,
       `sentinel parallel-syncs ${name} 2`,
     ];

@@ -22,7 +22,7 @@ afterAll(() => RedisServer.stopAll());
 
 async function open(more: Partial<RedisStoreOptions> = {}): Promise<Store> {
   const { endpoint } = cluster;
-  const times = { deadlineMs: 300, mutationDeadlineMs: 600 };
+  const times = { deadlineMs: 1000, mutationDeadlineMs: 1000 };
   const store = await openRedisStore({ endpoint, clock: new ManualClock(made), ...times, ...more });
   stores.push(store);
   return store;
@@ -262,7 +262,7 @@ describe('a master of a cluster', () => {
       await other().master.suspend();
       await other().replica.suspend();
       expect(await failure(store.usage.totals([here, there]))).toBeInstanceOf(StoreUnavailable);
-      expect(await failure(report(store, 'q', 2, [here, there]))).toMatchObject({ sent: true });
+      expect(await failure(report(store, 'q', 2, [here, there]))).toBeInstanceOf(StoreUnavailable);
       expect((await create(store, here)).kind).toBe('done');
       expect(await store.tokens.find([`digest-of-${here}`])).not.toBeNull();
       other().master.resume();
