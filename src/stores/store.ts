@@ -1,4 +1,5 @@
 import type { ChangeFeed } from '../ports/change-feed.ts';
+import type { Finding, StoreSource } from '../ports/store-transfer.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
 
@@ -9,6 +10,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
+  readonly transfer: StoreSource;
   /**
    * Keeps the checksum keys of these peppers, and answers all that were ever kept: a token outlives the pepper that its
    * checksum was made under. They say nothing about digests. `changed`: a pepper is known with another key, and nothing
@@ -17,6 +19,11 @@ export interface Store {
   keepChecksumKeys(add: readonly PepperKey[]): Promise<KeptKeys>;
   /** The admin key for those who configure none, made on first use; null where one must be configured. */
   adminKey(): Promise<string | null>;
+  /**
+   * Looks at the whole store: whether it is whole, and what it needs. This may take long; an embedded store answers
+   * nothing else meanwhile.
+   */
+  examine(): Promise<readonly Finding[]>;
   /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */
   close(): Promise<void>;
 }

@@ -17,7 +17,9 @@ import type {
   TokenQuery,
   TokenStore,
 } from '../../ports/token-store.ts';
+import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
+import { type AskTables, dumpTables } from './dump.ts';
 import type { TokenRow } from './operations.ts';
 import type { OwnerClient } from './owner-client.ts';
 
@@ -134,6 +136,29 @@ export class EmbeddedUsageLedger implements UsageLedger {
   async series(tokenId: string, step: 'hour' | 'day', from: number, to: number): Promise<readonly UsageBucket[]> {
     const rows = await this.#owner.call('usageSeries', [tokenId, step, from, to]);
     return rows.map(({ at, usage }) => ({ at, usage: JSON.parse(usage) as Usage }));
+  }
+}
+
+export class EmbeddedSource implements StoreSource {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+
+  constructor(owner: OwnerClient, clock: Clock) {
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  dump(): AsyncIterable<readonly StoreRecord[]> {
+    const owner = this.#owner;
+    const ask: AskTables = {
+      begin: () => owner.call('dumpBegin', []),
+      checksumKeys: () => owner.call('dumpChecksumKeys', []),
+      documents: (...args) => owner.call('dumpDocuments', args),
+      usage: (...args) => owner.call('dumpUsage', args),
+      creations: (...args) => owner.call('dumpCreations', args),
+      changes: (...args) => owner.call('dumpChanges', args),
+    };
+    return dumpTables(ask, this.#clock.wall());
   }
 }
 

@@ -1,9 +1,12 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Store, StoreWatcher } from '../store.ts';
-import { EmbeddedChangeFeed, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import { StoreMissing } from '../faults.ts';
+import { EmbeddedChangeFeed, EmbeddedSource, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
+import { fileName } from './database.ts';
 import { OwnerClient } from './owner-client.ts';
 import { type StartOwner, startOwner } from './owner-thread.ts';
 import type { UsageRetention } from './usage.ts';
@@ -21,11 +24,15 @@ export interface EmbeddedStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** False: a folder without a store is refused with `StoreMissing`, and stays as it is. */
+  readonly create?: boolean;
   /** How the owner thread is started. */
   readonly start?: StartOwner;
 }
 
 const dayMs: Millis = 86_400_000;
+/** Longest time that a look at the whole file may take. */
+const examinationMs = 3_600_000;
 
 /**
  * Opens the store in a folder, and makes it when there is none. Rejects with `StoreInUse` when somebody else has it
@@ -40,8 +47,11 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     feedEvents = 100_000,
     usageRetention = { hours: 31 * dayMs, days: 400 * dayMs },
     start = startOwner,
+    create = true,
   } = options;
   const settings = { folder: resolve(options.folder), identity: null, feedEvents, usageRetention };
+  const file = join(settings.folder, fileName);
+  if (!create && !existsSync(file)) throw new StoreMissing(`there is no store in ${settings.folder}`);
   const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
   const owner = await OwnerClient.open(start, settings, deadlines, watcher);
   return {
@@ -49,8 +59,10 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    transfer: new EmbeddedSource(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
+    examine: () => owner.call('examine', [], { waitMs: examinationMs }),
     close: () => owner.close(),
   };
 }

@@ -1,5 +1,6 @@
 import type { Account, Millis, StoredToken } from '../../core/token.ts';
 import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
+import type { Finding } from '../../ports/store-transfer.ts';
 import type {
   Audit,
   AuditEvent,
@@ -14,6 +15,7 @@ import type {
 } from '../../ports/token-store.ts';
 import type { UsageEntry } from '../../ports/usage-ledger.ts';
 import type { KeptKeys, PepperKey } from '../store.ts';
+import type { DumpTables } from './dump-tables.ts';
 
 /** A token and its owner's account as JSON text. The asking side parses: the owner thread has enough to do. */
 export interface TokenRow {
@@ -59,6 +61,13 @@ export interface Operations {
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
   keepChecksumKeys(add: readonly PepperKey[]): KeptKeys;
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
+  dumpBegin: DumpTables['begin'];
+  dumpChecksumKeys: DumpTables['checksumKeys'];
+  dumpDocuments: DumpTables['documents'];
+  dumpUsage: DumpTables['usage'];
+  dumpCreations: DumpTables['creations'];
+  dumpChanges: DumpTables['changes'];
+  examine(): readonly Finding[];
 }
 
 export type Operation = keyof Operations;
@@ -93,4 +102,11 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   usageTotals: 'read',
   usageSeries: 'read',
   keepChecksumKeys: 'mutation',
+  dumpBegin: 'read',
+  dumpChecksumKeys: 'read',
+  dumpDocuments: 'read',
+  dumpUsage: 'read',
+  dumpCreations: 'read',
+  dumpChanges: 'read',
+  examine: 'read',
 };
