@@ -1,9 +1,14 @@
 import type { Clock } from '../ports/clock.ts';
+import type { StoreTarget } from '../ports/store-transfer.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
-import { openRedisStore } from './redis/open.ts';
+import { beginEmbedded } from './embedded/target.ts';
+import { openRedisStore, type RedisStoreOptions } from './redis/open.ts';
+import { beginRedis } from './redis/target.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
 export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
+export { StoreMissing, TargetTaken } from './faults.ts';
+export { StoreUnfit } from './redis/faults.ts';
 export type { Store, StoreWatcher } from './store.ts';
 
 export interface EmbeddedSettings {
@@ -38,22 +43,39 @@ export type StoreSettings = EmbeddedSettings | RedisSettings;
  * with `StoreInUse`, `StoreVersionUnknown` or `StoreUnfit` when trying again is in vain, else with `StoreUnavailable`.
  */
 export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
+  return open(settings, clock, true, watcher);
+}
+
+/** Opens a store that is there. Rejects as `openStore` does, and with `StoreMissing` when there is none. */
+export const openExistingStore = (settings: StoreSettings, clock: Clock): Promise<Store> =>
+  open(settings, clock, false);
+
+/** Begins to fill a new store where the settings say. Rejects as `openStore` does, and with `TargetTaken`. */
+export async function beginStore(settings: StoreSettings, clock: Clock): Promise<StoreTarget> {
+  return settings.kind === 'embedded' ? beginEmbedded(settings.path, clock) : beginRedis(redisOptions(settings, clock));
+}
+
+function open(settings: StoreSettings, clock: Clock, create: boolean, watcher?: StoreWatcher): Promise<Store> {
+  const more = { create, ...(watcher && { watcher }) };
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...(watcher && { watcher }) });
+      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...more });
     }
-    case 'redis': {
-      const { kind: _, host, port, username, password, database, tls, ...options } = settings;
-      const endpoint = {
-        host,
-        port,
-        database,
-        ...(username !== null && { username }),
-        ...(password !== null && { password: password.toString('utf8') }),
-        ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
-      };
-      return openRedisStore({ endpoint, clock, ...options, ...(watcher && { watcher }) });
-    }
+    case 'redis':
+      return openRedisStore({ ...redisOptions(settings, clock), ...more });
   }
+}
+
+function redisOptions(settings: RedisSettings, clock: Clock): RedisStoreOptions {
+  const { kind: _, host, port, username, password, database, tls, ...options } = settings;
+  const endpoint = {
+    host,
+    port,
+    database,
+    ...(username !== null && { username }),
+    ...(password !== null && { password: password.toString('utf8') }),
+    ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
+  };
+  return { endpoint, clock, ...options };
 }

@@ -1,5 +1,6 @@
-import { openInFolder } from '../support/embedded.ts';
+import { beginInFolder, openInFolder } from '../support/embedded.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
@@ -8,3 +9,4 @@ tokenStoreContract('embedded', openInFolder);
 tokenListContract('embedded', openInFolder);
 changeFeedContract('embedded', openInFolder);
 usageLedgerContract('embedded', openInFolder);
+storeTransferContract('embedded', openInFolder, beginInFolder);

@@ -2,6 +2,7 @@ import type { Account, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type {
   Audit,
   AuditEvent,
@@ -17,11 +18,11 @@ import type {
   TokenQuery,
   TokenStore,
 } from '../../ports/token-store.ts';
-import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
 import { type AskTables, dumpTables } from './dump.ts';
 import type { TokenRow } from './operations.ts';
 import type { OwnerClient } from './owner-client.ts';
+import type { UsageRetention } from './usage.ts';
 
 export class EmbeddedTokenStore implements TokenStore {
   readonly #owner: OwnerClient;
@@ -142,10 +143,12 @@ export class EmbeddedUsageLedger implements UsageLedger {
 export class EmbeddedSource implements StoreSource {
   readonly #owner: OwnerClient;
   readonly #clock: Clock;
+  readonly #retention: UsageRetention;
 
-  constructor(owner: OwnerClient, clock: Clock) {
+  constructor(owner: OwnerClient, clock: Clock, retention: UsageRetention) {
     this.#owner = owner;
     this.#clock = clock;
+    this.#retention = retention;
   }
 
   dump(): AsyncIterable<readonly StoreRecord[]> {
@@ -158,7 +161,7 @@ export class EmbeddedSource implements StoreSource {
       creations: (...args) => owner.call('dumpCreations', args),
       changes: (...args) => owner.call('dumpChanges', args),
     };
-    return dumpTables(ask, this.#clock.wall());
+    return dumpTables(ask, this.#clock.wall(), this.#retention);
   }
 }
 

@@ -88,9 +88,7 @@ export class DumpTables {
        ORDER BY key LIMIT ${pageRows}`,
     );
     this.#changed = db.prepare(`SELECT seq, kind, subject FROM feed WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
-    this.#events = db.prepare(
-      `SELECT id, kind, subject, doc FROM audit WHERE id > ? ORDER BY id LIMIT ${pageRows}`,
-    );
+    this.#events = db.prepare(`SELECT id, kind, subject, doc FROM audit WHERE id > ? ORDER BY id LIMIT ${pageRows}`);
   }
 
   /** Where a dump begins: it has nothing of the audit trail yet. */

@@ -5,6 +5,7 @@ import type { StoreRecord } from '../../ports/store-transfer.ts';
 import type { Audit } from '../../ports/token-store.ts';
 import type { DumpTables, EventRow, UsageRow } from './dump-tables.ts';
 import type { BucketRow } from './operations.ts';
+import type { UsageRetention } from './usage.ts';
 
 /** The tables of a file, asked across a thread or directly. */
 export type AskTables = {
@@ -17,7 +18,11 @@ export type AskTables = {
  * Reads the tables page by page. Nothing can hold an instant of the file for as long as that takes: one connection owns
  * it, and goes on writing. So what the feed says has changed since the beginning is read again at the end.
  */
-export async function* dumpTables(ask: AskTables, now: Millis): AsyncGenerator<readonly StoreRecord[]> {
+export async function* dumpTables(
+  ask: AskTables,
+  now: Millis,
+  retention: UsageRetention,
+): AsyncGenerator<readonly StoreRecord[]> {
   let position = await ask.begin();
   yield (await ask.checksumKeys()).map(({ id, key }) => ({ kind: 'checksum_key', id, key }));
   for (const of of ['account', 'token'] as const) {
@@ -29,7 +34,7 @@ export async function* dumpTables(ask: AskTables, now: Millis): AsyncGenerator<r
   }
   for (let after: string | null = ''; after !== null; ) {
     const page: Awaited<ReturnType<AskTables['usage']>> = await ask.usage(after);
-    yield page.rows.map(usageRecord);
+    yield page.rows.map(row => usageRecord(kept(row, now, retention)));
     after = page.next;
   }
   for (let after: string | null = ''; after !== null; ) {
@@ -51,6 +56,13 @@ export async function* dumpTables(ask: AskTables, now: Millis): AsyncGenerator<r
   }
   yield [{ kind: 'position', epoch: position.epoch, seq: position.seq }];
 }
+
+/** Buckets that have ended stay in the file until a report comes. */
+const kept = (row: UsageRow, now: Millis, { hours, days }: UsageRetention): UsageRow => ({
+  ...row,
+  hours: row.hours.filter(({ at }) => at >= now - hours),
+  days: row.days.filter(({ at }) => at >= now - days),
+});
 
 const documentRecord = (of: 'token' | 'account', doc: string): StoreRecord =>
   of === 'token'

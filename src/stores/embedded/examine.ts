@@ -59,7 +59,9 @@ const remedy = 'stop the program, move the folder away and restore a backup (pos
 
 /** Looks at the whole file. That takes a while, and nothing else is done meanwhile: not for a file that is served from. */
 export function examineTables(db: DatabaseSync): readonly Finding[] {
-  const faults = all<{ integrity_check: string }>(db.prepare('PRAGMA integrity_check(5)')).map(row => row.integrity_check);
+  const faults = all<{ integrity_check: string }>(db.prepare('PRAGMA integrity_check(5)')).map(
+    row => row.integrity_check,
+  );
   const whole = faults.length === 1 && faults[0] === 'ok';
   const counts = one<Record<string, number>>(
     db.prepare(`SELECT (SELECT count(*) FROM tokens) AS tokens, (SELECT count(*) FROM accounts) AS accounts,

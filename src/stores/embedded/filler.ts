@@ -21,7 +21,8 @@ export class Filler {
   add(record: StoreRecord): readonly StoreRecord[] {
     switch (record.kind) {
       case 'checksum_key':
-        if (keepChecksumKeys(this.#db, [record]).kind === 'changed') throw new Error(`two keys have the id ${record.id}`);
+        if (keepChecksumKeys(this.#db, [record]).kind === 'changed')
+          throw new Error(`two keys have the id ${record.id}`);
         return [];
       case 'account':
         return this.#account(record);

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { Store, StoreWatcher } from '../store.ts';
 import { StoreMissing } from '../faults.ts';
+import type { Store, StoreWatcher } from '../store.ts';
 import { EmbeddedChangeFeed, EmbeddedSource, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
 import { fileName } from './database.ts';
@@ -59,7 +59,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
-    transfer: new EmbeddedSource(owner, clock),
+    transfer: new EmbeddedSource(owner, clock, usageRetention),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
     examine: () => owner.call('examine', [], { waitMs: examinationMs }),

@@ -67,6 +67,8 @@ class EmbeddedTarget implements StoreTarget {
         changes: position => tables.changes(position),
       },
       this.#clock.wall(),
+      // All that was filled in.
+      { hours: Number.POSITIVE_INFINITY, days: Number.POSITIVE_INFINITY },
     );
   }
 

@@ -90,6 +90,28 @@ export class Link {
     });
   }
 
+  /** Names of keys that match a pattern: each that is there all the while at least once. `deadline` is of each step. */
+  async *scan(pattern: string, deadline: () => number): AsyncGenerator<readonly string[]> {
+    let position = '0';
+    do {
+      const step = (redis: Redis) => redis.scan(position, 'MATCH', pattern, 'COUNT', 1000);
+      const [next, names] = await this.#send(false, deadline(), step);
+      yield names;
+      position = next;
+    } while (position !== '0');
+  }
+
+  /** Removes keys, wherever they lie. */
+  async remove(names: readonly string[], deadline: number): Promise<void> {
+    if (names.length === 0) return;
+    await this.#send(true, deadline, async redis => {
+      const pipeline = redis.pipeline();
+      for (const name of names) pipeline.unlink(name);
+      const failed = (await pipeline.exec())?.find(([error]) => error !== null)?.[0];
+      if (failed) throw failed;
+    });
+  }
+
   /** Waits for what was asked, at most for its deadlines; then disconnects. */
   async close(): Promise<void> {
     await Promise.all([this.#reads.close(), this.#changes.close()]);

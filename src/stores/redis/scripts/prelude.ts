@@ -12,6 +12,14 @@ local epoch = born[2]
 if born[1] ~= ARGV[1] or not epoch then return redis.error_reply('LOST identity') end
 `;
 
+/** How scripts begin that read a store from end to end: one that is being filled, too, by the mark of who fills it. */
+export const sourced: string = lua`
+local meta = KEYS[1]
+local base = string.sub(meta, 1, -5)
+local born = redis.call('HMGET', meta, 'identity', 'epoch', 'importing')
+if born[1] ~= ARGV[1] and born[3] ~= ARGV[1] then return redis.error_reply('LOST identity') end
+`;
+
 /**
  * How every mutation goes on. ARGV[2] is a deadline on the store's clock: a command that lay in a queue or on the wire
  * for longer was given up by its caller, and must not be carried out. Every answer begins with the store's time.
