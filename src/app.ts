@@ -12,6 +12,7 @@ import {
   type Secrets,
   secretsOf,
 } from './app-values.ts';
+import { backupText, headingOf } from './backup/format.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower, type FeedListener } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
@@ -201,7 +202,14 @@ export class App {
     };
     this.#admin = new AdminListener(
       listenerOf(config.listen.admin),
-      { tokens: new TokenService(parts), accounts: new AccountService(parts), clock, log: quiet, version },
+      {
+        tokens: new TokenService(parts),
+        accounts: new AccountService(parts),
+        backup: () => backupText(headingOf(store.identity, clock.wall()), store.transfer.dump()),
+        clock,
+        log: quiet,
+        version,
+      },
       { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard: this.#guard },
     );
     this.#health = new HealthListener(listenerOf(config.listen.telemetry), {

@@ -33,7 +33,7 @@ export class Filler {
       case 'usage':
         return this.#usage(record);
       case 'creation': {
-        const sql = 'INSERT INTO idempotency (key, body, token_id, expires_at) VALUES (?, ?, ?, ?)';
+        const sql = 'INSERT OR REPLACE INTO idempotency (key, body, token_id, expires_at) VALUES (?, ?, ?, ?)';
         this.#sql(sql).run(record.key, record.body, record.tokenId, record.expiresAt);
         return [];
       }

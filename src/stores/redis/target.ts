@@ -81,7 +81,6 @@ interface TargetParts {
 class RedisTarget implements StoreTarget {
   readonly #parts: TargetParts;
   readonly #usage: RedisUsageLedger;
-  #highest = 0;
   #finished = false;
 
   constructor(parts: TargetParts) {
@@ -127,8 +126,7 @@ class RedisTarget implements StoreTarget {
 
   async finish(): Promise<string> {
     const [identity, epoch] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
-    // Events of the audit trail have the numbers of the feed: it goes on behind the highest.
-    await this.#run(finishFilling, [identity, epoch, schema, this.#highest]);
+    await this.#run(finishFilling, [identity, epoch, schema]);
     this.#finished = true;
     return identity;
   }
@@ -171,19 +169,15 @@ class RedisTarget implements StoreTarget {
         return docs.map(doc => ({ kind: 'token', token: JSON.parse(doc) as StoredToken }));
       }
       case 'event':
-        for (const { event } of records as Of<'event'>[]) this.#highest = Math.max(this.#highest, event.id);
         await this.#run(fillEvents, (records as Of<'event'>[]).flatMap(eventValues));
         return [];
       case 'usage':
         return this.#addUsage((records as Of<'usage'>[]).map(({ usage }) => usage));
       case 'creation': {
-        const values = (records as Of<'creation'>[]).flatMap(({ key, body, tokenId, expiresAt }) => [
-          key,
-          body,
-          tokenId,
-          expiresAt,
-        ]);
-        await this.#run(fillCreations, [this.#parts.clock.wall(), ...values]);
+        const now = this.#parts.clock.wall();
+        const lasting = (records as Of<'creation'>[]).filter(({ expiresAt }) => expiresAt > now);
+        const values = lasting.flatMap(({ key, body, tokenId, expiresAt }) => [key, body, tokenId, expiresAt]);
+        await this.#run(fillCreations, [now, ...values]);
         return [];
       }
       case 'position':
@@ -255,5 +249,6 @@ const accountValues = ({ account }: Of<'account'>): Values => {
 const eventValues = ({ of, subject, event: { id, ...audit } }: Of<'event'>): Values => [
   of,
   subject,
-  `${id} ${JSON.stringify(audit)}`,
+  id,
+  JSON.stringify(audit),
 ];

@@ -93,13 +93,21 @@ return replaced
 `,
 );
 
-/** ARGV from 2: kind, id and event of subjects in turn; events are numbers and documents, as they are kept. */
+/**
+ * ARGV from 2: kind, id, number and event of subjects in turn. Events of the audit trail have the numbers of the feed,
+ * which goes on behind the highest.
+ */
 export const fillEvents = script(
   'writes',
   now,
   marked,
   lua`
-for i = 2, #ARGV, 3 do redis.call('RPUSH', base .. 'audit:' .. ARGV[i] .. ':' .. ARGV[i + 1], ARGV[i + 2]) end
+local seq = tonumber(redis.call('HGET', meta, 'seq')) or 0
+for i = 2, #ARGV, 4 do
+  redis.call('RPUSH', base .. 'audit:' .. ARGV[i] .. ':' .. ARGV[i + 1], ARGV[i + 2] .. ' ' .. ARGV[i + 3])
+  seq = math.max(seq, tonumber(ARGV[i + 2]))
+end
+redis.call('HSET', meta, 'seq', string.format('%.0f', seq))
 return {}
 `,
 );
@@ -148,13 +156,14 @@ return replaced
 `,
 );
 
-/** Makes it a store. ARGV from 2: identity, epoch, schema, and the number that the feed goes on from. */
+/** Makes it a store. ARGV from 2: identity, epoch, schema. */
 export const finishFilling = script(
   'writes',
   now,
   marked,
   lua`
-redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', ARGV[4], 'seq', ARGV[5])
+redis.call('HSETNX', meta, 'seq', 0)
+redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', ARGV[4])
 redis.call('HDEL', meta, 'importing', 'touched')
 return 1
 `,
