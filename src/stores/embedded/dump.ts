@@ -25,10 +25,10 @@ export async function* dumpTables(
 ): AsyncGenerator<readonly StoreRecord[]> {
   let position = await ask.begin();
   yield (await ask.checksumKeys()).map(({ id, key }) => ({ kind: 'checksum_key', id, key }));
-  for (const of of ['account', 'token'] as const) {
+  for (const kind of ['account', 'token'] as const) {
     for (let after: number | null = 0; after !== null; ) {
-      const page: Awaited<ReturnType<AskTables['documents']>> = await ask.documents(of, after);
-      yield page.docs.map(doc => documentRecord(of, doc));
+      const page: Awaited<ReturnType<AskTables['documents']>> = await ask.documents(kind, after);
+      yield page.docs.map(doc => documentRecord(kind, doc));
       after = page.next;
     }
   }

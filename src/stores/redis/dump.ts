@@ -35,7 +35,7 @@ export async function* dumpRedis(parts: DumpParts, now: Millis): AsyncGenerator<
     const space = line.indexOf(' ');
     return { kind: 'checksum_key', id: line.slice(space + 1), key: line.slice(0, space) };
   });
-  for (const of of ['account', 'token'] as const) yield* documents(unit, of, begun);
+  for (const kind of ['account', 'token'] as const) yield* documents(unit, kind, begun);
   yield* scanned(parts, now);
   let reached = begun;
   for (let last = Number.POSITIVE_INFINITY; reached < last; ) {
