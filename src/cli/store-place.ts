@@ -37,6 +37,7 @@ export async function placeOf(text: string, option: string, io: Pick<Io, 'env'>)
     throw new UsageError(`${option} ${text}: there is no such file or folder`);
   }
   if (found === null || found.isDirectory()) return stored(await storeAt({ folder: text }), option, null);
+  if (!found.isFile()) throw new UsageError(`${option} ${text} is neither a file nor a folder`);
   if (await isBackup(text)) return { kind: 'backup', file: text };
   const loaded = await loadConfig({ file: text, env: io.env });
   if (loaded.ok) return { kind: 'store', settings: loaded.config.store, file: text };

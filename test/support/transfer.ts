@@ -54,14 +54,14 @@ export async function furnish(store: TestedStore): Promise<void> {
   const { tokens, usage, clock } = store;
   const now = clock.wall();
   await store.keepChecksumKeys([
-    { id: 'p1', key: 'aa'.repeat(32) },
-    { id: 'p two', key: 'bb'.repeat(32) },
+    { id: 'k1', key: 'aa'.repeat(32) },
+    { id: 'k two', key: 'bb'.repeat(32) },
   ]);
   await tokens.putAccount(anAccount('acme'), 0, anAudit('create'));
   await tokens.putAccount(anAccount('gone'), 0, anAudit('create'));
   await tokens.putAccount(anAccount('marked', { name: 'ünï\n"cödé" 🙂' }), 0, anAudit('create'));
   const plain = aToken('plain', { tags: ['red', 'green'], extra: { any: [null, [], {}, 1.5, 'ü\u2028🙂'] } });
-  await tokens.createToken(plain, anAudit('create'), { key: 'k1', body: 'b1', expiresAt: now + 1000 });
+  await tokens.createToken(plain, anAudit('create'), { key: 'k1', body: 'b1', expiresAt: now + 86_400_000 });
   await tokens.createToken(aToken('of-acme', { owner: 'acme', expiresAt: now + 1 }), anAudit('create'), null);
   await tokens.createToken(aToken('of-gone', { owner: 'gone', kind: 'legacy' }), anAudit('create'), null);
   await tokens.createToken(aToken('of-marked', { owner: 'marked', permissions: { a: true } }), anAudit('create'), null);
