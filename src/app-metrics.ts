@@ -4,6 +4,7 @@ import type { HealthListener } from './admin/health.ts';
 import type { CachedLookup } from './cache/cached-lookup.ts';
 import type { FeedFollower } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
+import { boundsOf } from './config/outage.ts';
 import type { ProxyListener } from './gate/listener.ts';
 import type { Clock } from './ports/clock.ts';
 import type { UpstreamForwarder } from './proxy/forwarder.ts';
@@ -57,10 +58,10 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
   });
   metrics.observe('feed_lag_seconds', () => [[{}, follower.lagSeconds]]);
   metrics.observe('revocation_bound_seconds', () => {
-    const bound = config().revocation.boundMs / 1000;
+    const { connectedMs, cutOffMs } = boundsOf(config());
     return [
-      [{ kind: 'connected' }, bound],
-      [{ kind: 'cut_off' }, bound],
+      [{ kind: 'connected' }, connectedMs / 1000],
+      [{ kind: 'cut_off' }, cutOffMs / 1000],
     ];
   });
 

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { AdminKey } from './admin/keys.ts';
 import type { CacheOptions } from './cache/cached-lookup.ts';
 import type { Config, Listener } from './config/config.ts';
+import { boundsOf } from './config/outage.ts';
 import { Places } from './core/credential.ts';
 import { RouteTable } from './core/route.ts';
 import type { StoredToken } from './core/token.ts';
@@ -16,6 +17,12 @@ import { Peppers } from './secrets/peppers.ts';
 import { Reader } from './secrets/reader.ts';
 
 /** Rooms take ready values, not the configuration: here the one becomes the other. */
+
+/** What this incarnation of the process is called where operators see it: the machine, and `unique` to tell it from others. */
+export function processNameOf(host: string, unique: string): string {
+  const machine = host.replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return `${machine.slice(0, 40) || 'postern'}-${unique}`;
+}
 
 export const listenerOf = ({ host, port, tls }: Listener) => ({ host, port, tls });
 
@@ -52,9 +59,11 @@ export interface Secrets {
   readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
 }
 
-export const cacheOptionsOf = ({ cache, revocation, store }: Config): CacheOptions => ({
+export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): CacheOptions => ({
   ...cache,
   boundMs: revocation.boundMs,
+  cutOffMs: boundsOf({ revocation, outage }).cutOffMs,
+  onlyWhileSeen: false,
   deadlineMs: store.deadlineMs,
 });
 

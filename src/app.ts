@@ -1,7 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
+import { ConfigurationRefused, checksumKeysOf, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
 import { joinMetrics } from './app-metrics.ts';
+import { type OpenedSnapshot, openSnapshot, sealKeysOf } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
 import {
   adminKeysOf,
@@ -9,15 +12,19 @@ import {
   fieldRulesOf,
   listenerOf,
   policyOf,
+  processNameOf,
   type Secrets,
   secretsOf,
 } from './app-values.ts';
 import { backupText, headingOf } from './backup/format.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower, type FeedListener } from './cache/freshness.ts';
+import { Heartbeat } from './cache/heartbeat.ts';
+import { type Keeping, SnapshotKeeper } from './cache/snapshot/keeper.ts';
+import type { Contents } from './cache/snapshot/snapshot.ts';
 import type { Config } from './config/config.ts';
-import { missingOwners } from './config/declared.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
+import { boundsOf } from './config/outage.ts';
 import { problemLine } from './config/problems.ts';
 import { compareForReload } from './config/reload.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
@@ -27,27 +34,30 @@ import { Guard } from './gate/guard.ts';
 import { ProxyListener } from './gate/listener.ts';
 import type { Policy } from './gate/policy.ts';
 import { AccountService } from './manage/account-service.ts';
+import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
+import type { Log } from './ports/log.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
-import type { TokenStore } from './ports/token-store.ts';
+import type { FeedEvent, TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { randomBase62 } from './secrets/mint.ts';
-import { checksumKeyOf } from './secrets/peppers.ts';
-import { openStore, type Store } from './stores/open-store.ts';
+import type { EventualStore } from './stores/eventual-store.ts';
+import { openStore } from './stores/open-store.ts';
 import type { Logger } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { quietLog } from './telemetry/quiet-log.ts';
 import { createRecorder } from './telemetry/recorder.ts';
 import { RequestLog } from './telemetry/request-log.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
-import { meterFeed, meterLedger, meterStore, StoreMeter } from './telemetry/store-meter.ts';
+import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
 import { UsageCounters } from './usage/counters.ts';
 
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
 
+export { ConfigurationRefused } from './app-joining.ts';
 export type Loaded = Extract<LoadResult, { ok: true }>;
 
 export interface AppOptions {
@@ -63,16 +73,6 @@ export interface AppOptions {
   readonly processMetrics?: boolean;
 }
 
-/** The configuration cannot be served: what only the store could tell. */
-export class ConfigurationRefused extends Error {
-  readonly lines: readonly string[];
-  constructor(lines: readonly string[]) {
-    super(lines.join('\n'));
-    this.name = 'ConfigurationRefused';
-    this.lines = lines;
-  }
-}
-
 /**
  * The composition root: the only place that makes adapters and joins them to ports. It also keeps the order of their
  * lives: the store first and last, the proxy listener last and first.
@@ -80,10 +80,13 @@ export class ConfigurationRefused extends Error {
 export class App {
   readonly #options: AppOptions;
   readonly #clock: Clock;
-  readonly #store: Store;
+  readonly #store: EventualStore;
   readonly #tokens: TokenStore;
   readonly #lookup: CachedLookup;
   readonly #follower: FeedFollower;
+  readonly #heartbeat: Heartbeat;
+  readonly #snapshot: SnapshotKeeper | null;
+  readonly #predecessor: string | null;
   readonly #usage: UsageCounters;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
@@ -107,18 +110,31 @@ export class App {
   readonly closed: Promise<void>;
   #settleClosed: () => void = () => {};
 
-  /** Opens the store, checks what only it can tell, and listens. Rejects when any of that fails; nothing stays open. */
+  /**
+   * Opens the store, checks what only it can tell, and listens. Rejects when any of that fails; nothing stays open. A
+   * store that may come later is waited for while requests are answered already.
+   */
   static async start(options: AppOptions): Promise<App> {
     const { config } = options.loaded;
-    const open = options.openStore ?? openStore;
-    const store = await open(config.store, options.clock ?? systemClock, {
-      down: cause => options.logger.error({}, 'the store is down', cause),
-      up: () => options.logger.info({}, 'the store is up again'),
+    const { logger, clock = systemClock } = options;
+    const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
+    const opened = await openSnapshot(config, processId, clock, logger);
+    const retired = opened?.found?.checksumKeys ?? [];
+    let app: App | null = null;
+    let joined: Joined = { checksumKeys: retired, generatedKey: null };
+    const store = await joinStore({
+      open: options.openStore ?? openStore,
+      clock,
+      logger,
+      config: () => (app === null ? config : app.#config),
+      identity: opened?.found?.store ?? null,
+      joined: news => {
+        joined = news;
+        if (app !== null) app.#join(news);
+      },
     });
     try {
-      await refuseDeclared(config, store.tokens);
-      const generatedKey = await ownKey(config, store);
-      const app = new App(options, store, await checksumKeysOf(config, store), generatedKey);
+      app = new App(options, processId, store, joined, opened);
       await app.#listen();
       return app;
     } catch (error) {
@@ -127,12 +143,17 @@ export class App {
     }
   }
 
-  private constructor(options: AppOptions, store: Store, checksumKeys: readonly string[], generatedKey: string | null) {
+  private constructor(
+    options: AppOptions,
+    processId: string,
+    store: EventualStore,
+    { checksumKeys, generatedKey }: Joined,
+    opened: OpenedSnapshot | null,
+  ) {
     const { logger, loaded, version } = options;
     const { config } = loaded;
     const clock = options.clock ?? systemClock;
     const quiet = quietLog(logger, clock, 10_000);
-    const processId = randomUUID();
     this.#options = options;
     this.#clock = clock;
     this.#config = config;
@@ -149,18 +170,39 @@ export class App {
     const meter = new StoreMeter(metrics, clock);
     this.#tokens = meterStore(store.tokens, meter);
     const ledger = meterLedger(store.usage, meter);
+    const feed = meterFeed(store.feed, meter);
+    const registry = meterRegistry(store.registry, meter);
 
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
+    const { connectedMs: boundMs, cutOffMs } = boundsOf(config);
+    const apply = (events: readonly FeedEvent[]): Promise<void> => {
+      this.#lookup.apply(events);
+      return this.#snapshot?.bury(events) ?? Promise.resolve();
+    };
     const listener: FeedListener = {
       apply: events => {
-        this.#lookup.apply(events);
         for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
+        return apply(events);
       },
-      missed: () => this.#lookup.missed(),
+      missed: () => {
+        this.#lookup.missed();
+        return this.#snapshot?.discard();
+      },
+      acknowledged: awaited => {
+        if (awaited) this.#heartbeat.soon();
+      },
     };
-    this.#follower = new FeedFollower(meterFeed(store.feed, meter), listener, clock, config.revocation.boundMs);
-    this.#lookup.follow(this.#follower);
+    const found = opened?.found ?? null;
+    this.#predecessor = found?.process ?? null;
+    this.#follower = new FeedFollower(feed, listener, clock, boundMs, found?.cursor ?? null);
+    this.#heartbeat = new Heartbeat(registry, processId, () => this.#follower.applied, clock, {
+      boundMs,
+      cutOffMs,
+    });
+    this.#lookup.follow(this.#follower, this.#heartbeat);
+    this.#lookup.remember(found?.recall ?? null);
+    this.#snapshot = opened === null ? null : this.#keeper(opened, quiet);
     this.#lookup.declare(this.#secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
@@ -194,10 +236,10 @@ export class App {
       store: this.#tokens,
       ledger,
       flushUsage: () => this.#usage.flush(),
-      apply: events => this.#lookup.apply(events),
+      apply,
       secrets: this.#maker(),
       randomText: randomBase62,
-      process: processId,
+      acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
       declared: () => this.#secrets.declaredById,
     };
     this.#admin = new AdminListener(
@@ -205,7 +247,11 @@ export class App {
       {
         tokens: new TokenService(parts),
         accounts: new AccountService(parts),
-        backup: () => backupText(headingOf(store.identity, clock.wall()), store.transfer.dump()),
+        backup: () => {
+          if (store.opened === null) throw new StoreUnavailable('the store is not open');
+          const { identity, transfer } = store.opened;
+          return backupText(headingOf(identity, clock.wall()), transfer.dump());
+        },
         clock,
         log: quiet,
         version,
@@ -238,6 +284,11 @@ export class App {
     const { logger, loaded } = this.#options;
     this.#usage.start();
     this.#follower.start();
+    this.#heartbeat.start();
+    this.#snapshot?.start();
+    void this.#succeed();
+    // A store that is there has answered before the first request asks.
+    if (this.#store.opened !== null) await Promise.race([this.#heartbeat.begun, pause(1000)]);
     try {
       // Probes and scrapes are answered before requests are.
       this.#ports = { ...this.#ports, telemetry: await this.#health.listen() };
@@ -245,8 +296,7 @@ export class App {
       this.#ports = { ...this.#ports, proxy: await this.#proxy.listen() };
     } catch (error) {
       await Promise.all([this.#health.close(), this.#admin.close(), this.#proxy.close()]);
-      await this.#usage.stop();
-      await this.#follower.stop();
+      await this.#end();
       throw error;
     }
     for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
@@ -276,7 +326,9 @@ export class App {
     ] as const) {
       if (!listener.listening) missing.push(`listener ${name}`);
     }
-    if (this.#follower.lagSeconds * 1000 > this.#config.revocation.boundMs) missing.push('store');
+    const usable = this.#follower.failures === 0 && this.#follower.lagSeconds * 1000 <= this.#config.revocation.boundMs;
+    if (!usable && !this.#lookup.serves) missing.push('store');
+    if (this.#config.admin.keys.length === 0 && this.#generatedKey === null) missing.push('admin.key');
     return missing;
   }
 
@@ -314,14 +366,24 @@ export class App {
    * before: an outage is no reason to keep an old route. Rejects with everything that speaks against it.
    */
   async #prepare(next: Config): Promise<Prepared> {
-    const { tokens, guard } = this.#config;
+    const { tokens } = this.#config;
     const fixed = compareForReload(this.#config, next);
     if (fixed.length > 0) throw new ConfigurationRefused(fixed.map(key => `${key}: cannot change without a restart`));
-    if (differ(tokens.declared, next.tokens.declared)) await refuseDeclared(next, this.#tokens);
-    const checksumKeys = differ(tokens.peppers, next.tokens.peppers)
-      ? await checksumKeysOf(next, this.#store)
-      : this.#checksumKeys;
-    const generatedKey = next.admin.keys.length > 0 ? null : (this.#generatedKey ?? (await this.#store.adminKey()));
+    // A store that is not open yet is asked all this when it is.
+    const store = this.#store.opened;
+    let checksumKeys = this.#checksumKeys;
+    let generatedKey = next.admin.keys.length > 0 ? null : this.#generatedKey;
+    if (store !== null) {
+      if (differ(tokens.declared, next.tokens.declared)) await refuseDeclared(next, this.#tokens);
+      if (differ(tokens.peppers, next.tokens.peppers)) checksumKeys = await checksumKeysOf(next, store);
+      generatedKey ??= await ownKey(next, store);
+    }
+    return this.#compose(next, { checksumKeys, generatedKey });
+  }
+
+  /** What a configuration means, once everything about it is known. */
+  #compose(next: Config, { checksumKeys, generatedKey }: Joined): Prepared {
+    const { guard } = this.#config;
     const secrets = secretsOf(next, checksumKeys);
     const nextGuard = differ(guard, next.guard) ? new Guard(next.guard, this.#clock) : this.#guard;
     return {
@@ -348,12 +410,58 @@ export class App {
     this.#guard = guard;
     this.#lookup.configure(cacheOptionsOf(next));
     this.#lookup.declare(secrets.declaredBySecret);
-    this.#follower.configure(next.revocation.boundMs);
+    const { connectedMs: boundMs, cutOffMs } = boundsOf(next);
+    this.#follower.configure(boundMs);
+    this.#heartbeat.configure({ boundMs, cutOffMs });
+    if (next.outage.snapshot !== null) this.#snapshot?.configure(keepingOf(next, next.outage.snapshot));
     this.#forwarder.configure(next.upstreams, fields);
     this.#gate.policy = policy;
     this.#admin.policy = admin;
     this.#options.logger.level = next.log.level;
     this.#requestLog.configure(next.log);
+  }
+
+  /** The store is open: what it says about the configuration in force holds from now on. */
+  #join(joined: Joined): void {
+    this.#take(this.#config, this.#compose(this.#config, joined));
+  }
+
+  /** Once this process is where the one before it was, nobody serves what that one knew. */
+  async #succeed(): Promise<void> {
+    if (this.#predecessor === null) return;
+    await this.#heartbeat.begun;
+    await this.#store.registry.signOff(this.#predecessor).catch(() => {});
+  }
+
+  #keeper({ snapshot }: OpenedSnapshot, log: Log): SnapshotKeeper | null {
+    const settings = this.#config.outage.snapshot;
+    return settings && new SnapshotKeeper(snapshot, () => this.#contents(), keepingOf(this.#config, settings), log);
+  }
+
+  /** What the process that comes after this one could serve from. */
+  async #contents(): Promise<Contents | null> {
+    // How far the store's clock is ahead: no more than this, so that nothing looks younger than it is.
+    const roll = await this.#store.registry.roll().catch(() => null);
+    if (roll === null) return null;
+    const clockOffsetMs = roll.now - this.#clock.wall();
+    const knowledge = this.#lookup.knowledge();
+    const { cursor, proven } = this.#follower;
+    const { answered } = this.#heartbeat;
+    const store = this.#store.opened?.identity;
+    if (knowledge === null || cursor === null || store === undefined) return null;
+    const written = this.#snapshot?.provenAt ?? Number.NEGATIVE_INFINITY;
+    const sure = proven.monotonic < answered.monotonic ? proven : answered;
+    if (sure.monotonic <= written) return null;
+    const checksumKeys = this.#checksumKeys;
+    return { store, cursor, proven: sure, clockOffsetMs, checksumKeys, ...knowledge };
+  }
+
+  /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */
+  async #end(): Promise<void> {
+    await this.#usage.stop();
+    await this.#follower.stop();
+    await this.#snapshot?.stop();
+    await this.#heartbeat.stop(this.#snapshot === null);
   }
 
   /** Secrets are made as the configuration in force says, not the one that was there at the start. */
@@ -387,8 +495,7 @@ export class App {
     this.#proxy.destroyConnections();
     await gone;
     this.#forwarder.close();
-    await this.#usage.stop();
-    await this.#follower.stop();
+    await this.#end();
     await this.#admin.close();
     await this.#store.close();
     await this.#health.close();
@@ -408,36 +515,11 @@ interface Prepared {
   readonly fields: FieldRules;
 }
 
+const keepingOf = (config: Config, { intervalMs }: { readonly intervalMs: number }): Keeping => ({
+  intervalMs,
+  key: sealKeysOf(config)[0]!,
+});
+
 const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
-
-/** The admin key that the store keeps, where none is configured. */
-const ownKey = async ({ admin }: Config, store: Store): Promise<string | null> =>
-  admin.keys.length > 0 ? null : store.adminKey();
-
-/** The checksum keys of all peppers that there ever were. One that is now another would make every token under it unknown. */
-async function checksumKeysOf({ tokens }: Config, store: Store): Promise<readonly string[]> {
-  const kept = await store.keepChecksumKeys(
-    tokens.peppers.map(pepper => ({ id: pepper.id, key: checksumKeyOf(pepper) })),
-  );
-  if (kept.kind === 'kept') return kept.keys;
-  const why = `tokens.peppers: "${kept.id}" has another key than the one that this store knows by that id`;
-  throw new ConfigurationRefused([`${why}; a new key needs an id of its own, in front of the old one`]);
-}
-
-/** Declared tokens have owners that exist, and ids that the store has not given to somebody else. */
-async function refuseDeclared(config: Config, store: TokenStore): Promise<void> {
-  const owners = new Set(config.tokens.declared.flatMap(({ owner }) => (owner === null ? [] : [owner])));
-  const known = new Set<string>();
-  for (const owner of owners) {
-    const account = await store.getAccount(owner);
-    if (account !== null && !account.deleted) known.add(owner);
-  }
-  const lines = missingOwners(config, known);
-  for (const { id, declaredAt } of config.tokens.declared) {
-    if ((await store.getToken(id)) === null) continue;
-    lines.push(`${declaredAt}: the store has another token with the id ${id}; allowed: an id of its own`);
-  }
-  if (lines.length > 0) throw new ConfigurationRefused(lines);
-}
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));

@@ -13,6 +13,8 @@ import {
   accountJson,
   accountPageForm,
   component,
+  revocationAnswers,
+  revocationStatus,
 } from './wire-forms.ts';
 
 const enabled = z.boolean().meta({ description: 'Whether its tokens work. Default: true.' });
@@ -140,11 +142,11 @@ export const accountOperations: readonly Operation[] = [
     summary: 'Deletes an account. All its tokens are revoked; deleting it again changes nothing.',
     query: { wait },
     conditional: true,
-    answers: {
-      200: { description: 'The account as it was, and the processes on which it is gone.', schema: accountDeletedForm },
-    },
-    async handle({ actor, services, id, precondition }) {
-      return jsonAnswer(200, accountDeletedJson(await services.accounts.remove({ actor, id, precondition })));
+    answers: revocationAnswers('The account as it was, and the processes on which it is over.', accountDeletedForm),
+    async handle({ actor, services, id, query, precondition, over }) {
+      const patience = { waitMs: query.wait, over };
+      const deleted = await services.accounts.remove({ actor, id, precondition }, patience);
+      return jsonAnswer(revocationStatus(deleted), accountDeletedJson(deleted));
     },
   }),
 ];

@@ -19,6 +19,9 @@ export class Incoming {
   readonly peer: string;
   /** The address that the client has reached. */
   readonly local: string;
+  /** Aborted when it should be answered without waiting any longer: the client has gone, or the listener is closing. */
+  readonly over: AbortSignal;
+  readonly #over = new AbortController();
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #broken: Refusal | null = null;
@@ -31,6 +34,12 @@ export class Incoming {
     this.requestId = requestId;
     this.peer = plainAddress(request.socket.remoteAddress);
     this.local = plainAddress(request.socket.localAddress);
+    this.over = this.#over.signal;
+    response.once('close', () => this.endWait());
+  }
+
+  endWait(): void {
+    this.#over.abort();
   }
 
   get hasBody(): boolean {

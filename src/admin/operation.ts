@@ -82,6 +82,8 @@ export interface Call<Q extends Shape, B> extends Context {
   /** What is wrong with the body's members. Who goes on with it must refuse what is in here. */
   readonly faults: Faults;
   readonly precondition: Precondition | null;
+  /** Aborted when it should be answered without waiting any longer. */
+  readonly over: AbortSignal;
   /** What the call is, without its cursor and limit: cursors are bound to it. */
   readonly scope: string;
 }
@@ -145,7 +147,8 @@ export function operation<Q extends Shape, B>(
       const { limit: _limit, cursor: _cursor, ...filters } = said as Record<string, unknown>;
       const scope = `${method} ${path} ${JSON.stringify([context.params, Object.entries(filters).sort()])}`;
       const id = context.params['id'] ?? '';
-      return facts.handle({ ...context, fields, id, query: said, body: read, faults, precondition, scope });
+      const { over } = incoming;
+      return facts.handle({ ...context, fields, id, query: said, body: read, faults, precondition, over, scope });
     },
   };
 }

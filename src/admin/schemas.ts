@@ -115,4 +115,4 @@ function readPermissions(value: unknown, context: z.core.$RefinementCtx, removin
 }
 
 /** Of calls that revoke something. */
-export const wait = duration('How long to wait until every process has applied it. Default: not at all.');
+export const wait = duration('How long to wait until every process has applied it, at most 30s. Default: not at all.');

@@ -116,6 +116,7 @@ export class Server {
   /** Accepts nothing more, finishes what is under way within a bound, and resolves when every connection is gone. */
   async close(): Promise<void> {
     this.#closing = true;
+    for (const socket of this.#sockets) for (const { incoming } of this.#open.get(socket) ?? []) incoming?.endWait();
     const cut = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, closeGraceMs);
@@ -209,6 +210,7 @@ export class Server {
       return problemAnswer({ code, detail: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` }, requestId);
     }
     exchange.incoming = new Incoming(request, response, reading.form, requestId);
+    if (this.#closing) exchange.incoming.endWait();
     try {
       return await this.#events.onRequest(exchange.incoming);
     } catch (error) {

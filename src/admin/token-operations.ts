@@ -12,6 +12,8 @@ import { creationBody, declarationBody, membersOf, noBody, patchBody, patchOf, r
 import {
   ownerRevokedForm,
   ownerRevokedJson,
+  revocationAnswers,
+  revocationStatus,
   tokenForm,
   tokenJson,
   tokenPageForm,
@@ -109,17 +111,16 @@ export const tokenOperations: readonly Operation[] = [
     summary: 'Revokes every token of an owner, with one mark on the account.',
     query: { owner: id('The account. There is no default.'), wait },
     conditional: true,
-    answers: {
-      200: {
-        description: 'How many were live, the mark, and the processes on which it is applied.',
-        schema: ownerRevokedForm,
-      },
-    },
+    answers: revocationAnswers(
+      'How many were live, the mark, and the processes on which it is applied.',
+      ownerRevokedForm,
+    ),
     problems: ['not_found'],
-    async handle({ actor, services, query, precondition }) {
+    async handle({ actor, services, query, precondition, over }) {
       if (query.owner === undefined) throw new Rejection('invalid_body', 'Say whose tokens: ?owner=<account>.');
-      const done = await services.accounts.revokeTokens({ actor, id: query.owner, precondition });
-      return jsonAnswer(200, ownerRevokedJson(done));
+      const patience = { waitMs: query.wait, over };
+      const done = await services.accounts.revokeTokens({ actor, id: query.owner, precondition }, patience);
+      return jsonAnswer(revocationStatus(done), ownerRevokedJson(done));
     },
   }),
 
@@ -181,16 +182,11 @@ export const tokenOperations: readonly Operation[] = [
     summary: 'Revokes a token for good. It stays as a tombstone; revoking it again changes nothing.',
     query: { wait },
     conditional: true,
-    answers: {
-      200: {
-        description: 'The token, and the processes on which it is revoked.',
-        schema: tokenRevokedForm,
-        fields: ['ETag'],
-      },
-    },
-    async handle({ actor, services, id, precondition }) {
-      const revoked = await services.tokens.revoke({ actor, id, precondition });
-      return jsonAnswer(200, tokenRevokedJson(revoked), ['ETag', entityTag(revoked.token.version)]);
+    answers: revocationAnswers('The token, and the processes on which it is revoked.', tokenRevokedForm, ['ETag']),
+    async handle({ actor, services, id, query, precondition, over }) {
+      const revoked = await services.tokens.revoke({ actor, id, precondition }, { waitMs: query.wait, over });
+      const tag = ['ETag', entityTag(revoked.token.version)];
+      return jsonAnswer(revocationStatus(revoked), tokenRevokedJson(revoked), tag);
     },
   }),
 

@@ -2,11 +2,12 @@ import * as z from 'zod';
 import type { Account, Millis } from '../core/token.ts';
 import { noUsage, type Usage } from '../core/usage.ts';
 import type { OwnerRevoked } from '../manage/account-service.ts';
+import type { Acknowledgement } from '../manage/acknowledgement.ts';
 import { instantText } from '../manage/changes.ts';
-import type { Acknowledgement } from '../manage/parts.ts';
 import type { TokenView } from '../manage/token-view.ts';
 import type { UsageReport } from '../manage/usage-report.ts';
 import type { AuditEvent } from '../ports/token-store.ts';
+import type { DocumentedAnswer } from './operation.ts';
 
 /** Things in answers: their schemas, under the names that the document gives them, and how they are made. */
 
@@ -124,8 +125,23 @@ const acknowledgement = {
   acknowledged: z.array(z.string()).meta({ description: 'Processes on which it holds.' }),
   pending: z
     .array(z.strictObject({ process: z.string(), may_serve_until: at('The latest that it may still work there.') }))
-    .meta({ description: 'Processes on which it may not hold yet.' }),
+    .meta({
+      description:
+        'Processes on which it may not hold yet. Empty with 202: the store did not say which other processes there are.',
+    }),
 };
+
+/** The statuses of a revocation. */
+export const revocationAnswers = (
+  description: string,
+  schema: z.ZodType,
+  fields: readonly string[] = [],
+): Readonly<Record<number, DocumentedAnswer>> => ({
+  200: { description: `${description} It holds on every live process.`, schema, fields },
+  202: { description: `${description} It is done, and may not hold on every process yet.`, schema, fields },
+});
+
+export const revocationStatus = ({ complete }: Acknowledgement): number => (complete ? 200 : 202);
 
 const acknowledgementJson = ({ acknowledged, pending }: Acknowledgement) => ({
   acknowledged: [...acknowledged],

@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { Evidence } from '../core/decide.ts';
-import { compileSubject, type StoredToken, type Subject } from '../core/token.ts';
+import { type Account, compileSubject, type StoredToken, type Subject } from '../core/token.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { PresentedSecret, TokenLookup } from '../ports/token-lookup.ts';
 import type { FeedEvent, FoundToken, TokenStore } from '../ports/token-store.ts';
-import { ageOf, type Instant, instantOf } from './freshness.ts';
+import { Breaker } from './breaker.ts';
+import { ageOf, type Instant, instantOf, never } from './freshness.ts';
+import type { Recall, Remembered } from './recall.ts';
 
 export interface CacheOptions {
   /** Bound of tokens, and apart from it of strings that are none. */
@@ -14,6 +16,10 @@ export interface CacheOptions {
   readonly negativeTtlMs: number;
   /** How long an answer may be used after it was last proved. */
   readonly boundMs: number;
+  /** How long it may be used when neither the feed nor the store itself answers; at least `boundMs`. */
+  readonly cutOffMs: number;
+  /** Answers of the store count only while others see this process live: a store cut in two answers on both sides. */
+  readonly onlyWhileSeen: boolean;
   /** How long a request waits for a look-up, one that is overtaken by changes and asked for again included. */
   readonly deadlineMs: number;
 }
@@ -22,6 +28,11 @@ export interface CacheOptions {
 export interface Proof {
   readonly proven: Instant;
   readonly generation: number;
+}
+
+/** Whether others see this process: when the last heartbeat was sent that was answered. */
+export interface Seen {
+  readonly answered: Instant;
 }
 
 interface Entry {
@@ -57,7 +68,8 @@ const maxRaces = 5;
 /**
  * Tokens in memory. Bounded, positive and negative apart, so that guesses cannot push tokens out; one look-up for many
  * requests; keyed by a digest, never by the secret. An answer may be used while it is proved: by its own look-up, or
- * by the feed since.
+ * by the feed since. While others do not see this process, nobody waits for it to hear of a revocation: then it asks the
+ * store each time.
  */
 export class CachedLookup implements TokenLookup {
   readonly #store: TokenStore;
@@ -70,7 +82,10 @@ export class CachedLookup implements TokenLookup {
   readonly #byOwner = new Map<string, Set<string>>();
   readonly #byDigest = new Map<string, string>();
   #declared: DeclaredTokens = new Map();
-  #proof: Proof = { proven: { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }, generation: 0 };
+  #proof: Proof = { proven: never, generation: 0 };
+  #seen: Seen = { answered: never };
+  #recall: Recall | null = null;
+  readonly #breaker = new Breaker();
   /** Told after every change, null when anything may have changed. */
   #onChange: (events: readonly FeedEvent[] | null) => void = () => {};
   changes = 0;
@@ -95,9 +110,15 @@ export class CachedLookup implements TokenLookup {
     this.#negative = this.#room();
   }
 
-  /** The feed that proves entries; it keeps its own state. */
-  follow(proof: Proof): void {
+  /** The feed that proves entries, and the heartbeat that others see; they keep their own state. */
+  follow(proof: Proof, seen: Seen): void {
     this.#proof = proof;
+    this.#seen = seen;
+  }
+
+  /** What an earlier process knew, for when the store does not answer. Null: nothing. */
+  remember(recall: Recall | null): void {
+    this.#recall = recall;
   }
 
   /** Who judges again what was let through before a change. By then no entry from before it is left. */
@@ -137,7 +158,12 @@ export class CachedLookup implements TokenLookup {
     return absent;
   }
 
-  load(secret: PresentedSecret): Promise<Evidence> {
+  async load(secret: PresentedSecret): Promise<Evidence> {
+    const evidence = await this.ask(secret);
+    return evidence.kind === 'unavailable' ? this.#known(secret) : evidence;
+  }
+
+  ask(secret: PresentedSecret): Promise<Evidence> {
     const flight = this.#flights.get(secret.key);
     if (flight !== undefined) {
       this.results.miss++;
@@ -160,11 +186,13 @@ export class CachedLookup implements TokenLookup {
         if (key !== undefined) this.#negative.delete(key);
       }
     }
+    this.#recall?.apply(events);
     if (events.length > 0) this.#tell(events);
   }
 
   /** After a gap entries stay for as long as their own look-ups prove them, but whoever wants to know has to ask. */
   missed(): void {
+    this.#recall?.clear();
     this.#tell(null);
   }
 
@@ -185,10 +213,77 @@ export class CachedLookup implements TokenLookup {
   }
 
   /** Protocol rule: used until `bound` after the sending of the last request that proved it, by both clocks. */
-  #usable({ sent, generation }: Entry, now: Instant): boolean {
-    const { boundMs } = this.#options;
-    if (ageOf(sent, now) <= boundMs) return true;
-    return generation === this.#proof.generation && ageOf(this.#proof.proven, now) <= boundMs;
+  #usable(entry: Entry, now: Instant): boolean {
+    return this.#isSeen(now) && this.#provedWithin(this.#options.boundMs, entry, now);
+  }
+
+  #provedWithin(ms: number, { sent, generation }: Pick<Entry, 'sent' | 'generation'>, now: Instant): boolean {
+    if (ageOf(sent, now) <= ms) return true;
+    return generation === this.#proof.generation && ageOf(this.#proof.proven, now) <= ms;
+  }
+
+  #isSeen(now: Instant): boolean {
+    return ageOf(this.#seen.answered, now) <= this.#options.cutOffMs;
+  }
+
+  /** Of a process that neither the feed nor the store answers: what was proved not too long ago. */
+  #known({ key, digests }: PresentedSecret): Evidence {
+    const now = instantOf(this.#clock);
+    const { boundMs, cutOffMs } = this.#options;
+    // Who hears from the feed knows what it does not prove.
+    if (ageOf(this.#proof.proven, now) <= boundMs) return unavailable;
+    const entry = this.#positive.get(key);
+    if (entry !== undefined && this.#isSeen(now) && this.#provedWithin(cutOffMs, entry, now)) {
+      this.results.stale++;
+      return { kind: 'found', subject: entry.subject! };
+    }
+    const subject = this.#remembered(key, digests() ?? [], now);
+    if (subject === null) return unavailable;
+    this.results.stale++;
+    return { kind: 'found', subject };
+  }
+
+  #remembered(key: string, digests: readonly string[], now: Instant): Subject | null {
+    const recall = this.#recall;
+    if (recall === null) return null;
+    // It goes on from where the earlier process was, as long as the feed has had no gap.
+    const proof = { sent: recall.proven, generation: 0 };
+    if (!this.#provedWithin(this.#options.cutOffMs, proof, now)) return null;
+    const declared = this.#declared.get(key);
+    if (declared === undefined) return recall.find(digests);
+    const account = declared.owner === null ? null : recall.account(declared.owner);
+    return declared.owner !== null && account === null ? null : compileSubject(declared, account, declared.digest);
+  }
+
+  /** Whether anything may be served from memory now, should the store not answer: an earlier process's tokens, too. */
+  get serves(): boolean {
+    const now = instantOf(this.#clock);
+    const { cutOffMs } = this.#options;
+    if (this.#isSeen(now) && ageOf(this.#proof.proven, now) <= cutOffMs) return true;
+    if (this.#recall === null || this.#recall.size === 0) return false;
+    return this.#provedWithin(cutOffMs, { sent: this.#recall.proven, generation: 0 }, now);
+  }
+
+  /** What is known and proved, for the process that comes after this one. Null when that is nothing. */
+  knowledge(): { readonly accounts: readonly Account[]; readonly tokens: readonly Remembered[] } | null {
+    const now = instantOf(this.#clock);
+    if (!this.#isSeen(now) || ageOf(this.#proof.proven, now) > this.#options.boundMs) return null;
+    const { generation } = this.#proof;
+    const accounts = new Map<string, Account>();
+    const tokens: Remembered[] = [];
+    if (generation === 0 && this.#recall !== null) {
+      for (const account of this.#recall.accounts) accounts.set(account.id, account);
+      tokens.push(...this.#recall.tokens);
+    }
+    for (const entry of this.#positive.values()) {
+      if (entry.generation !== generation || entry.subject === null) continue;
+      const { token, account, secretUntil } = entry.subject;
+      if (account !== null) accounts.set(account.id, account);
+      // What is declared then is for the configuration of then to say.
+      if (token.kind === 'declared') continue;
+      tokens.push({ digest: entry.digests[0]!, token, account: account?.id ?? null, secretUntil });
+    }
+    return { accounts: [...accounts.values()], tokens: tokens.slice(-this.#options.maxEntries) };
   }
 
   /** One look-up for everybody who asks meanwhile. */
@@ -221,15 +316,20 @@ export class CachedLookup implements TokenLookup {
       const sent = instantOf(this.#clock);
       const { generation } = this.#proof;
       let found: FoundToken | null;
+      if (!this.#breaker.allows(sent.monotonic, this.#proof.proven.monotonic)) break;
       try {
         found = await this.#find(key, digests);
+        this.#breaker.answered();
       } catch {
+        this.#breaker.failed(this.#clock.monotonic());
         break;
       }
       // A change that was applied while the answer was on its way is not in the answer: ask again.
       if (generation !== this.#proof.generation || seen.some(event => touches(event, digests, found))) continue;
       // Nor is one that took so long (a process that was stopped) proved any more.
-      if (ageOf(sent, instantOf(this.#clock)) > this.#options.boundMs) continue;
+      const now = instantOf(this.#clock);
+      if (ageOf(sent, now) > this.#options.boundMs) continue;
+      if (this.#options.onlyWhileSeen && !this.#isSeen(now)) break;
       const evidence = evidenceOf(found, digests);
       if (this.#isCurrent(key, seen)) this.#keep(key, digests, found, evidence, { sent, generation });
       return evidence;
@@ -255,6 +355,7 @@ export class CachedLookup implements TokenLookup {
   ): void {
     this.#positive.delete(key);
     this.#negative.delete(key);
+    this.#recall?.drop(digests);
     if (found === null || evidence.kind !== 'found') {
       this.#negative.set(key, { subject: null, digests, ...proof, refreshAfter: 0 });
       for (const digest of digests) this.#byDigest.set(digest, key);

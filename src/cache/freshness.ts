@@ -10,6 +10,9 @@ export interface Instant {
   readonly wall: number;
 }
 
+/** Longer ago than anything may be. */
+export const never: Instant = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY };
+
 export const instantOf = (clock: Clock): Instant => ({ monotonic: clock.monotonic(), wall: clock.wall() });
 
 export const ageOf = (then: Instant, now: Instant): number =>
@@ -17,16 +20,22 @@ export const ageOf = (then: Instant, now: Instant): number =>
 
 /** Told of every change, in the order in which the store made them. */
 export interface FeedListener {
-  /** Evicts what the events touch. An event may be told twice. */
-  apply(events: readonly FeedEvent[]): void;
-  /** Changes may have been missed: from here on nothing that was heard before counts as proof. */
-  missed(): void;
+  /** Evicts what the events touch, at once; resolves when they may be acknowledged. An event may be told twice. */
+  apply(events: readonly FeedEvent[]): Promise<void> | void;
+  /**
+   * Changes may have been missed: from here on nothing that was heard before counts as proof. Resolves when that may be
+   * acknowledged.
+   */
+  missed(): Promise<void> | void;
+  /** `applied` has moved. `awaited`: somebody waits to hear so. */
+  acknowledged?(awaited: boolean): void;
 }
 
 /**
  * Follows the change feed. A completed gap-free read proves, as of its sending, everything that was looked up before
  * it (an empty one too: that is the heartbeat). After a gap or in a new epoch nothing that is cached is proved by the
- * feed any more: `generation` tells such entries apart.
+ * feed any more: `generation` tells such entries apart. The first generation, 0, goes on from where an earlier process
+ * was, if that is known.
  */
 export class FeedFollower {
   readonly #feed: ChangeFeed;
@@ -35,25 +44,32 @@ export class FeedFollower {
   readonly #after: (ms: number) => AbortSignal;
   #boundMs: number;
   readonly #stop = new AbortController();
-  #cursor: Cursor | null = null;
+  #cursor: Cursor | null;
   #running: Promise<void> | null = null;
+  #settling: Promise<void> = Promise.resolve();
+  /** What is applied, and may be acknowledged. */
+  applied: Cursor | null = null;
   /** When the last read that proved something was sent. */
-  proven: Instant = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY };
+  proven: Instant = never;
   generation = 0;
   gaps = 0;
+  /** Reads in a row that have failed. */
+  failures = 0;
 
   /**
    * `boundMs`: how long a proof holds. A read waits for a quarter of it, and is given up after a third; `after` says
-   * when that has passed.
+   * when that has passed. `from`: where to go on.
    */
   constructor(
     feed: ChangeFeed,
     listener: FeedListener,
     clock: Clock,
     boundMs: number,
+    from: Cursor | null = null,
     after: (ms: number) => AbortSignal = ms => AbortSignal.timeout(ms),
   ) {
     this.#after = after;
+    this.#cursor = from;
     this.#feed = feed;
     this.#listener = listener;
     this.#clock = clock;
@@ -74,6 +90,11 @@ export class FeedFollower {
     await this.#running;
   }
 
+  /** The last change that was evicted for. */
+  get cursor(): Cursor | null {
+    return this.#cursor;
+  }
+
   /** Seconds since the feed last proved anything; infinite before it did. */
   get lagSeconds(): number {
     return ageOf(this.proven, instantOf(this.#clock)) / 1000;
@@ -81,16 +102,15 @@ export class FeedFollower {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    let failures = 0;
     while (!signal.aborted) {
       try {
         await this.#step(signal);
-        failures = 0;
+        this.failures = 0;
       } catch {
         // An outage shows in the age of the proof. Ask again soon, not all at once.
         if (signal.aborted) return;
-        failures++;
-        const ms = Math.min(1000, 50 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2);
+        this.failures++;
+        const ms = Math.min(1000, 50 * 2 ** Math.min(this.failures, 5)) * (0.5 + Math.random() / 2);
         await pause(ms, undefined, { signal }).catch(() => {});
       }
     }
@@ -99,10 +119,11 @@ export class FeedFollower {
   async #step(signal: AbortSignal): Promise<void> {
     const sent = instantOf(this.#clock);
     if (this.#cursor === null) {
-      this.#cursor = await this.#feed.head();
+      const head = await this.#feed.head();
+      this.#cursor = head;
       this.generation++;
       this.proven = sent;
-      this.#listener.missed();
+      this.#settle(this.#listener.missed(), head, false);
       return;
     }
     const waitMs = Math.max(1, Math.floor(this.#boundMs / 4));
@@ -112,9 +133,24 @@ export class FeedFollower {
     if (answer.kind === 'gap') {
       this.gaps++;
       this.generation++;
-      this.#listener.missed();
-    } else if (answer.events.length > 0) this.#listener.apply(answer.events);
+      this.#settle(this.#listener.missed(), answer.cursor, true);
+    } else if (answer.events.length > 0 || this.applied === null) {
+      const awaited = answer.events.some(event => event.awaited);
+      this.#settle(this.#listener.apply(answer.events), answer.cursor, awaited);
+    }
     this.#cursor = answer.cursor;
     if (answer.kind === 'gap' || answer.complete) this.proven = sent;
+  }
+
+  /** The feed is read on meanwhile. What cannot be acknowledged now is with the next change. */
+  #settle(done: Promise<void> | void, cursor: Cursor, awaited: boolean): void {
+    const first = this.applied === null;
+    this.#settling = Promise.all([this.#settling, done]).then(
+      () => {
+        this.applied = cursor;
+        this.#listener.acknowledged?.(awaited || first);
+      },
+      () => {},
+    );
   }
 }

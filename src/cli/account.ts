@@ -1,4 +1,4 @@
-import { whereItHolds } from './acknowledged.ts';
+import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
 import { plain, rows, table } from './table.ts';
@@ -64,6 +64,17 @@ const single = (summary: string, method: string, body?: unknown): Command => ({
   run: call => send(call, method, accountPath(call), body),
 });
 
+const remove: Command = {
+  summary: 'Delete an account; its tokens stop for good',
+  usage: `ID [--wait DURATION] ${clientUsage}`,
+  args: ['ID'],
+  options: { ...waitOption, ...clientOptions },
+  async run(call) {
+    const wait = call.options.text('wait');
+    return send(call, 'DELETE', `${accountPath(call)}${wait === undefined ? '' : `?${new URLSearchParams({ wait })}`}`);
+  },
+};
+
 export const accountCommands: Group = {
   summary: 'Accounts, which own tokens',
   commands: {
@@ -73,16 +84,18 @@ export const accountCommands: Group = {
     update,
     enable: single('Let the tokens of an account work again', 'PATCH', { enabled: true }),
     disable: single('Stop every token of an account until it is enabled', 'PATCH', { enabled: false }),
-    delete: single('Delete an account; its tokens stop for good', 'DELETE'),
+    delete: remove,
   },
 };
 
 const accountPath = ({ args }: Call): string => `/v1/accounts/${encodeURIComponent(args[0] ?? '')}`;
 
 async function send(call: Call, method: string, target: string, sent?: unknown): Promise<number> {
-  const { body } = await (await AdminClient.of(call)).call(method, target, sent);
+  const answer = await (await AdminClient.of(call)).call(method, target, sent);
+  noteWhatIsPending(answer, call);
+  const { body } = answer;
   // A deletion answers with the account and with where it holds; everything else with the account itself.
   const account = (body['account'] as Account | undefined) ?? body;
   const members = Object.entries(account).map(([name, value]) => [name, plain(value) || '-'] as const);
-  return show(call, body, () => rows([...members, ...whereItHolds(body)]));
+  return show(call, body, () => rows([...members, ...whereItHolds(answer)]));
 }

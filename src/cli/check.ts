@@ -1,6 +1,7 @@
 import { storeText, upstreamText } from '../app-startup.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { boundsOf } from '../config/outage.ts';
 import { problemLine } from '../config/problems.ts';
 import { redactedView } from '../config/view.ts';
 import type { Command } from './command.ts';
@@ -22,7 +23,7 @@ export const check: Command = {
     const warnings = loaded.warnings.map(problemLine);
     const { config, hash } = loaded;
     if (options.flag('json')) {
-      io.out(JSON.stringify({ ok: true, hash, warnings, bounds: boundsOf(config), config: redactedView(config) }));
+      io.out(JSON.stringify({ ok: true, hash, warnings, bounds: secondsOf(config), config: redactedView(config) }));
       return 0;
     }
     for (const warning of warnings) io.err(`warning: ${warning}`);
@@ -32,14 +33,14 @@ export const check: Command = {
 };
 
 /** Seconds within which a revoked token is refused: with the store in reach, and without. */
-const boundsOf = ({ revocation }: Config) => ({
-  connected: revocation.boundMs / 1000,
-  cut_off: revocation.boundMs / 1000,
-});
+function secondsOf(config: Config) {
+  const { connectedMs, cutOffMs } = boundsOf(config);
+  return { connected: connectedMs / 1000, cut_off: cutOffMs / 1000 };
+}
 
 function describe(config: Config, hash: string): string {
   const { listen, upstreams, routes, store } = config;
-  const { connected, cut_off } = boundsOf(config);
+  const { connected, cut_off } = secondsOf(config);
   return rows([
     ['configuration', `${config.file ?? 'environment'} is good (${hash.slice(0, 12)})`],
     ['proxy', listen.proxy.address],

@@ -5,9 +5,13 @@ import { findTarget, type Target } from './target.ts';
 import { certificateFault } from './trust.ts';
 
 export interface ApiAnswer {
+  readonly status: number;
   readonly body: Record<string, unknown>;
   readonly etag: string | undefined;
 }
+
+/** Milliseconds; the longest wait for a revocation, 30 s, fits into it. */
+const timeoutMs = 45_000;
 
 /** Speaks to the admin API. */
 export class AdminClient {
@@ -36,7 +40,7 @@ export class AdminClient {
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         ...headers,
       },
-      timeoutMs: 30_000,
+      timeoutMs,
       tls,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: NodeJS.ErrnoException) => {
@@ -44,7 +48,7 @@ export class AdminClient {
     });
     const parsed = parse(text);
     if (parsed === null) throw new Failed(`${url} answered ${status}, and not as the admin API does`);
-    if (status >= 200 && status <= 299) return { body: parsed, etag };
+    if (status >= 200 && status <= 299) return { status, body: parsed, etag };
     throw new Failed(problemText(status, parsed));
   }
 

@@ -1,4 +1,4 @@
-import { whereItHolds } from './acknowledged.ts';
+import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
 import { plain, rows } from './table.ts';
@@ -89,15 +89,11 @@ const single = (summary: string, method: string, path = ''): Command => ({
 
 const revoke: Command = {
   summary: 'Revoke a token for good, or with --owner every token of an account',
-  usage: `(ID [--wait DURATION] | --owner ACCOUNT) ${clientUsage}`,
+  usage: `(ID | --owner ACCOUNT) [--wait DURATION] ${clientUsage}`,
   args: ['ID?'],
   options: {
     owner: { type: 'string', value: 'ACCOUNT', about: 'Revoke every token of this account instead of one' },
-    wait: {
-      type: 'string',
-      value: 'DURATION',
-      about: 'How long to wait until every process has applied it (default: not at all)',
-    },
+    ...waitOption,
     ...clientOptions,
   },
   async run(call) {
@@ -111,11 +107,13 @@ const revoke: Command = {
     if (wait !== undefined) query.set('wait', wait);
     const path = owner === undefined ? tokenPath(call) : '/v1/tokens';
     const suffix = query.size === 0 ? '' : `?${query}`;
-    const { body } = await (await AdminClient.of(call)).call('DELETE', `${path}${suffix}`);
+    const answer = await (await AdminClient.of(call)).call('DELETE', `${path}${suffix}`);
+    noteWhatIsPending(answer, call);
+    const { body } = answer;
     return show(call, body, () => {
       if (owner !== undefined)
-        return rows([['revoked', `${plain(body['revoked'])} tokens of ${owner}`], ...whereItHolds(body)]);
-      return describe((body['token'] as Token | undefined) ?? body, whereItHolds(body));
+        return rows([['revoked', `${plain(body['revoked'])} tokens of ${owner}`], ...whereItHolds(answer)]);
+      return describe((body['token'] as Token | undefined) ?? body, whereItHolds(answer));
     });
   },
 };

@@ -40,6 +40,12 @@ export interface Config {
     /** Longest wait of one read of the change feed: the bound holds three of them. */
     readonly feedReadMs: number;
   };
+  readonly outage: {
+    /** How long known tokens are served without the store; 0 for no longer than the bound. */
+    readonly serveCachedMs: number;
+    /** Null: none is kept. `folder` is absolute. */
+    readonly snapshot: { readonly folder: string; readonly intervalMs: number } | null;
+  };
   readonly headers: { readonly identityPrefix: string; readonly realm: string };
   /** Addresses and networks in CIDR notation. */
   readonly trustedProxies: readonly string[];

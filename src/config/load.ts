@@ -6,6 +6,7 @@ import { readDeclared } from './declared.ts';
 import { environmentTree, withEnvironment } from './environment.ts';
 import { Files } from './files.ts';
 import { readAdminHosts, readListen } from './listen.ts';
+import { readOutage } from './outage.ts';
 import { type Problem, Problems } from './problems.ts';
 import { checkForwarded, readRoutes } from './routes.ts';
 import { type File, fileSchema } from './schema.ts';
@@ -86,6 +87,8 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
 
   const store = await readStore(draft.store ?? {}, draft.admin?.keys?.length ?? 0, context);
 
+  const outage = readOutage(draft.outage ?? {}, draft.revocation?.bound, peppers.length, context);
+
   if (problems.some || store === null) return null;
   // No problem: no part of the draft is missing.
   const { tokens, cache, revocation, headers, guard, shutdown, log, trusted_proxies } = draft as File;
@@ -105,6 +108,7 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
     },
     cache: { maxEntries: cache.max_entries, ttlMs: cache.ttl, negativeTtlMs: cache.negative_ttl },
     revocation: { boundMs: revocation.bound, feedReadMs: Math.floor(revocation.bound / 3) },
+    outage,
     headers: { identityPrefix: headers.identity_prefix, realm: headers.realm },
     trustedProxies: trusted_proxies,
     guard: { failures: guard.failures, perMs: guard.per },

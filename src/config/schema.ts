@@ -64,10 +64,21 @@ const revocation = z.strictObject({
     }),
 });
 
+const snapshot = z.strictObject({
+  path: file().meta({ description: 'The folder that it is kept in: one for each process.' }),
+  interval: duration(1000).prefault('30s').meta({ description: 'How often it is written.' }),
+});
+
 const outage = z.strictObject({
-  serve_cached_for: later('How long known tokens are served when the store is away.'),
+  serve_cached_for: duration(0).prefault(0).meta({
+    description:
+      'How long known tokens are served when the store does not answer, if that is longer than `revocation.bound`. For as long a revocation may be unknown to a process that is cut off.',
+  }),
   limits: later('Whether limits are closed or open when the store is away.'),
-  snapshot: later('A copy of the cache for a start without the store.'),
+  snapshot: snapshot.optional().meta({
+    description:
+      'Known tokens on disk, for a start without the store; it is used until it is as old as cached tokens may be. Needs a pepper.',
+  }),
 });
 
 const headers = z.strictObject({

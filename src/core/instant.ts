@@ -6,7 +6,7 @@ export const instantForm: RegExp =
 
 /** The ends of the years 0000 and 9999: beyond them an instant has no RFC 3339 text in UTC. */
 const first: Millis = -62_167_219_200_000;
-const last: Millis = 253_402_300_799_999;
+export const lastInstant: Millis = 253_402_300_799_999;
 
 /** Milliseconds since the epoch; null when the text is no instant. Digits below the millisecond are cut. */
 export function readInstant(text: string): Millis | null {
@@ -25,7 +25,7 @@ export function readInstant(text: string): Millis | null {
   const offset = (match[8] === '-' ? -1 : 1) * (Number(match[9] ?? 0) * 60 + Number(match[10] ?? 0));
   const minutes = (daysBefore(year, month) + day - 1) * 1440 + hour * 60 + minute - offset;
   const at = minutes * 60_000 + second * 1000 + fraction;
-  return at < first || at > last ? null : at;
+  return at < first || at > lastInstant ? null : at;
 }
 
 const isLeap = (year: number): boolean => (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;

@@ -136,7 +136,7 @@ export class Gate {
     let { evidence } = question;
     if (reading.kind === 'one') {
       const secret = this.policy.secrets.read(reading.found.value);
-      evidence = secret === null ? { kind: 'refused', cause: 'malformed' } : await this.#parts.lookup.load(secret);
+      evidence = secret === null ? { kind: 'refused', cause: 'malformed' } : await this.#parts.lookup.ask(secret);
     }
     return decide({ ...question, evidence, now: this.#parts.clock.wall() });
   }

@@ -1,11 +1,13 @@
 import type { Account, Millis } from '../core/token.ts';
 import { idPattern } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
+import type { Cursor } from '../ports/change-feed.ts';
 import type { Page, PageQuery } from '../ports/token-store.ts';
+import { type Acknowledgement, checkPatience, type Patience } from './acknowledgement.ts';
 import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
-import type { Acknowledgement, Actor, ManageParts } from './parts.ts';
+import type { Actor, ManageParts } from './parts.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { checkName } from './token-members.ts';
 
@@ -20,6 +22,12 @@ export interface AccountRequest {
   readonly id: string;
   readonly precondition?: Precondition | null;
   readonly faults?: Faults;
+}
+
+/** An account after a change. `position`: where the feed tells of it; null when nothing had to be changed. */
+interface Written {
+  readonly account: Account;
+  readonly position: Cursor | null;
 }
 
 /** Tokens of an owner that were revoked together. */
@@ -51,7 +59,7 @@ export class AccountService {
       faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
     }
     faults.throwIfAny();
-    return compareAndSet(async () => {
+    const { account } = await compareAndSet(async () => {
       const made = id ?? `acc_${this.#parts.randomText(20)}`;
       const before = await this.#parts.store.getAccount(made);
       if (before !== null && !before.deleted) {
@@ -60,6 +68,7 @@ export class AccountService {
       }
       return this.#write(actor, 'create', before, this.#anew(made, members, before));
     });
+    return account;
   }
 
   /** Makes the account be as declared. What is not said is as at the beginning. */
@@ -75,8 +84,8 @@ export class AccountService {
       demand(precondition, created ? null : before.version);
       faults.throwIfAny();
       const next = created ? this.#anew(id, members, before) : { ...before, ...members };
-      const account = await this.#write(actor, created ? 'create' : 'replace', before, next);
-      return account === stale ? stale : { account, created };
+      const written = await this.#write(actor, created ? 'create' : 'replace', before, next);
+      return written === stale ? stale : { account: written.account, created };
     });
   }
 
@@ -85,7 +94,7 @@ export class AccountService {
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
     patch: { readonly [K in keyof AccountMembers]?: AccountMembers[K] | null },
   ): Promise<Account> {
-    return compareAndSet(async () => {
+    const { account } = await compareAndSet(async () => {
       const before = await this.get(id);
       demand(precondition, before.version);
       const { name = before.name, enabled = before.enabled } = patch;
@@ -94,33 +103,40 @@ export class AccountService {
       faults.throwIfAny();
       return this.#write(actor, 'update', before, { ...before, ...members });
     });
+    return account;
   }
 
   /** All its tokens stop for good, also when an account of this id is made again. Removing it again changes nothing. */
-  async remove(request: AccountRequest): Promise<{ account: Account } & Acknowledgement> {
-    const before = await this.#parts.store.getAccount(request.id);
-    let account = before;
-    if (account === null) throw unknownAccount();
-    if (account.deleted) demand(request.precondition ?? null, account.version);
-    else account = await this.#mark(request, 'delete', { deleted: true });
-    return { account, ...this.#acknowledgement };
+  async remove(request: AccountRequest, patience: Patience = {}): Promise<{ account: Account } & Acknowledgement> {
+    checkPatience(patience);
+    const { store, acknowledgements } = this.#parts;
+    const before = await store.getAccount(request.id);
+    if (before === null) throw unknownAccount();
+    if (before.deleted) {
+      demand(request.precondition ?? null, before.version);
+      await store.settled();
+      return { account: before, ...(await acknowledgements.of(null, patience)) };
+    }
+    const { account, position } = await this.#mark(request, 'delete', { deleted: true }, patience);
+    return { account, ...(await acknowledgements.of(position, patience)) };
   }
 
   /** Revokes every token that the owner has now, with one mark on the account. */
-  async revokeTokens(request: AccountRequest): Promise<OwnerRevoked> {
+  async revokeTokens(request: AccountRequest, patience: Patience = {}): Promise<OwnerRevoked> {
+    checkPatience(patience);
     const { id, precondition = null } = request;
+    const { store, acknowledgements } = this.#parts;
     const before = await this.get(id);
-    const revoked = await this.#parts.store.countLive(id);
+    const revoked = await store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
-      return { owner: id, revoked, revokedBefore: before.revokedBefore, ...this.#acknowledgement };
+      await store.settled();
+      const { revokedBefore } = before;
+      return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(null, patience)) };
     }
-    const { revokedBefore } = await this.#mark(request, 'revoke_tokens', {});
-    return { owner: id, revoked, revokedBefore: revokedBefore!, ...this.#acknowledgement };
-  }
-
-  get #acknowledgement(): Acknowledgement {
-    return { acknowledged: [this.#parts.process], pending: [] };
+    const { account, position } = await this.#mark(request, 'revoke_tokens', {}, patience);
+    const revokedBefore = account.revokedBefore!;
+    return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(position, patience)) };
   }
 
   async get(id: string): Promise<Account> {
@@ -139,19 +155,17 @@ export class AccountService {
     { actor, id, precondition = null }: AccountRequest,
     action: string,
     more: Partial<Account>,
-  ): Promise<Account> {
+    { waitMs = 0 }: Patience,
+  ): Promise<Written> {
     const { clock, store } = this.#parts;
-    const setMark = (condition: Precondition | null, least: Millis): Promise<Account> =>
+    const setMark = (condition: Precondition | null, least: Millis): Promise<Written> =>
       compareAndSet(async () => {
         const before = await store.getAccount(id);
         if (before === null) throw unknownAccount();
         demand(condition, before.version);
         const after = (before.revokedBefore ?? Number.NEGATIVE_INFINITY) + 1;
-        return this.#write(actor, action, before, {
-          ...before,
-          ...more,
-          revokedBefore: Math.max(clock.wall(), least, after),
-        });
+        const marked = { ...before, ...more, revokedBefore: Math.max(clock.wall(), least, after) };
+        return this.#write(actor, action, before, marked, waitMs > 0);
       });
     const marked = await setMark(precondition, Number.NEGATIVE_INFINITY);
     // A clock that stepped back, or another's that is ahead, has made tokens that seem younger than the mark.
@@ -187,18 +201,22 @@ export class AccountService {
     action: string,
     before: Account | null,
     changed: Account,
-  ): Promise<Account | typeof stale> {
+    awaited = false,
+  ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = accountChanges(before, changed);
-    if (before !== null && Object.keys(changes).length === 0) return before;
+    if (before !== null && Object.keys(changes).length === 0) {
+      await store.settled();
+      return { account: before, position: null };
+    }
     const version = before?.version ?? 0;
     const at = clock.wall();
     const next: Account = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };
     const audit = { at, actor: actor.name, address: actor.address, action, changes };
-    const outcome = await store.putAccount(next, version, audit);
+    const outcome = await store.putAccount(next, version, audit, awaited);
     if (outcome.kind !== 'done') return stale;
-    apply(outcome.events);
-    return next;
+    await apply(outcome.events);
+    return { account: next, position: outcome.position };
   }
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { SecretMaker } from '../ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
+import type { Acknowledgements } from './acknowledgement.ts';
 
 /** What the services work with. */
 export interface ManageParts {
@@ -11,13 +12,16 @@ export interface ManageParts {
   readonly ledger: UsageLedger;
   /** Reports to the ledger what this process had counted when it was called. Never rejects. */
   readonly flushUsage: () => Promise<void>;
-  /** Makes this process forget what the events changed. Called before a mutation is answered: it holds here by then. */
-  readonly apply: (events: readonly FeedEvent[]) => void;
+  /**
+   * Makes this process forget what the events changed, at once. Resolves when it holds here for good; a mutation is
+   * answered then. Never rejects.
+   */
+  readonly apply: (events: readonly FeedEvent[]) => Promise<void>;
   readonly secrets: SecretMaker;
   /** Random base62 characters, uniform, for ids. */
   readonly randomText: (length: number) => string;
-  /** This process, in acknowledgements. */
-  readonly process: string;
+  /** On which other processes a revocation holds. */
+  readonly acknowledgements: Acknowledgements;
   /** Tokens of the configuration, by id. They are shown here, and changed there. */
   readonly declared: () => ReadonlyMap<string, StoredToken>;
 }
@@ -26,10 +30,4 @@ export interface ManageParts {
 export interface Actor {
   readonly name: string;
   readonly address: string;
-}
-
-/** Who has applied a change, and who may not have. */
-export interface Acknowledgement {
-  readonly acknowledged: readonly string[];
-  readonly pending: readonly { readonly process: string; readonly mayServeUntil: number }[];
 }

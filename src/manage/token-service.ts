@@ -3,12 +3,14 @@ import type { Permissions } from '../core/permissions.ts';
 import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
+import type { Cursor } from '../ports/change-feed.ts';
 import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount } from '../ports/token-store.ts';
+import { type Acknowledgement, checkPatience, type Patience } from './acknowledgement.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
 import { tokenAt } from './history.ts';
-import type { Acknowledgement, Actor, ManageParts } from './parts.ts';
+import type { Actor, ManageParts } from './parts.ts';
 import { demand, type Precondition } from './precondition.ts';
 import {
   inState,
@@ -44,6 +46,12 @@ export interface TokenRequest {
   readonly id: string;
   readonly precondition?: Precondition | null;
   readonly faults?: Faults;
+}
+
+/** A token after a change. `position`: where the feed tells of it; null when nothing had to be changed. */
+interface Written {
+  readonly token: TokenView;
+  readonly position: Cursor | null;
 }
 
 const idempotencyMs: Millis = 24 * 3_600_000;
@@ -182,16 +190,25 @@ export class TokenService {
   }
 
   /** For good: the token stays as a tombstone. Revoking it again changes nothing. */
-  async revoke({ actor, id, precondition = null }: TokenRequest): Promise<{ token: TokenView } & Acknowledgement> {
+  async revoke(
+    { actor, id, precondition = null }: TokenRequest,
+    patience: Patience = {},
+  ): Promise<{ token: TokenView } & Acknowledgement> {
+    checkPatience(patience);
     this.#refuseDeclared(id);
     const usage = await this.#usage(id);
-    const token = await compareAndSet(async () => {
+    const awaited = (patience.waitMs ?? 0) > 0;
+    const { token, position } = await compareAndSet(async (): Promise<Written | typeof stale> => {
       const found = await this.#find(id);
       demand(precondition, found.token.version);
-      if (isRevoked(found.token, found.account)) return viewOf(found.token, found.account, usage);
-      return this.#write(actor, 'revoke', found, { ...found.token, state: 'revoked' }, found.account, usage);
+      const { token, account } = found;
+      if (isRevoked(token, account)) {
+        await this.#parts.store.settled();
+        return { token: viewOf(token, account, usage), position: null };
+      }
+      return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, awaited);
     });
-    return { token, acknowledged: [this.#parts.process], pending: [] };
+    return { token, ...(await this.#parts.acknowledgements.of(position, patience)) };
   }
 
   async get(id: string): Promise<TokenView> {
@@ -297,7 +314,8 @@ export class TokenService {
     if (isRevoked(next, account)) {
       throw new Refusal('conflict', 'Tokens as old as this one are revoked for that owner. Make a new one.');
     }
-    return this.#write(actor, action, found, next, account, usage);
+    const written = await this.#write(actor, action, found, next, account, usage);
+    return written === stale ? stale : written.token;
   }
 
   async #write(
@@ -307,19 +325,23 @@ export class TokenService {
     changed: StoredToken,
     account: Account | null,
     usage: Usage | null,
-  ): Promise<TokenView | typeof stale> {
+    awaited = false,
+  ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changes = tokenChanges(found.token, changed);
-    if (Object.keys(changes).length === 0) return viewOf(found.token, found.account, usage);
+    if (Object.keys(changes).length === 0) {
+      await store.settled();
+      return { token: viewOf(found.token, found.account, usage), position: null };
+    }
     const { version } = found.token;
     const at = clock.wall();
     const next: StoredToken = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };
     const audit = { at, actor: actor.name, address: actor.address, action, changes };
-    const outcome = await store.replaceToken(next, version, audit);
+    const outcome = await store.replaceToken(next, version, audit, awaited);
     switch (outcome.kind) {
       case 'done':
-        apply(outcome.events);
-        return viewOf(next, account, usage);
+        await apply(outcome.events);
+        return { token: viewOf(next, account, usage), position: outcome.position };
       case 'digest_exists':
         throw secretTaken();
       case 'no_owner':
@@ -331,6 +353,7 @@ export class TokenService {
 
   async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
     if (!sameBody) throw otherBody();
+    await this.#parts.store.settled();
     return { token: await this.get(tokenId), secret: null };
   }
 
@@ -339,7 +362,7 @@ export class TokenService {
     const changes = tokenChanges(null, token);
     const audit = { at: clock.wall(), actor: actor.name, address: actor.address, action: 'create', changes };
     const outcome = await store.createToken(token, audit, idempotency);
-    if (outcome.kind === 'done') apply(outcome.events);
+    if (outcome.kind === 'done') await apply(outcome.events);
     return outcome;
   }
 

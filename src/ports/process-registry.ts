@@ -7,7 +7,8 @@ import type { Cursor } from './change-feed.ts';
 export interface ProcessRegistry {
   /**
    * `taken`: it is written, by as many nodes as `store.confirm` asks for. `refused`: the store answered, and takes no
-   * writes from anybody now; so nobody can have changed anything that this process has not heard of.
+   * writes from anybody now; so nobody can have changed anything that this process has not heard of. A node that is a
+   * replica, or that has lost its own, says nothing of the kind: another may have become the master.
    */
   beat(heartbeat: Heartbeat): Promise<'taken' | 'refused'>;
   /** The process serves nothing any more. */
@@ -17,9 +18,12 @@ export interface ProcessRegistry {
 }
 
 export interface Heartbeat {
-  /** This incarnation of the process. */
+  /** This incarnation of the process: up to 64 letters, digits, `.`, `_` and `-`. */
   readonly process: string;
-  /** What it has applied: entries evicted, streams closing, tombstones on disk where snapshots are on. */
+  /**
+   * What it has applied: entries evicted, streams closing, tombstones on disk where snapshots are on. A position that
+   * this store does not have (it has lost changes since) is answered with an empty epoch: it is none of its own.
+   */
   readonly applied: Cursor;
   /** Milliseconds that it may serve what it knows when it is cut off. */
   readonly cutOffMs: number;

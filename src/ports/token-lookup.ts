@@ -7,8 +7,13 @@ import type { Evidence } from '../core/decide.ts';
 export interface TokenLookup {
   /** An answer that may be used now, or undefined. */
   peek(secret: PresentedSecret): Evidence | undefined;
-  /** Asks the store, once for many. Never rejects: an outage is `unavailable`. */
+  /**
+   * Asks the store, once for many. Never rejects: where the store does not answer, what is still known may be served
+   * for the time that is configured, and else it is `unavailable`.
+   */
   load(secret: PresentedSecret): Promise<Evidence>;
+  /** What the store says, and nothing else: an outage is `unavailable`. */
+  ask(secret: PresentedSecret): Promise<Evidence>;
   /** Counts what was heard to have changed: an answer that was waited for across a change may be older than it. */
   readonly changes: number;
 }

@@ -1,4 +1,5 @@
 import type { Account, Millis, StoredToken, TokenState } from '../core/token.ts';
+import type { Cursor } from './change-feed.ts';
 
 /**
  * The token store: tokens, accounts, their audit trail. A mutation writes state, feed event and audit event as one;
@@ -22,18 +23,24 @@ export interface TokenStore {
   /** The token that this key has made and still stands for; null when there is none. */
   findCreation(idempotency: Idempotency): Promise<Replay | null>;
   /**
-   * Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. A token
-   * under its owner's mark does not change owners: `stale`, for its reader has not seen the mark.
+   * Resolves when what was read before is as durable as a mutation that has resolved. An answer that changes nothing,
+   * because somebody has done already what was asked, vouches for a change whose outcome may have been unknown.
    */
-  replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome>;
+  settled(): Promise<void>;
+  /**
+   * Replaces the token if its version is still `expected`. An owner that it had before need not exist any more. A token
+   * under its owner's mark does not change owners: `stale`, for its reader has not seen the mark. `awaited`: what its
+   * event says; false by default.
+   */
+  replaceToken(token: StoredToken, expected: number, audit: Audit, awaited?: boolean): Promise<ReplaceOutcome>;
   /** Moves a token from an older pepper's digest to the first one's. Neither version nor feed change. */
   rekey(id: string, from: string, to: string): Promise<void>;
 
   getAccount(id: string): Promise<Account | null>;
   /** Tombstones are left out. */
   listAccounts(query: PageQuery): Promise<Page<Account>>;
-  /** `expected` 0 creates. */
-  putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome>;
+  /** `expected` 0 creates. `awaited` as for `replaceToken`. */
+  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): Promise<ReplaceOutcome>;
   /** Counts an owner's tokens that are neither revoked nor under the account's mark. */
   countLive(owner: string): Promise<number>;
 
@@ -122,7 +129,8 @@ export type CreateOutcome =
   | Replay;
 
 export type ReplaceOutcome =
-  | { readonly kind: 'done'; readonly events: readonly FeedEvent[] }
+  /** `position`: who has come so far in the feed has seen it. */
+  | { readonly kind: 'done'; readonly events: readonly FeedEvent[]; readonly position: Cursor }
   | { readonly kind: 'stale' }
   | { readonly kind: 'digest_exists' }
   | { readonly kind: 'no_owner' };
@@ -139,4 +147,6 @@ export interface FeedEvent {
    * whose id concerns every token that it owns.
    */
   readonly digests: readonly string[];
+  /** Somebody waits until every process has applied it: its next heartbeat is due at once. */
+  readonly awaited: boolean;
 }

@@ -68,6 +68,9 @@ const keyed = ({ key }: Pepper, sha256: string): string =>
 export const checksumKeyOf = ({ key }: Pepper): string =>
   createHmac('sha256', key).update('postern checksum key').digest('hex');
 
+/** The key that seals what is kept on disk for the next start. Nothing follows from it about digests or checksums. */
+export const sealKeyOf = ({ key }: Pepper): Buffer => createHmac('sha256', key).update('postern snapshot key').digest();
+
 function keyedChecksum(key: Buffer, body: string): string {
   const mac = createHmac('sha256', key).update(body).digest();
   return checksumText(mac.readUIntBE(0, 6) % 62 ** secretLengths.checksum);

@@ -39,31 +39,42 @@ export interface RedisSettings {
 export type StoreSettings = EmbeddedSettings | RedisSettings;
 
 /**
- * Opens the store that the settings name: the only switch on a backend's name. Rejects when it cannot be opened:
+ * Opens the store that the settings name: the only switch on a backend's name. `identity`: the one that it has to have;
+ * null makes the store when there never was one. Rejects when it cannot be opened:
  * with `StoreInUse`, `StoreVersionUnknown` or `StoreUnfit` when trying again is in vain, else with `StoreUnavailable`.
  */
-export function openStore(settings: StoreSettings, clock: Clock, watcher?: StoreWatcher): Promise<Store> {
-  return open(settings, clock, true, watcher);
+export function openStore(
+  settings: StoreSettings,
+  clock: Clock,
+  watcher?: StoreWatcher,
+  identity: string | null = null,
+): Promise<Store> {
+  return open(settings, clock, { create: true, identity, ...(watcher && { watcher }) });
 }
 
 /** Opens a store that is there. Rejects as `openStore` does, and with `StoreMissing` when there is none. */
 export const openExistingStore = (settings: StoreSettings, clock: Clock): Promise<Store> =>
-  open(settings, clock, false);
+  open(settings, clock, { create: false });
 
 /** Begins to fill a new store where the settings say. Rejects as `openStore` does, and with `TargetTaken`. */
 export async function beginStore(settings: StoreSettings, clock: Clock): Promise<StoreTarget> {
   return settings.kind === 'embedded' ? beginEmbedded(settings.path, clock) : beginRedis(redisOptions(settings, clock));
 }
 
-function open(settings: StoreSettings, clock: Clock, create: boolean, watcher?: StoreWatcher): Promise<Store> {
-  const more = { create, ...(watcher && { watcher }) };
+interface OpeningOptions {
+  readonly create: boolean;
+  readonly identity?: string | null;
+  readonly watcher?: StoreWatcher;
+}
+
+function open(settings: StoreSettings, clock: Clock, options: OpeningOptions): Promise<Store> {
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...more });
+      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...options });
     }
     case 'redis':
-      return openRedisStore({ ...redisOptions(settings, clock), ...more });
+      return openRedisStore({ ...redisOptions(settings, clock), ...options });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ChangeFeed } from '../ports/change-feed.ts';
+import type { ProcessRegistry } from '../ports/process-registry.ts';
 import type { Finding, StoreSource } from '../ports/store-transfer.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
@@ -11,6 +12,7 @@ export interface Store {
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
   readonly transfer: StoreSource;
+  readonly registry: ProcessRegistry;
   /**
    * Keeps the checksum keys of these peppers, and answers all that were ever kept: a token outlives the pepper that its
    * checksum was made under. They say nothing about digests. `changed`: a pepper is known with another key, and nothing
@@ -42,4 +44,6 @@ export type KeptKeys =
 export interface StoreWatcher {
   down(cause: Error): void;
   up(): void;
+  /** It has lost changes that it had acknowledged, and begun a new epoch: every process checks everything again. */
+  rolledBack?(): void;
 }

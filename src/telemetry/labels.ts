@@ -69,6 +69,9 @@ export const storeOperations = [
   'usage_total',
   'usage_totals',
   'usage_series',
+  'registry_beat',
+  'registry_sign_off',
+  'registry_roll',
   'feed_head',
   'feed_read',
 ] as const;

@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../errors.ts';
 import type { ChangeFeed } from '../ports/change-feed.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { ProcessRegistry } from '../ports/process-registry.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
 import type { StoreOperation } from './labels.ts';
@@ -54,13 +55,14 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
   createToken: (token, audit, idempotency) =>
     meter.timed('create_token', () => store.createToken(token, audit, idempotency)),
   findCreation: idempotency => meter.timed('find_creation', () => store.findCreation(idempotency)),
-  replaceToken: (token, expected, audit) =>
-    meter.timed('replace_token', () => store.replaceToken(token, expected, audit)),
+  replaceToken: (token, expected, audit, awaited) =>
+    meter.timed('replace_token', () => store.replaceToken(token, expected, audit, awaited)),
+  settled: () => store.settled(),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),
   getAccount: id => meter.timed('get_account', () => store.getAccount(id)),
   listAccounts: query => meter.timed('list_accounts', () => store.listAccounts(query)),
-  putAccount: (account, expected, audit) =>
-    meter.timed('put_account', () => store.putAccount(account, expected, audit)),
+  putAccount: (account, expected, audit, awaited) =>
+    meter.timed('put_account', () => store.putAccount(account, expected, audit, awaited)),
   countLive: owner => meter.timed('count_live', () => store.countLive(owner)),
   listEvents: query => meter.timed('list_events', () => store.listEvents(query)),
 });
@@ -70,6 +72,12 @@ export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger
   total: tokenId => meter.timed('usage_total', () => ledger.total(tokenId)),
   totals: tokenIds => meter.timed('usage_totals', () => ledger.totals(tokenIds)),
   series: (tokenId, step, from, to) => meter.timed('usage_series', () => ledger.series(tokenId, step, from, to)),
+});
+
+export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): ProcessRegistry => ({
+  beat: heartbeat => meter.timed('registry_beat', () => registry.beat(heartbeat)),
+  signOff: process => meter.timed('registry_sign_off', () => registry.signOff(process)),
+  roll: () => meter.timed('registry_roll', () => registry.roll()),
 });
 
 /** A read waits for changes on purpose, so it is counted and not timed; one that we call off is neither. */

@@ -158,6 +158,14 @@ describe('the document and the server', () => {
     await asks('DELETE', '/v1/tokens', {}, { query: '?owner=acme' });
     await asks('DELETE', '/v1/tokens', {});
     await asks('DELETE', '/v1/accounts/{id}', acme);
+    const { feed, registry } = admin.managed.store;
+    const { epoch } = await feed.head();
+    await registry.beat({ process: 'behind', applied: { epoch, seq: 0 }, cutOffMs: 60_000 });
+    await asks('DELETE', '/v1/tokens/{id}', id);
+    await asks('DELETE', '/v1/tokens', {}, { query: '?owner=other' });
+    await asks('DELETE', '/v1/accounts/{id}', acme);
+    await registry.signOff('behind');
+    await asks('DELETE', '/v1/tokens/{id}', id, { query: '?wait=31s' });
     await asks('GET', '/v1/openapi.json', {});
     await asks('GET', '/v1/store/backup', {});
 

@@ -57,12 +57,33 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       await store.tokens.replaceToken(again, 2, anAudit('rotate', { at: made + 3 }));
       await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create', { at: made + 4 }));
       const events = await readAll(start);
-      expect(events.map(({ seq: _, digests, ...event }) => ({ ...event, digests: digests.toSorted() }))).toEqual([
+      expect(
+        events.map(({ seq: _, awaited: __, digests, ...event }) => ({ ...event, digests: digests.toSorted() })),
+      ).toEqual([
         { at: made + 1, kind: 'token', id: 'tok_1', version: 1, digests: ['d1'] },
         { at: made + 2, kind: 'token', id: 'tok_1', version: 2, digests: ['d1', 'd2'] },
         { at: made + 3, kind: 'token', id: 'tok_1', version: 3, digests: ['d1', 'd2', 'd3'] },
         { at: made + 4, kind: 'account', id: 'acme', version: 1, digests: [] },
       ]);
+    });
+
+    test('an event says whether somebody waits for it, and its caller is told its position', async () => {
+      const start = await store.feed.head();
+      const token = aToken('tok_1');
+      await store.tokens.createToken(token, anAudit('create'), null);
+      const outcomes = [
+        await store.tokens.replaceToken(changed(token, { state: 'disabled' }), 1, anAudit('disable')),
+        await store.tokens.replaceToken(changed(token, { version: 3, state: 'revoked' }), 2, anAudit('revoke'), true),
+        await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create'), true),
+        await store.tokens.putAccount(changed(anAccount('acme'), { enabled: false }), 1, anAudit('update')),
+      ];
+      const events = await readAll(start);
+      expect(events.map(({ awaited }) => awaited)).toEqual([false, false, true, true, false]);
+      for (const [i, outcome] of outcomes.entries()) {
+        const event = events[i + 1]!;
+        const position = { epoch: start.epoch, seq: event.seq };
+        expect(outcome).toEqual({ kind: 'done', events: [event], position });
+      }
     });
 
     test('a mutation that changed nothing takes no number', async () => {
@@ -142,7 +163,9 @@ export function changeFeedContract(name: string, open: OpenStore): void {
     test('a cursor ahead of the feed is a gap', async () => {
       const head = await store.feed.head();
       const ahead = { epoch: head.epoch, seq: head.seq + 1 };
-      expect(await store.feed.read(ahead, ages)).toEqual({ kind: 'gap', cursor: head });
+      const answer = await store.feed.read(ahead, ages);
+      expect(answer).toEqual({ kind: 'gap', cursor: await store.feed.head() });
+      expect(answer.cursor.seq).toBe(head.seq);
     });
 
     test('the newest events are kept, and a cursor before them is a gap', async () => {

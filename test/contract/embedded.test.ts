@@ -1,5 +1,6 @@
 import { beginInFolder, openInFolder } from '../support/embedded.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { processRegistryContract } from './process-registry.ts';
 import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
@@ -10,3 +11,4 @@ tokenListContract('embedded', openInFolder);
 changeFeedContract('embedded', openInFolder);
 usageLedgerContract('embedded', openInFolder);
 storeTransferContract('embedded', openInFolder, beginInFolder);
+processRegistryContract('embedded', openInFolder);

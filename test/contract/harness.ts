@@ -11,7 +11,10 @@ export interface StoreOptions {
 
 /** What an adapter gives the suites. Look-ups must have a deadline that a busy test machine keeps. */
 export interface TestedStore
-  extends Pick<Store, 'identity' | 'tokens' | 'feed' | 'usage' | 'keepChecksumKeys' | 'transfer' | 'examine'> {
+  extends Pick<
+    Store,
+    'identity' | 'tokens' | 'feed' | 'usage' | 'registry' | 'keepChecksumKeys' | 'transfer' | 'examine'
+  > {
   readonly clock: ManualClock;
   /** Closes it and opens what it left. */
   reopen(): Promise<TestedStore>;

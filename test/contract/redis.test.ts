@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { processRegistryContract } from './process-registry.ts';
 import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
@@ -23,3 +24,4 @@ storeTransferContract(
   open,
   beginOn(() => server),
 );
+processRegistryContract('redis', open);

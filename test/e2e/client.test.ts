@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -252,6 +253,44 @@ describe('what people read', () => {
     await works(['token', 'create', '--owner', 'other'], env);
     expect(await works(['token', 'revoke', '--owner', 'other'], env)).toMatch(/^revoked +1 tokens of other$/m);
     expect(await json(['account', 'delete', 'acme'], env)).toMatchObject({ account: { id: 'acme' }, pending: [] });
+  });
+
+  test('a revocation that is not in force everywhere is no failure, and says where and until when', async () => {
+    const asked: (string | undefined)[] = [];
+    const answers = [{ process: 'web-2-ab\u001b[2J', may_serve_until: '2030-01-01T00:00:05.000Z' }];
+    const api = createHttpServer((request, response) => {
+      asked.push(request.url);
+      const body = { token: { id: 'tok_1' }, acknowledged: ['web-1-cd', 'web-3-ef'], pending: answers };
+      response.writeHead(202, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+    });
+    api.listen(0, '127.0.0.1');
+    await once(api, 'listening');
+    const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
+    const revoke = (...more: string[]) =>
+      command(['token', 'revoke', ...more], { env: { POSTERN_ADMIN_URL: url, POSTERN_ADMIN_KEY: keyOf('any') } });
+    try {
+      const shown = await revoke('tok_1', '--wait', '2s');
+      const note = 'note: it is done, and not in force on every process yet\n';
+      expect([shown.code, shown.stderr]).toEqual([0, note]);
+      expect(shown.stdout).toMatch(/^in force +on 2 processes: web-1-cd, web-3-ef$/m);
+      expect(shown.stdout).toMatch(/^not yet +on web-2-ab\?\[2J, at 2030-01-01T00:00:05\.000Z at the latest$/m);
+      answers.length = 0;
+      const unknown = await revoke('--owner', 'acme', '--json');
+      expect([unknown.code, unknown.stderr]).toEqual([0, note]);
+      expect(JSON.parse(unknown.stdout)).toMatchObject({ acknowledged: ['web-1-cd', 'web-3-ef'], pending: [] });
+      expect((await revoke('tok_1')).stdout).toMatch(/^not known +on other processes/m);
+      const from = (member: string) => ['account', 'delete', member, '--wait', '30s'];
+      const env = { POSTERN_ADMIN_URL: url, POSTERN_ADMIN_KEY: keyOf('any') };
+      expect(await command(from('acme'), { env })).toMatchObject({ code: 0, stderr: note });
+      expect(asked).toEqual([
+        '/v1/tokens/tok_1?wait=2s',
+        '/v1/tokens?owner=acme',
+        '/v1/tokens/tok_1',
+        '/v1/accounts/acme?wait=30s',
+      ]);
+    } finally {
+      api.close();
+    }
   });
 
   test('events of a token are a table, oldest first', async () => {

@@ -338,7 +338,7 @@ describe('a migration', () => {
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('a migration into it') });
     const soon = await command(['store', 'migrate', '--from', inFolder('data'), '--to', straight]);
     expect(soon).toMatchObject({ code: 1, stderr: expect.stringContaining('another migration') });
-    await client.hset('postern:{s}:meta', 'touched', Date.now() - 60_000);
+    await client.hset('postern:{s}:meta', 'importing_at', Date.now() - 60_000);
     await client.set('postern:{s}:token:stray', 'left by the one that was killed');
     const again = await command(['store', 'migrate', '--from', inFolder('data'), '--to', straight]);
     expect(again).toMatchObject({ code: 0, stderr: '' });

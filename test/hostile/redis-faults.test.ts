@@ -45,9 +45,9 @@ describe('a Redis that refuses writes', () => {
     expect(refused.status).toBe(503);
     expect(refused.body).not.toHaveProperty('outcome');
     expect((await far.admin('PATCH', `/v1/tokens/${known.id}`, { name: 'renamed' })).status).toBe(503);
-    expect((await far.admin('DELETE', `/v1/tokens/${revoked.id}`)).status).toBe(200);
+    expect((await far.admin('DELETE', `/v1/tokens/${revoked.id}?wait=2s`)).status).toBe(200);
     expect((await near.admin('PATCH', `/v1/tokens/${disabled.id}`, { state: 'disabled' })).status).toBe(200);
-    expect((await near.admin('DELETE', '/v1/tokens?owner=acme')).status).toBe(200);
+    expect((await near.admin('DELETE', '/v1/tokens?owner=acme&wait=2s')).status).toBe(200);
     expect(await get(revoked)).toBe(401);
     for (const token of [disabled, owned]) await until(() => get(token), 401, times.bound + 1500);
     expect(await statuses(1.5 * times.bound, { known: known.secret, unknown: unknown.secret })).toEqual([200]);

@@ -5,7 +5,15 @@ import { settled } from '../support/held-store.ts';
 import { below, pick, randomFrom, seed } from '../support/random.ts';
 
 const secrets = 6;
-const options: CacheOptions = { maxEntries: 100, ttlMs: 400, negativeTtlMs: 150, boundMs: 1000, deadlineMs: 1000 };
+const options: CacheOptions = {
+  maxEntries: 100,
+  ttlMs: 400,
+  negativeTtlMs: 150,
+  boundMs: 1000,
+  cutOffMs: 1000,
+  onlyWhileSeen: false,
+  deadlineMs: 1000,
+};
 
 const worlds: CacheWorld[] = [];
 afterEach(async () => {

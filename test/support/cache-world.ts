@@ -5,7 +5,7 @@ import type { FeedAnswer } from '../../src/ports/change-feed.ts';
 import type { PresentedSecret } from '../../src/ports/token-lookup.ts';
 import type { FeedEvent, FoundToken } from '../../src/ports/token-store.ts';
 import { anAccount, aToken } from '../contract/harness.ts';
-import { type FeedRead, type Held, HeldFeed, HeldStore, settled } from './held-store.ts';
+import { always, type FeedRead, type Held, HeldFeed, HeldStore, settled } from './held-store.ts';
 import { ManualClock } from './manual-clock.ts';
 import { pick } from './random.ts';
 
@@ -68,10 +68,11 @@ export class CacheWorld {
       },
       this.clock,
       options.boundMs,
+      null,
       // Time passes by the world's clock alone.
       () => new AbortController().signal,
     );
-    this.cache.follow(this.follower);
+    this.cache.follow(this.follower, always);
   }
 
   async start(): Promise<void> {
@@ -115,7 +116,7 @@ export class CacheWorld {
   }
 
   #commit(kind: 'token' | 'account', id: string, digests: string[], here: boolean): void {
-    const event: FeedEvent = { seq: this.#events.length + 1, at: 0, kind, id, version: 1, digests };
+    const event: FeedEvent = { seq: this.#events.length + 1, at: 0, kind, id, version: 1, digests, awaited: false };
     this.#events.push(event);
     this.#changes.set(
       event,

@@ -78,3 +78,6 @@ export class HeldFeed implements ChangeFeed {
 
 /** Everything that was due has run. */
 export const settled = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+
+/** A process that others see, at any time. */
+export const always = { answered: { monotonic: Number.POSITIVE_INFINITY, wall: Number.POSITIVE_INFINITY } } as const;

@@ -2,6 +2,7 @@ import type { StoredToken } from '../../src/core/token.ts';
 import type { Usage } from '../../src/core/usage.ts';
 import { noUsage } from '../../src/core/usage.ts';
 import { AccountService } from '../../src/manage/account-service.ts';
+import { Acknowledgements } from '../../src/manage/acknowledgement.ts';
 import type { Actor, ManageParts } from '../../src/manage/parts.ts';
 import { TokenService } from '../../src/manage/token-service.ts';
 import type { SecretMaker } from '../../src/ports/secret-maker.ts';
@@ -58,10 +59,15 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
       counted = [];
       if (entries.length > 0) await store.usage.report({ process: 'p1', number: ++reports, entries });
     },
-    apply: events => void applied.push(...events),
+    apply: async events => void applied.push(...events),
     secrets: secretMaker(),
     randomText: randomBase62,
-    process: 'p1',
+    acknowledgements: new Acknowledgements({
+      registry: store.registry,
+      feed: store.feed,
+      clock: { wall: () => Date.now(), monotonic: () => performance.now() },
+      process: 'p1',
+    }),
     declared: () => declared,
     ...change,
   };

@@ -59,6 +59,17 @@ export class RedisFleet {
     return found;
   }
 
+  /** Resolves when each of the two knows that the other lives. */
+  async united(): Promise<void> {
+    const { id } = await this.near.mint({ name: this.fresh('union') });
+    for (const end = performance.now() + 15_000; ; await pause(25)) {
+      const { body } = await this.near.admin('DELETE', `/v1/tokens/${id}?wait=1s`);
+      const acknowledged = body['acknowledged'] as readonly string[] | undefined;
+      if (acknowledged?.length === 2) return;
+      if (performance.now() > end) throw new Error(`the fleet is not united: ${JSON.stringify(body)}`);
+    }
+  }
+
   /** A name that no token has had. */
   fresh(name: string): string {
     return `${name}-${++this.#names}`;
@@ -122,13 +133,17 @@ export function redisFleet(options: RedisServerOptions = { persistent: true }): 
   beforeAll(async () => {
     await fleet.upstream.listen();
   });
-  beforeAll(() => fleet.start(options));
+  beforeAll(async () => {
+    await fleet.start(options);
+    await fleet.united();
+  });
   afterEach(async () => {
     fleet.proxy.cutAnswerOf(() => false);
     await fleet.proxy.be({ kind: 'pass' });
     if (fleet.far.program.ended !== null) return;
     await until(async () => (await fleet.create(fleet.fresh('works'))).status, 201);
     await until(async () => (await fetch(`${fleet.far.telemetry}/readyz`)).status, 200);
+    await fleet.united();
   });
   afterAll(async () => {
     await fleet.stop();

@@ -1,15 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { openRedisStore, type RedisStoreOptions } from '../../src/stores/redis/open.ts';
-import type { RedisEndpoint } from '../../src/stores/redis/settings.ts';
+import type { RedisEndpoint, RedisPlace } from '../../src/stores/redis/settings.ts';
 import { beginRedis } from '../../src/stores/redis/target.ts';
 import type { BeginStore, OpenStore, TestedStore } from '../contract/harness.ts';
+import type { Certificate } from './certificate.ts';
 import { ManualClock } from './manual-clock.ts';
 import { freePort } from './ports.ts';
 
@@ -18,6 +19,10 @@ export interface RedisServerOptions {
   readonly persistent?: boolean;
   /** More lines of its configuration, such as `['maxmemory', '10mb']`. */
   readonly settings?: readonly (readonly string[])[];
+  /** It speaks TLS alone, with this certificate, which signs itself. */
+  readonly tls?: Certificate;
+  /** It is a sentinel, with these lines in its file, which it rewrites itself. */
+  readonly sentinel?: readonly string[];
 }
 
 /** How often another port is tried when somebody was faster. */
@@ -57,7 +62,8 @@ export class RedisServer {
   }
 
   get endpoint(): RedisEndpoint {
-    return { host: '127.0.0.1', port: this.#port };
+    const { tls } = this.#options;
+    return { host: '127.0.0.1', port: this.#port, ...(tls && { tls: { ca: tls.cert } }) };
   }
 
   /** A plain client, to look behind the store and to play tricks on it. */
@@ -103,10 +109,28 @@ export class RedisServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  #portLines(): string[][] {
+    const { tls } = this.#options;
+    const port = String(this.#port);
+    if (tls === undefined) return [['port', port]];
+    const [cert, key] = [join(this.#folder, 'cert.pem'), join(this.#folder, 'key.pem')];
+    writeFileSync(cert, tls.cert);
+    writeFileSync(key, tls.key);
+    const files = { 'tls-cert-file': cert, 'tls-key-file': key, 'tls-ca-cert-file': cert };
+    return [['port', '0'], ['tls-port', port], ['tls-auth-clients', 'no'], ...Object.entries(files)];
+  }
+
+  #sentinelFile(lines: readonly string[]): string[] {
+    const file = join(this.#folder, 'sentinel.conf');
+    const all = [...this.#portLines().map(line => line.join(' ')), 'bind 127.0.0.1', `dir ${this.#folder}`, ...lines];
+    if (!existsSync(file)) writeFileSync(file, all.map(line => `${line}\n`).join(''));
+    return [file, '--sentinel'];
+  }
+
   async #run(more: readonly (readonly string[])[] = []): Promise<void> {
-    const { persistent = false, settings = [] } = this.#options;
+    const { persistent = false, settings = [], sentinel } = this.#options;
     const lines = [
-      ['port', String(this.#port)],
+      ...this.#portLines(),
       ['bind', '127.0.0.1'],
       ['dir', this.#folder],
       ['save', ''],
@@ -115,20 +139,18 @@ export class RedisServer {
       ...settings,
       ...more,
     ];
-    const child = spawn(
-      'redis-server',
-      lines.flatMap(([name, ...values]) => [`--${name}`, ...values]),
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const args =
+      sentinel === undefined
+        ? lines.flatMap(([name, ...values]) => [`--${name}`, ...values])
+        : this.#sentinelFile(sentinel);
+    const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
     RedisServer.#running.add(this);
     let said = '';
     await new Promise<void>((resolve, reject) => {
       const hear = (text: string): void => {
         said += text;
-        if (said.includes('Ready to accept connections')) resolve();
+        if (/Ready to accept connections|Sentinel ID is/.test(said)) resolve();
       };
       child.stdout!.setEncoding('utf8').on('data', hear);
       child.stderr!.setEncoding('utf8').on('data', hear);
@@ -146,7 +168,7 @@ process.on('exit', () => void RedisServer.stopAll());
 
 /** A store under keys of its own on a server, as the contract suites take it. */
 export const openOn =
-  (server: () => Promise<RedisServer>): OpenStore =>
+  (server: () => Promise<{ readonly endpoint: RedisPlace }>): OpenStore =>
   async options => {
     const { endpoint } = await server();
     return tested({ ...options, endpoint, prefix: `t${randomBytes(6).toString('hex')}:`, clock: new ManualClock() });

@@ -48,14 +48,14 @@ export class Accounts {
     return { items: items.map(row => row.doc), next: rows.length > query.limit ? items.at(-1)!.seq : null };
   }
 
-  put(account: Account, expected: number, audit: Audit): ReplaceOutcome {
+  put(account: Account, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome {
     const before = this.#row(account.id);
     if ((before?.version ?? 0) !== expected) return { kind: 'stale' };
     const values = [account.version, account.revokedBefore, account.deleted ? 1 : 0, JSON.stringify(account)] as const;
     if (before === undefined) this.#insert.run(account.id, ...values);
     else this.#update.run(...values, before.seq);
     // The owner's tokens are not listed: readers of the feed know whose tokens they hold.
-    return { kind: 'done', events: [this.#journal.record('account', account, [], audit)] };
+    return this.#journal.done(this.#journal.record('account', account, [], audit, awaited));
   }
 
   /** Null when there is no such account, or it was deleted. */

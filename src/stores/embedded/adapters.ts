@@ -2,6 +2,7 @@ import type { Account, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Heartbeat, ProcessRegistry, Roll } from '../../ports/process-registry.ts';
 import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type {
   Audit,
@@ -52,12 +53,16 @@ export class EmbeddedTokenStore implements TokenStore {
     return this.#owner.call('createToken', [token, audit, idempotency, this.#clock.wall()]);
   }
 
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   findCreation(idempotency: Idempotency): Promise<Replay | null> {
     return this.#owner.call('findCreation', [idempotency, this.#clock.wall()]);
   }
 
-  replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome> {
-    return this.#owner.call('replaceToken', [token, expected, audit]);
+  replaceToken(token: StoredToken, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
+    return this.#owner.call('replaceToken', [token, expected, audit, awaited]);
   }
 
   rekey(id: string, from: string, to: string): Promise<void> {
@@ -73,8 +78,8 @@ export class EmbeddedTokenStore implements TokenStore {
     return { items: items.map(doc => JSON.parse(doc) as Account), next };
   }
 
-  putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome> {
-    return this.#owner.call('putAccount', [account, expected, audit]);
+  putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
+    return this.#owner.call('putAccount', [account, expected, audit, awaited]);
   }
 
   countLive(owner: string): Promise<number> {
@@ -99,6 +104,29 @@ export class EmbeddedChangeFeed implements ChangeFeed {
 
   read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
     return this.#owner.call('readFeed', [cursor, waitMs], { waitMs, signal });
+  }
+}
+
+export class EmbeddedProcessRegistry implements ProcessRegistry {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+
+  constructor(owner: OwnerClient, clock: Clock) {
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  async beat(heartbeat: Heartbeat): Promise<'taken'> {
+    await this.#owner.call('beat', [heartbeat, this.#clock.wall()]);
+    return 'taken';
+  }
+
+  signOff(process: string): Promise<void> {
+    return this.#owner.call('signOff', [process]);
+  }
+
+  roll(): Promise<Roll> {
+    return this.#owner.call('roll', [this.#clock.wall()]);
   }
 }
 

@@ -4,6 +4,7 @@ import { DumpTables } from './dump-tables.ts';
 import { examineTables } from './examine.ts';
 import { Journal } from './journal.ts';
 import type { Handlers } from './operations.ts';
+import { Processes } from './processes.ts';
 import { keepChecksumKeys } from './schema.ts';
 import { TokenList } from './token-list.ts';
 import { Tokens } from './tokens.ts';
@@ -20,6 +21,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
   const accounts = new Accounts(db, journal);
   const tokens = new Tokens(db, accounts, journal);
   const list = new TokenList(db);
+  const processes = new Processes(journal);
   const usage = new UsageTables(db, settings.usageRetention);
   const dump = new DumpTables(db);
   return {
@@ -28,11 +30,11 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     listTokens: query => list.list(query),
     createToken: (token, audit, idempotency, now) => tokens.create(token, audit, idempotency, now),
     findCreation: (idempotency, now) => tokens.findCreation(idempotency, now),
-    replaceToken: (token, expected, audit) => tokens.replace(token, expected, audit),
+    replaceToken: (token, expected, audit, awaited) => tokens.replace(token, expected, audit, awaited),
     rekey: (id, from, to) => tokens.rekey(id, from, to),
     getAccount: id => accounts.get(id),
     listAccounts: query => accounts.list(query),
-    putAccount: (account, expected, audit) => accounts.put(account, expected, audit),
+    putAccount: (account, expected, audit, awaited) => accounts.put(account, expected, audit, awaited),
     countLive: owner => tokens.countLive(owner),
     listEvents: query => journal.listEvents(query),
     feedHead: () => journal.head(),
@@ -40,6 +42,9 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     reportUsage: (part, now) => usage.report(part, now),
     usageTotals: ids => usage.totals(ids),
     keepChecksumKeys: add => keepChecksumKeys(db, add),
+    beat: (heartbeat, now) => processes.beat(heartbeat, now),
+    signOff: process => processes.signOff(process),
+    roll: now => processes.roll(now),
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
     dumpBegin: () => dump.begin(),
     dumpChecksumKeys: () => dump.checksumKeys(),

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
-import type { Audit, AuditEvent, EventQuery, FeedEvent, Page } from '../../ports/token-store.ts';
+import type { Audit, AuditEvent, EventQuery, FeedEvent, Page, ReplaceOutcome } from '../../ports/token-store.ts';
 import { readMeta } from './schema.ts';
 import { all, one } from './sqlite.ts';
 
@@ -16,6 +16,7 @@ interface FeedRow {
   readonly subject: string;
   readonly version: number;
   readonly digests: string;
+  readonly awaited: number;
 }
 
 /** What changed: the feed for processes, the audit trail for people. Both are written with every mutation. */
@@ -34,7 +35,9 @@ export class Journal {
     this.#epoch = readMeta(db, 'epoch');
     this.#keep = keep;
     // SQLite numbers a row one above the highest: consecutive, because the newest event is never dropped.
-    this.#append = db.prepare('INSERT INTO feed (at, kind, subject, version, digests) VALUES (?, ?, ?, ?, ?)');
+    this.#append = db.prepare(
+      'INSERT INTO feed (at, kind, subject, version, digests, awaited) VALUES (?, ?, ?, ?, ?, ?)',
+    );
     this.#trim = db.prepare(`DELETE FROM feed WHERE seq <= ? AND seq < (SELECT min(seq) FROM feed) + ${trimAtOnce}`);
     this.#ends = db.prepare(
       'SELECT coalesce((SELECT min(seq) FROM feed), 1) AS first, coalesce((SELECT max(seq) FROM feed), 0) AS last',
@@ -50,23 +53,35 @@ export class Journal {
     subject: { readonly id: string; readonly version: number },
     digests: readonly string[],
     audit: Audit,
+    awaited = false,
   ): FeedEvent {
     const { id, version } = subject;
-    const added = this.#append.run(audit.at, kind, id, version, JSON.stringify(digests));
+    const added = this.#append.run(audit.at, kind, id, version, JSON.stringify(digests), awaited ? 1 : 0);
     const seq = Number(added.lastInsertRowid);
     if (seq > this.#keep) this.#trim.run(seq - this.#keep);
     const { at, actor, address, action, changes } = audit;
     this.#addAudit.run(kind, id, JSON.stringify({ at, actor, address, action, changes } satisfies Audit));
-    return { seq, at: audit.at, kind, id, version, digests };
+    return { seq, at: audit.at, kind, id, version, digests, awaited };
   }
 
   head(): Cursor {
     return { epoch: this.#epoch, seq: this.#bounds().last };
   }
 
+  /** What a mutation answers when this is its event. */
+  done(event: FeedEvent): Extract<ReplaceOutcome, { readonly kind: 'done' }> {
+    return { kind: 'done', events: [event], position: { epoch: this.#epoch, seq: event.seq } };
+  }
+
+  /** Whether a reader can have come so far in this feed. */
+  has({ epoch, seq }: Cursor): boolean {
+    return epoch === this.#epoch && seq <= this.#bounds().last;
+  }
+
   read(cursor: Cursor): FeedAnswer {
     const { first, last } = this.#bounds();
-    // A position ahead of ours is of a future that this file never had: an older copy was put in its place.
+    // A position ahead of ours is of a future that this file never had: an older copy was put in its place. No epoch has
+    // to tell others: the file has one reader, who hears of the gap here.
     if (cursor.epoch !== this.#epoch || cursor.seq + 1 < first || cursor.seq > last) {
       return { kind: 'gap', cursor: { epoch: this.#epoch, seq: last } };
     }
@@ -77,6 +92,7 @@ export class Journal {
       id: row.subject,
       version: row.version,
       digests: JSON.parse(row.digests) as string[],
+      awaited: row.awaited === 1,
     }));
     const seq = events.at(-1)?.seq ?? cursor.seq;
     return { kind: 'events', events, cursor: { epoch: this.#epoch, seq }, complete: seq === last };

@@ -4,7 +4,13 @@ import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { StoreMissing } from '../faults.ts';
 import type { Store, StoreWatcher } from '../store.ts';
-import { EmbeddedChangeFeed, EmbeddedSource, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import {
+  EmbeddedChangeFeed,
+  EmbeddedProcessRegistry,
+  EmbeddedSource,
+  EmbeddedTokenStore,
+  EmbeddedUsageLedger,
+} from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
 import { fileName } from './database.ts';
 import { OwnerClient } from './owner-client.ts';
@@ -26,6 +32,8 @@ export interface EmbeddedStoreOptions {
   readonly usageRetention?: UsageRetention;
   /** False: a folder without a store is refused with `StoreMissing`, and stays as it is. */
   readonly create?: boolean;
+  /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
+  readonly identity?: string | null;
   /** How the owner thread is started. */
   readonly start?: StartOwner;
 }
@@ -46,10 +54,11 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     mutationDeadlineMs = 5000,
     feedEvents = 100_000,
     usageRetention = { hours: 31 * dayMs, days: 400 * dayMs },
+    identity = null,
     start = startOwner,
     create = true,
   } = options;
-  const settings = { folder: resolve(options.folder), identity: null, feedEvents, usageRetention };
+  const settings = { folder: resolve(options.folder), identity, feedEvents, usageRetention };
   const file = join(settings.folder, fileName);
   if (!create && !existsSync(file)) throw new StoreMissing(`there is no store in ${settings.folder}`);
   const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
@@ -60,6 +69,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
     transfer: new EmbeddedSource(owner, clock, usageRetention),
+    registry: new EmbeddedProcessRegistry(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
     examine: () => owner.call('examine', [], { waitMs: examinationMs }),

@@ -1,5 +1,6 @@
 import type { Account, Millis, StoredToken } from '../../core/token.ts';
 import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
+import type { Heartbeat, Roll } from '../../ports/process-registry.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
 import type {
   Audit,
@@ -48,15 +49,18 @@ export interface Operations {
   listTokens(query: TokenQuery): Page<TokenRow>;
   findCreation(idempotency: Idempotency, now: Millis): Replay | null;
   createToken(token: StoredToken, audit: Audit, idempotency: Idempotency | null, now: Millis): CreateOutcome;
-  replaceToken(token: StoredToken, expected: number, audit: Audit): ReplaceOutcome;
+  replaceToken(token: StoredToken, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome;
   rekey(id: string, from: string, to: string): void;
   getAccount(id: string): string | null;
   listAccounts(query: PageQuery): Page<string>;
-  putAccount(account: Account, expected: number, audit: Audit): ReplaceOutcome;
+  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome;
   countLive(owner: string): number;
   listEvents(query: EventQuery): Page<AuditEvent>;
   feedHead(): Cursor;
   readFeed(cursor: Cursor, waitMs: number): FeedAnswer;
+  beat(heartbeat: Heartbeat, now: Millis): void;
+  signOff(process: string): void;
+  roll(now: Millis): Roll;
   reportUsage(part: ReportPart, now: Millis): void;
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
   keepChecksumKeys(add: readonly PepperKey[]): KeptKeys;
@@ -98,6 +102,10 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   listEvents: 'read',
   feedHead: 'read',
   readFeed: 'read',
+  // Nothing of it is written.
+  beat: 'read',
+  signOff: 'read',
+  roll: 'read',
   reportUsage: 'mutation',
   usageTotals: 'read',
   usageSeries: 'read',

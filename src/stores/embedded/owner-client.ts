@@ -49,7 +49,7 @@ export class OwnerClient {
     watcher?: StoreWatcher,
   ): Promise<OwnerClient> {
     const client = new OwnerClient(start, settings, deadlines, watcher);
-    await client.#open(null);
+    await client.#open(settings.identity);
     return client;
   }
 

@@ -115,6 +115,7 @@ export const migrations: readonly Migration[] = [
     insert.run('identity', randomBytes(16).toString('hex'));
     insert.run('epoch', randomBytes(16).toString('hex'));
   },
+  db => db.exec('ALTER TABLE feed ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0'),
 ];
 
 /** What a file is, before it is touched. */

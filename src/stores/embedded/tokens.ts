@@ -119,7 +119,7 @@ export class Tokens {
     return { kind: 'done', events: [this.#journal.record('token', token, digestsOf(token), audit)] };
   }
 
-  replace(token: StoredToken, expected: number, audit: Audit): ReplaceOutcome {
+  replace(token: StoredToken, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome {
     const row = this.#row(token.id);
     if (row === undefined || row.version !== expected) return { kind: 'stale' };
     const before = JSON.parse(row.doc) as StoredToken;
@@ -139,7 +139,7 @@ export class Tokens {
     for (const tag of before.tags) this.#dropTag.run(tag, row.seq);
     for (const tag of token.tags) this.#addTag.run(tag, row.seq);
     const digests = [...new Set([...digestsOf(before), ...digestsOf(token)])];
-    return { kind: 'done', events: [this.#journal.record('token', token, digests, audit)] };
+    return this.#journal.done(this.#journal.record('token', token, digests, audit, awaited));
   }
 
   rekey(id: string, from: string, to: string): void {

@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
+import type { StoreWatcher } from '../store.ts';
 import type { Entry, FeedConnections } from './feed-connections.ts';
 import type { Keys } from './keys.ts';
+import type { Marks } from './marks.ts';
+import { raiseEpoch } from './scripts/raise-epoch.ts';
 import { readFeed } from './scripts/read-feed.ts';
 import { monotonic } from './store-clock.ts';
 import type { Unit } from './unit.ts';
@@ -9,27 +13,36 @@ import type { Unit } from './unit.ts';
 /** Most events in one answer. */
 const readAtOnce = 1000;
 
-/** A position, and when the event there was written: no other event that comes to have its number was at that time. */
-interface Applied extends Cursor {
-  readonly mark: string;
-}
-
-type Reply = [kind: 'events' | 'gap', epoch: string, last: number, mark: string, entries: Entry[]];
+/** The epoch, the feed's last number and the mark of the event there. */
+type Head = [epoch: string, last: number, mark: string, ...unknown[]];
+type Reply = [kind: 'events' | 'gap' | 'lost', epoch: string, last: number, mark: string, entries: Entry[]];
 
 export class RedisChangeFeed implements ChangeFeed {
   readonly #unit: Unit;
   readonly #connections: FeedConnections;
   readonly #keys: Keys;
-  #applied: Applied | null = null;
+  readonly #marks: Marks;
+  readonly #watcher: StoreWatcher | undefined;
+  /** What was seen and is gone, while the store does not let a new epoch begin. */
+  #lost: Cursor | null = null;
 
-  constructor(unit: Unit, connections: FeedConnections, keys: Keys) {
+  constructor(
+    unit: Unit,
+    connections: FeedConnections,
+    keys: Keys,
+    marks: Marks,
+    watcher: StoreWatcher | undefined = undefined,
+  ) {
     this.#unit = unit;
     this.#connections = connections;
     this.#keys = keys;
+    this.#marks = marks;
+    this.#watcher = watcher;
   }
 
   async head(): Promise<Cursor> {
-    return this.#headOf((await this.#unit.read(readFeed, ['', 0, '', 0])) as Reply);
+    const [, ...head] = (await this.#unit.read(readFeed, ['', 0, '', 0])) as Reply;
+    return this.#headOf(head);
   }
 
   /**
@@ -38,40 +51,67 @@ export class RedisChangeFeed implements ChangeFeed {
    */
   async read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
     signal?.throwIfAborted();
-    // After a failover the same numbers may stand for other events: the last one that was seen is compared.
-    const mark = samePlace(this.#applied, cursor) ? this.#applied.mark : '';
-    const asked = this.#unit.read(readFeed, [cursor.epoch, cursor.seq, mark, readAtOnce]);
-    const reply = (await abortable(asked, signal)) as Reply;
-    const [kind, , last, , entries] = reply;
-    if (kind === 'gap') return { kind: 'gap', cursor: this.#headOf(reply) };
-    if (entries.length > 0) return this.#answer(cursor, entries, cursor.seq + entries.length === last);
-    const nothing: FeedAnswer = { kind: 'events', events: [], cursor, complete: true };
-    if (waitMs <= 0) return nothing;
+    if (this.#lost !== null) this.#raise(this.#lost).catch(() => {});
+    const answer = await this.#look(cursor, signal);
+    if (waitMs <= 0 || answer.kind === 'gap' || answer.events.length > 0) return answer;
 
     const replyMs = this.#unit.deadline() - monotonic();
     const { feed } = this.#keys;
     const came = await this.#connections.read(feed, `${cursor.seq}-0`, readAtOnce, waitMs, replyMs, signal);
-    if (came.length === 0) return nothing;
+    if (came.length === 0) return answer;
     if (follows(cursor, came)) return this.#answer(cursor, came, came.length < readAtOnce);
-    return { kind: 'gap', cursor: await abortable(this.head(), signal) };
+    return this.#look(cursor, signal);
+  }
+
+  async #look(cursor: Cursor, signal: AbortSignal | undefined): Promise<FeedAnswer> {
+    const asked = this.#unit.read(readFeed, [cursor.epoch, cursor.seq, this.#marks.of(cursor), readAtOnce]);
+    const [kind, ...head] = (await abortable(asked, signal)) as Reply;
+    const [, last, , entries] = head;
+    switch (kind) {
+      case 'lost':
+        return { kind: 'gap', cursor: await abortable(this.#afterLoss(cursor, head), signal) };
+      case 'gap':
+        return { kind, cursor: this.#headOf(head) };
+      case 'events':
+        if (entries.length === 0) return { kind, events: [], cursor, complete: true };
+        return this.#answer(cursor, entries, cursor.seq + entries.length === last);
+    }
   }
 
   #answer({ epoch }: Cursor, entries: readonly Entry[], complete: boolean): FeedAnswer {
     const events = entries.map(eventOf);
     const last = entries.at(-1)!;
     const cursor = { epoch, seq: seqOf(last) };
-    this.#applied = { ...cursor, mark: members(last)['t']! };
+    this.#marks.keep(cursor, members(last)['t']!);
     return { kind: 'events', events, cursor, complete };
   }
 
-  #headOf([, epoch, seq, mark]: Reply): Cursor {
-    this.#applied = { epoch, seq, mark };
-    return { epoch, seq };
+  /** Where to go on. A store that lets no epoch begin now gives this process its gap all the same. */
+  async #afterLoss(cursor: Cursor, head: Head): Promise<Cursor> {
+    try {
+      return await this.#raise(cursor);
+    } catch {
+      this.#lost = cursor;
+      return this.#headOf(head);
+    }
+  }
+
+  /** Others cannot all see for themselves that what they know is of a history that is gone: a new epoch tells them. */
+  async #raise(lost: Cursor): Promise<Cursor> {
+    const { epoch, seq } = lost;
+    const args = [epoch, seq, this.#marks.of(lost), randomBytes(16).toString('hex')];
+    const [raised, ...head] = await this.#unit.change(raiseEpoch, args);
+    this.#lost = null;
+    if (raised === 1) this.#watcher?.rolledBack?.();
+    return this.#headOf(head as unknown as Head);
+  }
+
+  #headOf([epoch, seq, mark]: Head): Cursor {
+    const cursor = { epoch, seq };
+    this.#marks.keep(cursor, mark);
+    return cursor;
   }
 }
-
-const samePlace = (applied: Applied | null, { epoch, seq }: Cursor): applied is Applied =>
-  applied !== null && applied.epoch === epoch && applied.seq === seq;
 
 /** Nothing was trimmed before these entries, and no other store has taken the place of the one that was waited on. */
 const follows = ({ epoch, seq }: Cursor, entries: readonly Entry[]): boolean =>
@@ -86,7 +126,7 @@ function members([, fields]: Entry): Readonly<Record<string, string>> {
 }
 
 function eventOf(entry: Entry): FeedEvent {
-  const { a, k, i, v, d } = members(entry);
+  const { a, k, i, v, d, w } = members(entry);
   return {
     seq: seqOf(entry),
     at: Number(a),
@@ -94,6 +134,7 @@ function eventOf(entry: Entry): FeedEvent {
     id: i!,
     version: Number(v),
     digests: JSON.parse(d!) as string[],
+    awaited: w === '1',
   };
 }
 

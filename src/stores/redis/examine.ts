@@ -22,24 +22,24 @@ export async function examineRedis(link: Link, unit: Unit): Promise<readonly Fin
 }
 
 async function examineServer(link: Link, unit: Unit): Promise<readonly Finding[]> {
-  const section = (name: string) => link.info(name, unit.deadline());
-  const [server, memory, persistence, replication] = [
-    await section('server'),
-    await section('memory'),
-    await section('persistence'),
-    await section('replication'),
-  ];
-  return [
-    {
-      name: 'server',
-      state: 'good',
-      detail: `${server.get('valkey_version') === undefined ? 'Redis' : 'Valkey'} ${server.get('valkey_version') ?? server.get('redis_version')}, ${server.get('redis_mode') ?? 'standalone'}`,
-    },
-    await roundTrip(unit),
-    memoryOf(memory),
-    persistenceOf(persistence),
-    replicationOf(replication),
-  ];
+  const findings: Finding[] = [await roundTrip(unit)];
+  for (const [section, judge] of sections) {
+    const masters = await link.info(section, unit.deadline());
+    for (const [i, facts] of masters.entries()) {
+      const finding = judge(facts);
+      // The one that tokens and accounts are on comes first.
+      findings.push(i === 0 ? finding : { ...finding, name: `${finding.name} of master ${i + 1}` });
+    }
+  }
+  return findings;
+}
+
+function serverOf(server: Facts): Finding {
+  return {
+    name: 'server',
+    state: 'good',
+    detail: `${server.get('valkey_version') === undefined ? 'Redis' : 'Valkey'} ${server.get('valkey_version') ?? server.get('redis_version')}, ${server.get('redis_mode') ?? server.get('server_mode') ?? 'standalone'}`,
+  };
 }
 
 async function roundTrip(unit: Unit): Promise<Finding> {
@@ -56,7 +56,7 @@ async function roundTrip(unit: Unit): Promise<Finding> {
   return { name: 'round trip', state: 'doubtful', detail: `${detail}; put the server closer, or raise store.deadline` };
 }
 
-function memoryOf(memory: ReadonlyMap<string, string>): Finding {
+function memoryOf(memory: Facts): Finding {
   const [used, most] = [Number(memory.get('used_memory')), Number(memory.get('maxmemory'))];
   const policy = memory.get('maxmemory_policy') ?? 'unknown';
   const detail = `${used} bytes used of ${most === 0 ? 'all that there is' : most}, eviction policy ${policy}`;
@@ -75,7 +75,7 @@ function memoryOf(memory: ReadonlyMap<string, string>): Finding {
   return { name, state: 'good', detail };
 }
 
-function persistenceOf(facts: ReadonlyMap<string, string>): Finding {
+function persistenceOf(facts: Facts): Finding {
   const name = 'persistence';
   const failed = ['aof_last_write_status', 'rdb_last_bgsave_status'].filter(key => (facts.get(key) ?? 'ok') !== 'ok');
   if (failed.length > 0) {
@@ -91,7 +91,7 @@ function persistenceOf(facts: ReadonlyMap<string, string>): Finding {
   return { name, state: 'doubtful', detail: `${detail}; set appendonly to yes` };
 }
 
-function replicationOf(facts: ReadonlyMap<string, string>): Finding {
+function replicationOf(facts: Facts): Finding {
   const name = 'replication';
   const role = facts.get('role') ?? 'unknown';
   if (role !== 'master') {
@@ -103,6 +103,16 @@ function replicationOf(facts: ReadonlyMap<string, string>): Finding {
   if (away.length > 0) return { name, state: 'doubtful', detail: `${detail}, ${away.length} of them not online` };
   return { name, state: 'good', detail };
 }
+
+type Facts = ReadonlyMap<string, string>;
+
+/** Sections of INFO, and what is to be said of them. */
+const sections: readonly (readonly [string, (facts: Facts) => Finding])[] = [
+  ['server', serverOf],
+  ['memory', memoryOf],
+  ['persistence', persistenceOf],
+  ['replication', replicationOf],
+];
 
 async function examineContents(unit: Unit): Promise<readonly Finding[]> {
   const facts = (await unit.read(examineFeed, [])) as [number, number, string, string, number, number, number];

@@ -12,6 +12,9 @@ export class StoreUnfit extends Error {
 /** Nothing is answered from what took the place of the store, and nothing is written to it. */
 export class StoreLost extends StoreUnavailable {}
 
+/** The store is there, and has done nothing: it takes no writes from anybody now. */
+export class WritesRefused extends StoreUnavailable {}
+
 /**
  * Redis says what is wrong in the first word of an error. The rest of its text may quote arguments, and ioredis adds
  * all of them to the error object (documents, digests, the password of AUTH): only these words of ours go on.
@@ -40,6 +43,12 @@ const words: Readonly<Record<string, string>> = {
 /** Said of a command before it has done anything: what was asked for has certainly not happened. */
 const untouched = new Set(Object.keys(words).filter(code => code !== 'UNBLOCKED')).add('NOSCRIPT');
 
+/**
+ * Said by a node that would take writes if it could. READONLY and NOREPLICAS are not among them: a replica says the one,
+ * a master that was cut off from its replicas the other, and then another node may be the master that takes the writes.
+ */
+const fromAnybody = new Set(['OOM', 'MISCONF']);
+
 /** The first word of what Redis answered; null when the error is no answer of Redis. */
 export function replyCode(error: unknown): string | null {
   if (!(error instanceof ReplyError)) return null;
@@ -64,5 +73,7 @@ export function unavailable(error: unknown, mutation: boolean): StoreUnavailable
   if (code === 'LOST') return new StoreLost(`the store cannot be used: ${words[code]}`);
   // An error in the middle of a script names the script: what it did before stays done.
   const before = untouched.has(code) && !(error as Error).message.includes(' script: ');
-  return new StoreUnavailable(`the store cannot do it: ${scrubbed(error).message}`, { sent: mutation && !before });
+  const why = `the store cannot do it: ${scrubbed(error).message}`;
+  if (before && fromAnybody.has(code)) return new WritesRefused(why);
+  return new StoreUnavailable(why, { sent: mutation && !before });
 }

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { StoreUnavailable } from '../../errors.ts';
 import { scrubbed, unavailable } from './faults.ts';
-import { within } from './link.ts';
+import { within } from './line.ts';
 import { blockingOptions, type RedisEndpoint } from './settings.ts';
 import { monotonic } from './store-clock.ts';
 
@@ -13,18 +13,20 @@ export type Entry = readonly [id: string, fields: readonly string[]];
  * one feed, so that there is one of them as a rule; each serves one read at a time, and ends with the first failure.
  */
 export class FeedConnections {
-  readonly #endpoint: RedisEndpoint;
+  readonly #endpoint: () => RedisEndpoint;
   readonly #busy = new Set<Redis>();
+  readonly #left = new WeakSet<Redis>();
   #idle: Redis | null = null;
   #closed = false;
 
-  constructor(endpoint: RedisEndpoint) {
+  /** `endpoint`: where the feed is now. */
+  constructor(endpoint: () => RedisEndpoint) {
     this.#endpoint = endpoint;
   }
 
   /**
    * Entries of a stream after an id, at most `count`; none when none came within `waitMs`, or these connections were
-   * closed. `replyMs` is how long the store may take beyond that.
+   * closed or left. `replyMs` is how long the store may take beyond that.
    */
   async read(
     key: string,
@@ -52,7 +54,7 @@ export class FeedConnections {
     } catch (error) {
       redis.disconnect();
       signal?.throwIfAborted();
-      if (this.#closed) return [];
+      if (this.#closed || this.#left.has(redis)) return [];
       throw unavailable(error, false);
     } finally {
       signal?.removeEventListener('abort', end);
@@ -60,10 +62,19 @@ export class FeedConnections {
     }
   }
 
+  /** The feed may be elsewhere now: nothing goes on waiting where it was. */
+  leave(): void {
+    for (const redis of this.#busy) {
+      this.#left.add(redis);
+      redis.disconnect();
+    }
+    this.#idle?.disconnect();
+    this.#idle = null;
+  }
+
   close(): void {
     this.#closed = true;
-    for (const redis of this.#busy) redis.disconnect();
-    this.#idle?.disconnect();
+    this.leave();
   }
 
   #take(): Redis {
@@ -71,7 +82,7 @@ export class FeedConnections {
     this.#idle = null;
     if (idle?.status === 'ready') return idle;
     idle?.disconnect();
-    return new Redis(blockingOptions(this.#endpoint));
+    return new Redis(blockingOptions(this.#endpoint()));
   }
 
   #keep(redis: Redis): void {

@@ -1,211 +1,353 @@
-import { Redis } from 'ioredis';
+import type { ChainableCommander } from 'ioredis';
 import { StoreUnavailable } from '../../errors.ts';
-import { scrubbed, unavailable } from './faults.ts';
+import { replyCode, scrubbed, unavailable } from './faults.ts';
+import type { Line, Session } from './line.ts';
+import { Master } from './master.ts';
 import type { Script } from './script.ts';
-import { commandOptions, type RedisEndpoint } from './settings.ts';
+import type { RedisEndpoint, RedisPlace } from './settings.ts';
 import { monotonic } from './store-clock.ts';
+import { cluster } from './topology/cluster.ts';
+import { sentinel } from './topology/sentinel.ts';
+import { ShardMap } from './topology/shard-map.ts';
+import { slotOf } from './topology/slots.ts';
+import { standalone } from './topology/standalone.ts';
+import { addressText, type Topology } from './topology/topology.ts';
 
 /** One call of a script. */
 export interface ScriptCall {
   readonly script: Script;
+  /** All of one slot. */
   readonly keys: readonly string[];
   readonly args: readonly (string | number)[];
+  /** It counts only when as many data nodes have it as `confirm` asks for; else it fails, with its outcome unknown. */
+  readonly confirmed?: boolean;
+}
+
+/** What has to have a confirmed change before it counts: the master, or most data nodes of its shard. */
+export type Confirm = 'none' | 'majority';
+
+export interface LinkOptions {
+  readonly place: RedisPlace;
+  /** A key of the unit: where it lies is what the listener hears about. */
+  readonly home: string;
+  readonly confirm: Confirm;
+  /** Milliseconds after which a connection that owes answers and says nothing is dead. */
+  readonly silenceMs: number;
 }
 
 export interface LinkListener {
-  /** The connection is gone; another one is being made. */
+  /** The connection is gone, or it leads to a master no more; another one is being made. */
   lost(cause: Error): void;
   /** There is a connection again. */
   restored(): void;
 }
 
-/** Most calls that a connection owes an answer, given up or not: one that has fallen silent must not fill the memory. */
-const mostOwed = 20_000;
+/** How often one call is sent on to the node that is said to have its keys. */
+const mostMoves = 5;
 
-/**
- * The connections that scripts are called over. Every call has a deadline, after which nobody waits for it; a call that
- * finds no connection fails at once. Changes have a connection of their own: a server that holds writes back (a failover
- * does, so does `CLIENT PAUSE`) answers nothing on a connection behind the first of them, and look-ups are not to wait.
- */
+/** Milliseconds that a connection waits for replicas at a time: what is behind a change must not wait for its deadline. */
+const confirmSlice = 50;
+
+/** Milliseconds before its deadline that a call says why it failed, instead of being given up. */
+const confirmMargin = 10;
+
+/** What a call came to: its answer, or the address of another node that has its keys, and nothing was done. */
+type Outcome = { readonly answer: unknown } | { readonly moved: string };
+
+/** The way to the servers that scripts are called on: wherever the masters are, and have come to be. */
 export class Link {
-  readonly #reads: Line;
-  readonly #changes: Line;
+  readonly #topology: Topology;
+  readonly #map: ShardMap;
+  readonly #masters = new Map<string, Master>();
+  readonly #options: LinkOptions;
+  readonly #listener: LinkListener;
+  readonly #homeSlot: number;
+  #home: Master | null = null;
 
-  /** The listener is told of the connection that reads go over. */
-  constructor(endpoint: RedisEndpoint, silenceMs: number, listener: LinkListener) {
-    this.#reads = new Line(endpoint, silenceMs, listener);
-    // Only a change finds out that the server is a master no more. What it still answers to reads may be old.
-    const renew = (): void => this.#reads.renew();
-    this.#changes = new Line(endpoint, silenceMs, { lost: () => {}, restored: () => {} }, renew);
+  /** The listener is told of the connection that reads of the unit go over. */
+  constructor(options: LinkOptions, listener: LinkListener) {
+    this.#options = options;
+    this.#listener = listener;
+    this.#topology = topologyOf(options);
+    this.#map = new ShardMap(this.#topology, () => this.#follow());
+    this.#homeSlot = slotOf(options.home);
   }
 
   /** Resolves when it is connected, and the store has loaded its data. */
   async open(deadline: number): Promise<void> {
-    await Promise.all([this.#reads.open(deadline), this.#changes.open(deadline)]);
+    await this.#map.open(deadline);
+    this.#follow();
+    await this.#masterOf(this.#homeSlot).opened;
+    // The unit is what is needed: where the others are away, what lies there is away, too.
+    await Promise.allSettled([...this.#masters.values()].map(({ opened }) => opened));
+  }
+
+  /** Whether changes that ask for it are confirmed by other nodes than their master. */
+  get confirms(): boolean {
+    return this.#options.confirm !== 'none';
+  }
+
+  /** The master that the unit is on. Throws when there is none. */
+  get home(): RedisEndpoint {
+    return this.#masterOf(this.#homeSlot).endpoint;
   }
 
   /** Calls a script. `deadline` is on `monotonic()`. */
-  call({ script, keys, args }: ScriptCall, deadline: number): Promise<unknown> {
-    const given = [...keys, ...args];
-    return this.#send(script.kind !== 'reads', deadline, async redis => {
-      try {
-        return await redis.evalsha(script.sha, keys.length, ...given);
-      } catch (error) {
-        if (!isUnknownScript(error)) throw error;
-        // The store was restarted, or its scripts were flushed: the text goes along once, and is known from then on.
-        if (monotonic() >= deadline) throw error;
-        return await redis.eval(script.text, keys.length, ...given);
-      }
-    });
+  async call(call: ScriptCall, deadline: number): Promise<unknown> {
+    return (await this.#send([call], deadline, session => this.#callOne(session, call, deadline)))[0];
   }
 
-  /** Calls one script many times, in one write. The calls are of one kind, and in no order. */
+  /** Calls one script many times, in one write to each master. The calls are of one kind, and in no order. */
   async callAll(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
-    const first = calls[0];
-    if (first === undefined) return [];
-    const mutation = first.script.kind !== 'reads';
-    return this.#send(mutation, deadline, async redis => {
-      const answers = await pipelined(redis, calls);
-      const unknown = answers.flatMap(([error], i) => (isUnknownScript(error) ? [i] : []));
-      if (unknown.length > 0 && monotonic() < deadline) {
-        await redis.script('LOAD', first.script.text);
-        const again = await pipelined(
-          redis,
-          unknown.map(i => calls[i]!),
-        );
-        for (const [k, i] of unknown.entries()) answers[i] = again[k]!;
-      }
-      const failed = answers.find(([error]) => error !== null)?.[0];
-      // What became of the other calls is another matter.
-      if (failed) throw new StoreUnavailable(unavailable(failed, false).message, { sent: mutation });
-      return answers.map(([, answer]) => answer);
-    });
+    if (calls.length === 0) return [];
+    return this.#send(calls, deadline, (session, some) => this.#callMany(session, some, deadline));
   }
 
-  /** What the store says of itself: the named section of INFO. */
-  info(section: string, deadline: number): Promise<ReadonlyMap<string, string>> {
-    return this.#send(false, deadline, async redis => {
-      const lines = (await redis.info(section)).split('\r\n');
-      return new Map(lines.filter(line => line.includes(':')).map(line => line.split(/:(.*)/s) as [string, string]));
+  /** What the masters that can be reached say of themselves: the named section of INFO. That of the unit comes first. */
+  async info(section: string, deadline: number): Promise<readonly ReadonlyMap<string, string>[]> {
+    const home = this.#masterOf(this.#homeSlot);
+    const others = [...this.#masters.values()].filter(master => master !== home && master.reads.ready);
+    const asked = [home, ...others].map(async ({ reads }) => {
+      const text = await reads.send(false, deadline, ({ redis }) => redis.info(section));
+      const lines = text.split('\r\n').filter(line => line.includes(':'));
+      return new Map(lines.map(line => line.split(/:(.*)/s) as [string, string]));
     });
+    return Promise.all(asked);
   }
 
-  /** Names of keys that match a pattern: each that is there all the while at least once. `deadline` is of each step. */
+  /**
+   * Names of keys that match a pattern, of all masters: each that is there all the while at least once. `deadline` is of
+   * each step. Rejects when other masters have come meanwhile, because keys may have moved past this.
+   */
   async *scan(pattern: string, deadline: () => number): AsyncGenerator<readonly string[]> {
-    let position = '0';
-    do {
-      const step = (redis: Redis) => redis.scan(position, 'MATCH', pattern, 'COUNT', 1000);
-      const [next, names] = await this.#send(false, deadline(), step);
-      yield names;
-      position = next;
-    } while (position !== '0');
-  }
-
-  /** Removes keys, wherever they lie. */
-  async remove(names: readonly string[], deadline: number): Promise<void> {
-    if (names.length === 0) return;
-    await this.#send(true, deadline, async redis => {
-      const pipeline = redis.pipeline();
-      for (const name of names) pipeline.unlink(name);
-      const failed = (await pipeline.exec())?.find(([error]) => error !== null)?.[0];
-      if (failed) throw failed;
-    });
+    const masters = [...this.#masters.values()];
+    for (const { reads } of masters) {
+      let position = '0';
+      do {
+        const from = position;
+        const [next, names] = await reads.send(false, deadline(), ({ redis }) =>
+          redis.scan(from, 'MATCH', pattern, 'COUNT', 1000),
+        );
+        yield names;
+        position = next;
+      } while (position !== '0');
+    }
+    const now = [...this.#masters.values()];
+    if (now.length === masters.length && now.every(master => masters.includes(master))) return;
+    throw new StoreUnavailable('the masters of the store have changed meanwhile');
   }
 
   /** Waits for what was asked, at most for its deadlines; then disconnects. */
   async close(): Promise<void> {
-    await Promise.all([this.#reads.close(), this.#changes.close()]);
+    this.#map.close();
+    await Promise.all([...this.#masters.values()].map(master => master.close()));
   }
 
-  #send<T>(mutation: boolean, deadline: number, act: (redis: Redis) => Promise<T>): Promise<T> {
-    return (mutation ? this.#changes : this.#reads).send(mutation, deadline, act);
+  /** Sends each call to the master that has its keys, and on to another one when that says that it has not. */
+  async #send(
+    calls: readonly ScriptCall[],
+    deadline: number,
+    act: (session: Session, calls: readonly ScriptCall[]) => Promise<readonly Outcome[]>,
+  ): Promise<unknown[]> {
+    const answers: unknown[] = new Array(calls.length);
+    const mutation = calls[0]!.script.kind !== 'reads';
+    let groups = new Map<Master, number[]>();
+    for (const [i, { keys }] of calls.entries()) put(groups, this.#masterOf(slotOf(keys[0]!)), i);
+    for (let moves = 0; groups.size > 0; moves++) {
+      const elsewhere = new Map<Master, number[]>();
+      const sent = [...groups].map(async ([master, places]) => {
+        const some = places.map(i => calls[i]!);
+        const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session => act(session, some));
+        for (const [k, outcome] of outcomes.entries()) {
+          if ('answer' in outcome) answers[places[k]!] = outcome.answer;
+          else put(elsewhere, this.#elsewhere(outcome.moved, master, moves), places[k]!);
+        }
+      });
+      for (const result of await Promise.allSettled(sent)) {
+        if (result.status === 'fulfilled') continue;
+        // What became of the other calls is another matter.
+        if (calls.length === 1) throw result.reason;
+        throw new StoreUnavailable(unavailable(result.reason, mutation).message, { sent: mutation });
+      }
+      groups = elsewhere;
+    }
+    return answers;
   }
-}
 
-/** One connection, which comes back by itself. */
-class Line {
-  readonly #redis: Redis;
-  readonly #pending = new Set<Promise<unknown>>();
-  #owed = 0;
-  #opened = false;
-  #closed: Promise<void> | null = null;
-  #lastError: Error = new Error('it is not connected');
-
-  constructor(endpoint: RedisEndpoint, silenceMs: number, listener: LinkListener, demoted?: () => void) {
-    this.#redis = new Redis(commandOptions(endpoint, silenceMs, demoted));
-    this.#redis.on('error', error => {
-      this.#lastError = scrubbed(error);
-    });
-    this.#redis.on('ready', () => {
-      if (this.#opened) listener.restored();
-    });
-    this.#redis.on('close', () => {
-      if (this.#opened && this.#closed === null) listener.lost(this.#lastError);
-    });
-  }
-
-  /** Leaves the connection for another one. */
-  renew(): void {
-    if (this.#redis.status === 'ready') this.#redis.disconnect(true);
-  }
-
-  async open(deadline: number): Promise<void> {
+  async #callOne(session: Session, call: ScriptCall, deadline: number): Promise<Outcome[]> {
+    const { script, keys, args } = call;
+    const given = [keys.length, ...keys, ...args] as const;
+    const needed = this.#needed(call);
+    const send = async (pipeline: ChainableCommander): Promise<unknown> => {
+      const [[error, answer], waited] = (await answersOf(pipeline.call('WAIT', needed, slice(deadline)))) as [
+        Answered,
+        Answered,
+      ];
+      if (error !== null) throw error;
+      await this.#confirm(session, call, waited, deadline);
+      return answer;
+    };
+    const { redis } = session;
     try {
-      await within(this.#redis.connect(), deadline, () => new StoreUnavailable('it does not answer'));
-      this.#opened = true;
+      const known =
+        needed > 0 ? send(redis.pipeline().evalsha(script.sha, ...given)) : redis.evalsha(script.sha, ...given);
+      const answer = await known.catch((error: unknown) => {
+        // The store was restarted, or its scripts were flushed: the text goes along once, and is known from then on.
+        if (!isUnknownScript(error) || monotonic() >= deadline) throw error;
+        return needed > 0 ? send(redis.pipeline().eval(script.text, ...given)) : redis.eval(script.text, ...given);
+      });
+      return [{ answer }];
     } catch (error) {
-      this.#redis.disconnect();
-      const why = error instanceof StoreUnavailable ? error.message : this.#lastError.message;
-      throw new StoreUnavailable(`the store cannot be reached: ${why}`);
+      const moved = movedTo(error);
+      if (moved === null) throw error;
+      return [{ moved }];
     }
   }
 
-  close(): Promise<void> {
-    this.#closed ??= (async () => {
-      await Promise.allSettled(this.#pending);
-      this.#redis.disconnect();
-    })();
-    return this.#closed;
+  async #callMany(session: Session, calls: readonly ScriptCall[], deadline: number): Promise<Outcome[]> {
+    const { redis } = session;
+    const [first] = calls as readonly [ScriptCall];
+    const send = (some: readonly ScriptCall[]): Promise<Answered[]> => {
+      const pipeline = redis.pipeline();
+      for (const { script, keys, args } of some) pipeline.evalsha(script.sha, keys.length, ...keys, ...args);
+      return answersOf(pipeline);
+    };
+    const answers = await send(calls);
+    const unknown = answers.flatMap(([error], i) => (isUnknownScript(error) ? [i] : []));
+    if (unknown.length > 0 && monotonic() < deadline) {
+      await redis.script('LOAD', first.script.text);
+      const again = await send(unknown.map(i => calls[i]!));
+      for (const [k, i] of unknown.entries()) answers[i] = again[k]!;
+    }
+    const outcomes = answers.map(([error, answer]): Outcome => {
+      const moved = movedTo(error);
+      if (error !== null && moved === null) throw error;
+      return moved === null ? { answer } : { moved };
+    });
+    const needed = this.#needed(first);
+    if (needed > 0) await this.#confirm(session, first, [null, 0], deadline);
+    return outcomes;
   }
 
-  async send<T>(mutation: boolean, deadline: number, act: (redis: Redis) => Promise<T>): Promise<T> {
-    if (this.#closed !== null) throw new StoreUnavailable('the store is closed');
-    if (this.#redis.status !== 'ready')
-      throw new StoreUnavailable(`no connection to the store: ${this.#lastError.message}`);
-    if (this.#owed >= mostOwed) throw new StoreUnavailable('too many calls wait for the store');
-    const ms = Math.round(deadline - monotonic());
-    const late = () => new StoreUnavailable(`the store has not answered within ${ms} ms`, { sent: mutation });
-    this.#owed++;
-    const owed = act(this.#redis).finally(() => {
-      this.#owed--;
-    });
-    const answer = within(owed, deadline, late).catch(error => {
-      throw unavailable(error, mutation);
-    });
-    this.#pending.add(answer);
-    try {
-      return await answer;
-    } finally {
-      this.#pending.delete(answer);
+  /**
+   * Resolves when enough replicas have what was written over this connection. It waits in slices, so that what comes
+   * behind gets its turn; a later wait asks for no less.
+   */
+  async #confirm(
+    { redis, lives }: Session,
+    call: ScriptCall,
+    [error, count]: Answered,
+    deadline: number,
+  ): Promise<void> {
+    const missing = (why: string) => new StoreUnavailable(`not confirmed by a majority: ${why}`, { sent: true });
+    if (error !== null) throw missing(scrubbed(error).message);
+    for (let have = Number(count); have < this.#needed(call); ) {
+      if (!lives()) throw missing('the connection to the store was lost');
+      if (monotonic() >= deadline - confirmMargin) throw missing('too few replicas have answered in time');
+      const waited = redis.call('WAIT', this.#needed(call), slice(deadline)).catch((fault: unknown) => {
+        throw missing(scrubbed(fault).message);
+      });
+      have = Number(await waited);
     }
   }
+
+  /** How many replicas have to have a change, beside the master. */
+  #needed({ script, keys, confirmed }: ScriptCall): number {
+    if (!this.confirms || confirmed !== true || script.kind === 'reads') return 0;
+    return Math.floor((this.#map.shardOf(slotOf(keys[0]!))?.dataNodes ?? 1) / 2);
+  }
+
+  #masterOf(slot: number): Master {
+    const address = this.#map.shardOf(slot)?.master;
+    const master = address && this.#masters.get(addressText(address));
+    if (master) return master;
+    this.#map.refresh();
+    throw new StoreUnavailable('no connection to the store: its keys have no master now');
+  }
+
+  /** The master that a call is sent on to: only one that is known, whatever a server says. */
+  #elsewhere(moved: string, from: Master, moves: number): Master {
+    this.#map.refresh();
+    // A node that does not know its own address means the one that it was asked at.
+    const address = moved.startsWith(':') ? addressText({ ...from.endpoint, port: Number(moved.slice(1)) }) : moved;
+    const master = this.#masters.get(address);
+    if (master !== undefined && moves < mostMoves) return master;
+    throw new StoreUnavailable('the store cannot do it: its keys are at another node');
+  }
+
+  /** Holds connections to those who are masters now, and to nobody else: what another answers may be old. */
+  #follow(): void {
+    const addresses = new Map(
+      this.#map.shards.flatMap(({ master }) => (master ? [[addressText(master), master]] : [])),
+    );
+    for (const [name, master] of this.#masters) {
+      if (addresses.has(name)) continue;
+      this.#masters.delete(name);
+      master.leave();
+    }
+    for (const [name, address] of addresses) {
+      if (!this.#masters.has(name)) this.#masters.set(name, this.#join(this.#topology.endpoint(address)));
+    }
+    const place = this.#map.shardOf(this.#homeSlot)?.master;
+    const home = (place && this.#masters.get(addressText(place))) ?? null;
+    if (home === this.#home) return;
+    const moved = this.#home !== null;
+    this.#home = home;
+    if (moved) this.#listener.lost(new Error('its master has changed'));
+    if (home?.reads.ready) this.#listener.restored();
+  }
+
+  #join(endpoint: RedisEndpoint): Master {
+    const { silenceMs, confirm } = this.#options;
+    const { roles } = this.#topology;
+    const options = { endpoint, silenceMs, roles, confirms: confirm !== 'none' };
+    const master: Master = new Master(options, {
+      lost: cause => {
+        this.#map.refresh();
+        if (master === this.#home) this.#listener.lost(cause);
+      },
+      restored: () => {
+        if (master === this.#home) this.#listener.restored();
+      },
+      demoted: () => this.#map.refresh(),
+    });
+    return master;
+  }
 }
 
-type Answered = [error: Error | null, answer: unknown];
-
-async function pipelined(redis: Redis, calls: readonly ScriptCall[]): Promise<Answered[]> {
-  const pipeline = redis.pipeline();
-  for (const { script, keys, args } of calls) pipeline.evalsha(script.sha, keys.length, ...keys, ...args);
-  return (await pipeline.exec()) ?? [];
+function topologyOf({ place, confirm }: LinkOptions): Topology {
+  if ('sentinels' in place) return sentinel(place);
+  return 'cluster' in place ? cluster(place) : standalone(place, confirm !== 'none');
 }
 
-const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith('NOSCRIPT');
+const lineOf = ({ reads, changes, confirmed }: Master, call: ScriptCall): Line => {
+  if (call.script.kind === 'reads') return reads;
+  return call.confirmed ? confirmed : changes;
+};
 
-/** What is promised, if it comes by the deadline. */
-export function within<T>(promise: Promise<T>, deadline: number, late: () => Error): Promise<T> {
-  return new Promise((resolve, reject) => {
-    // An answer that came in time may lie behind a timer that fires late: the socket is read before giving up.
-    const timer = setTimeout(() => setImmediate(() => reject(late())), Math.max(0, deadline - monotonic()));
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+function put<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [value]);
+  else group.push(value);
+}
+
+type Answered = readonly [error: Error | null, answer: unknown];
+
+const answersOf = async (pipeline: ChainableCommander): Promise<Answered[]> => (await pipeline.exec()) ?? [];
+
+/** Milliseconds of one wait. None would wait for ever. */
+const slice = (deadline: number): number =>
+  Math.max(1, Math.min(confirmSlice, Math.floor(deadline - confirmMargin - monotonic())));
+
+const isUnknownScript = (error: unknown): boolean => replyCode(error) === 'NOSCRIPT';
+
+/** `MOVED <slot> <host>:<port>` says that nothing was done, and where it can be done. */
+function movedTo(error: unknown): string | null {
+  if (replyCode(error) !== 'MOVED') return null;
+  const address = /^MOVED \d+ (\S*):(\d+)/.exec((error as Error).message);
+  if (address === null) return '';
+  const [, host = '', port = ''] = address;
+  return host === '' || host === '?'
+    ? `:${port}`
+    : addressText({ host: host.replace(/^\[|\]$/g, ''), port: Number(port) });
 }

@@ -8,10 +8,12 @@ import { examineRedis } from './examine.ts';
 import { StoreUnfit } from './faults.ts';
 import { FeedConnections } from './feed-connections.ts';
 import { Keys } from './keys.ts';
-import { Link } from './link.ts';
+import { type Confirm, Link } from './link.ts';
+import { Marks } from './marks.ts';
+import { RedisProcessRegistry } from './process-registry.ts';
 import { keepChecksumKeys } from './scripts/keep-checksum-keys.ts';
 import { openStore } from './scripts/open-store.ts';
-import type { RedisEndpoint } from './settings.ts';
+import type { RedisPlace } from './settings.ts';
 import { monotonic } from './store-clock.ts';
 import { RedisTokenStore } from './token-store.ts';
 import { Unit } from './unit.ts';
@@ -19,7 +21,7 @@ import { dayMs } from './usage-counts.ts';
 import { RedisUsageLedger, type UsageRetention } from './usage-ledger.ts';
 
 export interface RedisStoreOptions {
-  readonly endpoint: RedisEndpoint;
+  readonly endpoint: RedisPlace;
   /** Wall time that secrets and idempotency records end by. */
   readonly clock: Clock;
   readonly watcher?: StoreWatcher;
@@ -33,6 +35,10 @@ export interface RedisStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
+  readonly identity?: string | null;
+  /** What has to have a change before it counts; `majority` behind sentinels and in a cluster, else `none` by default. */
+  readonly confirm?: Confirm;
   /** Takes a server that may drop keys to make room. Then tokens, marks and usage may vanish. */
   readonly allowEviction?: boolean;
   /** False: a server without a store is refused with `StoreMissing`, and stays as it is. */
@@ -55,31 +61,42 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const { allowEviction = false, create = true } = options;
   const { deadlineMs = 50, mutationDeadlineMs = 5000 } = options;
   const { usageRetention = { hours: 31 * dayMs, days: 400 * dayMs } } = options;
+  const { confirm = 'host' in endpoint ? 'none' : 'majority' } = options;
   const keys = new Keys(prefix);
   const deadline = monotonic() + mutationDeadlineMs;
 
   let unit: Unit | null = null;
-  const link = new Link(endpoint, mutationDeadlineMs, {
-    lost: cause => unit?.lost(cause),
+  const settings = { place: endpoint, home: keys.meta, confirm, silenceMs: mutationDeadlineMs };
+  const link: Link = new Link(settings, {
+    lost: cause => {
+      connections.leave();
+      unit?.lost(cause);
+    },
     restored: () => unit?.restored(),
   });
+  const connections = new FeedConnections(() => link.home);
   try {
     await link.open(deadline);
-    await refuseUnfit(link, allowEviction, deadline);
-    const identity = await begin(link, keys, create, deadline);
+    await refuseUnfit(link, 'cluster' in endpoint, allowEviction, deadline);
+    const known = options.identity ?? null;
+    const { identity, made } =
+      known === null ? await begin(link, keys, create, deadline) : { identity: known, made: false };
     const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
     const opened = new Unit(link, keys, identity, deadlines, watcher);
     unit = opened;
     await opened.check();
-    const connections = new FeedConnections(endpoint);
+    // A store that others may find, and lose again, has not been made yet.
+    if (made) await opened.settled();
+    const marks = new Marks();
     const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {
       identity,
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
-      feed: new RedisChangeFeed(opened, connections, keys),
+      feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
       transfer: { dump: () => dumpRedis({ link, unit: opened, keys, usage }, clock.wall()) },
       examine: () => examineRedis(link, opened),
+      registry: new RedisProcessRegistry(opened, marks),
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
       adminKey: () => Promise.resolve(null),
@@ -96,15 +113,28 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   }
 }
 
-export async function refuseUnfit(link: Link, allowEviction: boolean, deadline: number): Promise<void> {
-  const server = await link.info('server', deadline);
-  const version = server.get('redis_version') ?? 'unknown';
-  if (!(Number.parseInt(version, 10) >= oldestVersion)) {
-    throw new StoreUnfit(`the server's version is ${version}: Redis ${oldestVersion} or newer, or Valkey, is needed`);
+export async function refuseUnfit(
+  link: Link,
+  clustered: boolean,
+  allowEviction: boolean,
+  deadline: number,
+): Promise<void> {
+  for (const server of await link.info('server', deadline)) {
+    const version = server.get('redis_version') ?? 'unknown';
+    if (!(Number.parseInt(version, 10) >= oldestVersion)) {
+      throw new StoreUnfit(`the server's version is ${version}: Redis ${oldestVersion} or newer, or Valkey, is needed`);
+    }
+    // Valkey has another name for it.
+    const mode = server.get('redis_mode') ?? server.get('server_mode');
+    if (mode !== undefined && clustered !== (mode === 'cluster')) {
+      const remedy = clustered ? 'Name it in store.url' : 'Name its nodes in store.cluster';
+      throw new StoreUnfit(`the server is ${clustered ? 'no' : 'a'} node of a cluster. ${remedy}`);
+    }
   }
   if (allowEviction) return;
-  const policy = (await link.info('memory', deadline)).get('maxmemory_policy') ?? 'unknown';
-  if (policy !== 'noeviction') {
+  for (const memory of await link.info('memory', deadline)) {
+    const policy = memory.get('maxmemory_policy') ?? 'unknown';
+    if (policy === 'noeviction') continue;
     throw new StoreUnfit(
       `the server's eviction policy is ${policy}: it may drop tokens and revocations to make room. ` +
         'Set maxmemory-policy to noeviction there, or use another server',
@@ -113,7 +143,12 @@ export async function refuseUnfit(link: Link, allowEviction: boolean, deadline: 
 }
 
 /** The identity of what is there, or of what was made. */
-async function begin(link: Link, keys: Keys, create: boolean, deadline: number): Promise<string> {
+async function begin(
+  link: Link,
+  keys: Keys,
+  create: boolean,
+  deadline: number,
+): Promise<{ identity: string; made: boolean }> {
   const args = create ? [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')] : [];
   const born = await link.call({ script: openStore, keys: [keys.meta], args }, deadline);
   if (born === null) throw new StoreMissing('the server has no store under this prefix');
@@ -122,12 +157,13 @@ async function begin(link: Link, keys: Keys, create: boolean, deadline: number):
     const versions = `its schema is version ${found}, this program knows version ${schema}`;
     throw new StoreUnfit(`the store cannot be read: ${versions}: use a newer one`);
   }
-  return identity;
+  return { identity, made: identity === args[0] };
 }
 
 async function keep(unit: Unit, add: readonly PepperKey[]): Promise<KeptKeys> {
   const pairs = add.flatMap(({ id, key }) => [id, key]);
   const [kind, answer] = await unit.change(keepChecksumKeys, pairs);
   if (kind === 'changed') return { kind, id: answer as string };
+  await unit.settled();
   return { kind: 'kept', keys: [...new Set(answer as string[])] };
 }

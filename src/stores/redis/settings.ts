@@ -1,15 +1,40 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 
-/** Where the store is, and as whom to speak to it. */
-export interface RedisEndpoint {
+export interface RedisAddress {
   readonly host: string;
   readonly port: number;
+}
+
+/** As whom to speak to a server. */
+export interface RedisLogin {
   readonly username?: string;
   readonly password?: string;
+}
+
+/** A server, and how to speak to it. */
+export interface RedisEndpoint extends RedisAddress, RedisLogin {
   readonly database?: number;
   readonly tls?: ConnectionOptions;
 }
+
+/** A master that sentinels know by a name. They are spoken to with TLS when the servers are. */
+export interface SentinelPlace extends RedisLogin {
+  readonly sentinels: readonly RedisAddress[];
+  readonly master: string;
+  readonly sentinelLogin?: RedisLogin;
+  readonly database?: number;
+  readonly tls?: ConnectionOptions;
+}
+
+/** Some nodes of a cluster; they know the others. */
+export interface ClusterPlace extends RedisLogin {
+  readonly cluster: readonly RedisAddress[];
+  readonly tls?: ConnectionOptions;
+}
+
+/** Where the store is, and as whom to speak to it. */
+export type RedisPlace = RedisEndpoint | SentinelPlace | ClusterPlace;
 
 /** Milliseconds. */
 const connectTimeout = 1000;
@@ -80,4 +105,11 @@ export function commandOptions(
 export const blockingOptions = (endpoint: RedisEndpoint): ClientOptions => ({
   ...common(endpoint),
   retryStrategy: () => null,
+});
+
+/** A connection to somebody who is asked where the masters are. A sentinel, or a node without data, is ready as it is. */
+export const witnessOptions = (endpoint: RedisEndpoint): ClientOptions => ({
+  ...blockingOptions(endpoint),
+  db: 0,
+  enableReadyCheck: false,
 });

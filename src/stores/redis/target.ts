@@ -11,6 +11,7 @@ import { tokenRecord } from './records.ts';
 import type { Script } from './script.ts';
 import {
   beginFilling,
+  dropKey,
   fillAccounts,
   fillCreations,
   fillEvents,
@@ -47,10 +48,12 @@ export async function beginRedis(options: RedisStoreOptions): Promise<StoreTarge
   const { usageRetention = { hours: 31 * dayMs, days: 400 * dayMs } } = options;
   const keys = new Keys(prefix);
   const deadline = (): number => monotonic() + mutationDeadlineMs;
-  const link = new Link(endpoint, mutationDeadlineMs, { lost: () => {}, restored: () => {} });
+  const { confirm = 'host' in endpoint ? 'none' : 'majority' } = options;
+  const settings = { place: endpoint, home: keys.meta, confirm, silenceMs: mutationDeadlineMs };
+  const link = new Link(settings, { lost: () => {}, restored: () => {} });
   try {
     await link.open(deadline());
-    await refuseUnfit(link, allowEviction, deadline());
+    await refuseUnfit(link, 'cluster' in endpoint, allowEviction, deadline());
     const mark = randomBytes(16).toString('hex');
     const begun = await link.call({ script: beginFilling, keys: [keys.meta], args: [mark, silenceMs] }, deadline());
     if (begun === 'store') throw new TargetTaken(`the server holds a store already under the prefix ${prefix}`);
@@ -102,7 +105,7 @@ class RedisTarget implements StoreTarget {
         throw new TargetTaken(`there are keys under the prefix ${prefix} that belong to no whole store`);
       }
       await this.#run(keepFilling, []);
-      await link.remove(others, deadline());
+      await drop(link, others, deadline());
     }
   }
 
@@ -126,7 +129,8 @@ class RedisTarget implements StoreTarget {
 
   async finish(): Promise<string> {
     const [identity, epoch] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
-    await this.#run(finishFilling, [identity, epoch, schema]);
+    // What is confirmed is confirmed with all that was written to the same node before.
+    await this.#run(finishFilling, [identity, epoch, schema], true);
     this.#finished = true;
     return identity;
   }
@@ -144,7 +148,8 @@ class RedisTarget implements StoreTarget {
     // Somebody who has taken over meanwhile keeps what is his.
     await this.#run(keepFilling, []);
     for await (const names of link.scan(keys.everything, deadline)) {
-      await link.remove(
+      await drop(
+        link,
         names.filter(name => name !== keys.meta),
         deadline(),
       );
@@ -230,11 +235,18 @@ class RedisTarget implements StoreTarget {
     };
   }
 
-  async #run(script: Script, values: Values): Promise<readonly string[]> {
+  async #run(script: Script, values: Values, confirmed = false): Promise<readonly string[]> {
     const { link, keys, mark, deadline } = this.#parts;
-    return (await link.call({ script, keys: [keys.meta], args: [mark, ...values] }, deadline())) as string[];
+    const call = { script, keys: [keys.meta], args: [mark, ...values], confirmed };
+    return (await link.call(call, deadline())) as string[];
   }
 }
+
+const drop = (link: Link, names: readonly string[], deadline: number): Promise<unknown> =>
+  link.callAll(
+    names.map(name => ({ script: dropKey, keys: [name], args: [] })),
+    deadline,
+  );
 
 const tokenValues = ({ token }: Of<'token'>): Values => {
   const { line, doc } = tokenRecord(token);

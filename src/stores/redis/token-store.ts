@@ -104,17 +104,21 @@ export class RedisTokenStore implements TokenStore {
     }
   }
 
+  settled(): Promise<void> {
+    return this.#unit.settled();
+  }
+
   async findCreation({ key, body }: Idempotency): Promise<Replay | null> {
     const made = (await this.#unit.read(findCreation, [this.#clock.wall(), key, body])) as [string, number] | null;
     return made === null ? null : { kind: 'replayed', tokenId: made[0], sameBody: made[1] === 1 };
   }
 
-  async replaceToken(token: StoredToken, expected: number, audit: Audit): Promise<ReplaceOutcome> {
+  async replaceToken(token: StoredToken, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
     const { line, doc } = tokenRecord(token);
     const script = token.state === 'enabled' ? replaceToken : revokeToken;
-    const about = [audit.at, auditDoc(audit), this.#feedEvents];
-    const [kind, ...rest] = await this.#unit.change(script, [token.id, expected, line, doc, ...about]);
-    return replaced(kind as ReplaceOutcome['kind'], () => eventOf('token', token, audit, rest));
+    const about = [audit.at, auditDoc(audit), this.#feedEvents, awaited ? 1 : 0];
+    const outcome = await this.#unit.change(script, [token.id, expected, line, doc, ...about]);
+    return replaced(outcome, rest => eventOf('token', token, audit, rest, awaited));
   }
 
   async rekey(id: string, from: string, to: string): Promise<void> {
@@ -141,13 +145,13 @@ export class RedisTokenStore implements TokenStore {
     return { items, next: rows.length > 2 * limit ? (rows[2 * limit - 2] as number) : null };
   }
 
-  async putAccount(account: Account, expected: number, audit: Audit): Promise<ReplaceOutcome> {
+  async putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
     const { id, version, revokedBefore, deleted, enabled } = account;
     const script = deleted || !enabled || revokedBefore !== null ? revokeAccount : putAccount;
-    const about = [audit.at, auditDoc(audit), this.#feedEvents];
+    const about = [audit.at, auditDoc(audit), this.#feedEvents, awaited ? 1 : 0];
     const values = [version, revokedBefore ?? '-', deleted ? 1 : 0, JSON.stringify(account)];
-    const [kind, ...rest] = await this.#unit.change(script, [id, expected, ...values, ...about]);
-    return replaced(kind as ReplaceOutcome['kind'], () => eventOf('account', account, audit, rest));
+    const outcome = await this.#unit.change(script, [id, expected, ...values, ...about]);
+    return replaced(outcome, rest => eventOf('account', account, audit, rest, awaited));
   }
 
   async countLive(owner: string): Promise<number> {
@@ -174,12 +178,19 @@ function eventOf(
   { id, version }: { readonly id: string; readonly version: number },
   { at }: Audit,
   [seq, digests]: readonly unknown[],
+  awaited = false,
 ): FeedEvent {
-  return { seq: seq as number, at, kind, id, version, digests: JSON.parse(digests as string) as string[] };
+  return { seq: seq as number, at, kind, id, version, digests: JSON.parse(digests as string) as string[], awaited };
 }
 
-const replaced = (kind: ReplaceOutcome['kind'], event: () => FeedEvent): ReplaceOutcome =>
-  kind === 'done' ? { kind, events: [event()] } : { kind };
+function replaced(
+  [kind, ...rest]: readonly unknown[],
+  eventOf: (rest: readonly unknown[]) => FeedEvent,
+): ReplaceOutcome {
+  if (kind !== 'done') return { kind: kind as Exclude<ReplaceOutcome['kind'], 'done'> };
+  const event = eventOf(rest);
+  return { kind, events: [event], position: { epoch: rest[2] as string, seq: event.seq } };
+}
 
 /** The token with one of its digests moved; null when it has not got it. */
 function withDigest(token: StoredToken, from: string, to: string): StoredToken | null {

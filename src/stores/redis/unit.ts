@@ -5,6 +5,7 @@ import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
 import type { Script } from './script.ts';
 import { checkStore } from './scripts/check-store.ts';
+import { touchStore } from './scripts/touch-store.ts';
 import { monotonic, StoreClock } from './store-clock.ts';
 
 /** Milliseconds. */
@@ -47,7 +48,7 @@ export class Unit {
     return this.#call(script, args, deadline);
   }
 
-  /** A mutation; what its script answers beside the time. */
+  /** A mutation, confirmed where that is asked for; what its script answers beside the time. */
   async change(script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
     const deadline = this.deadline();
     for (;;) {
@@ -56,7 +57,7 @@ export class Unit {
         await this.check(deadline);
         continue;
       }
-      const answer = await this.#call(script, [until, ...args], deadline);
+      const answer = await this.#call(script, [until, ...args], deadline, true);
       const [time, ...outcome] = answer as [string, ...unknown[]];
       this.#clock.observe(Number(time), monotonic());
       // Nothing was done. The store's clock was set, or the command was held up on its way: there may still be time.
@@ -69,6 +70,11 @@ export class Unit {
   async check(deadline: number = this.deadline()): Promise<void> {
     const time = await this.#call(checkStore, [], deadline);
     this.#clock.observe(Number(time), monotonic());
+  }
+
+  /** Resolves when whatever was read here before is confirmed, as a mutation would have to be. */
+  async settled(): Promise<void> {
+    if (this.#link.confirms) await this.change(touchStore, []);
   }
 
   /** Until when something that is begun now may take. */
@@ -86,12 +92,15 @@ export class Unit {
     this.check().catch(() => {});
   }
 
-  async #call(script: Script, args: readonly Argument[], deadline: number): Promise<unknown> {
+  async #call(
+    script: Script,
+    args: readonly Argument[],
+    deadline: number,
+    confirmed: boolean = false,
+  ): Promise<unknown> {
     try {
-      const answer = await this.#link.call(
-        { script, keys: [this.#keys.meta], args: [this.#identity, ...args] },
-        deadline,
-      );
+      const call = { script, keys: [this.#keys.meta], args: [this.#identity, ...args], confirmed };
+      const answer = await this.#link.call(call, deadline);
       this.#tell(true);
       return answer;
     } catch (error) {

@@ -7,10 +7,18 @@ import { StoreUnavailable } from '../../../src/errors.ts';
 import type { PresentedSecret } from '../../../src/ports/token-lookup.ts';
 import type { FeedEvent, FoundToken } from '../../../src/ports/token-store.ts';
 import { anAccount, aToken } from '../../contract/harness.ts';
-import { HeldStore, settled } from '../../support/held-store.ts';
+import { always, HeldStore, settled } from '../../support/held-store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
-const options: CacheOptions = { maxEntries: 100, ttlMs: 60_000, negativeTtlMs: 2000, boundMs: 5000, deadlineMs: 1000 };
+const options: CacheOptions = {
+  maxEntries: 100,
+  ttlMs: 60_000,
+  negativeTtlMs: 2000,
+  boundMs: 5000,
+  cutOffMs: 5000,
+  onlyWhileSeen: false,
+  deadlineMs: 1000,
+};
 
 /** A secret that may be at rest under two digests. */
 const secretOf = (name: string): PresentedSecret => ({
@@ -33,6 +41,7 @@ const changed = (kind: 'token' | 'account', id: string, digests: string[] = []):
   id,
   version: 2,
   digests,
+  awaited: false,
 });
 
 function make(more: Partial<CacheOptions> = {}) {
@@ -40,7 +49,7 @@ function make(more: Partial<CacheOptions> = {}) {
   const store = new HeldStore();
   const cache = new CachedLookup(store.port, clock, { ...options, ...more });
   const proof: { proven: Instant; generation: number } = { proven: instantOf(clock), generation: 1 };
-  cache.follow(proof);
+  cache.follow(proof, always);
   /** The feed has just proved everything. */
   const prove = (): void => {
     proof.proven = instantOf(clock);
@@ -530,13 +539,13 @@ describe('declared tokens', () => {
 
   test('a look-up that was under way does not end the one that came after it', async () => {
     const { cache, store } = make();
-    const before = cache.load(A);
+    const before = cache.ask(A);
     const first = await store.finds.next();
     cache.clear();
-    const after = cache.load(A);
+    const after = cache.ask(A);
     first.answer(null);
     await before;
-    expect(cache.load(A)).toBe(after);
+    expect(cache.ask(A)).toBe(after);
     (await store.finds.next()).answer(found());
     expect(versionOf(await after)).toBe(1);
     expect(store.finds.count).toBe(2);

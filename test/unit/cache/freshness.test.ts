@@ -9,7 +9,15 @@ import { ManualClock } from '../../support/manual-clock.ts';
 
 const boundMs = 3000;
 const at = (seq: number, epoch = 'e1'): Cursor => ({ epoch, seq });
-const event = (seq: number): FeedEvent => ({ seq, at: 0, kind: 'token', id: `t${seq}`, version: 1, digests: [] });
+const event = (seq: number): FeedEvent => ({
+  seq,
+  at: 0,
+  kind: 'token',
+  id: `t${seq}`,
+  version: 1,
+  digests: [],
+  awaited: false,
+});
 
 const running: FeedFollower[] = [];
 afterEach(async () => {
@@ -30,10 +38,13 @@ function follow() {
         applied.push(...events.map(({ seq }) => seq));
         proofs.push(follower.proven.monotonic);
       },
-      missed: () => missed.push(follower.generation),
+      missed: () => {
+        missed.push(follower.generation);
+      },
     },
     clock,
     boundMs,
+    null,
     never,
   );
   running.push(follower);
@@ -114,7 +125,14 @@ describe('a follower', () => {
       given.push(new AbortController());
       return given.at(-1)!.signal;
     };
-    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, late);
+    const follower = new FeedFollower(
+      feed,
+      { apply: () => {}, missed: () => {} },
+      new ManualClock(),
+      boundMs,
+      null,
+      late,
+    );
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -188,7 +206,7 @@ describe('a follower', () => {
       if (failures-- > 0) throw new Error('a fault of ours');
       applied.push(...events.map(({ seq }) => seq));
     };
-    const follower = new FeedFollower(feed, { apply, missed: () => {} }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(feed, { apply, missed: () => {} }, new ManualClock(), boundMs, null, never);
     running.push(follower);
     follower.start();
     (await feed.heads.next()).answer(at(7));
@@ -210,7 +228,14 @@ describe('a follower', () => {
         return Promise.reject(new StoreUnavailable('gone'));
       },
     };
-    const follower = new FeedFollower(feed, { apply: () => {}, missed: () => {} }, new ManualClock(), boundMs, never);
+    const follower = new FeedFollower(
+      feed,
+      { apply: () => {}, missed: () => {} },
+      new ManualClock(),
+      boundMs,
+      null,
+      never,
+    );
     running.push(follower);
     follower.start();
     await enough.promise;

@@ -34,7 +34,15 @@ function storeOf(tokens: Map<string, StoredToken>): TokenStore {
 /** A process that runs with these peppers over that store. */
 function processWith(peppers: readonly Pepper[], tokens: Map<string, StoredToken>, acceptUnkeyed = false) {
   const reader = new Reader(new Peppers(peppers, acceptUnkeyed), { prefix: 'pst', shapes: [], declared: new Set() });
-  const options = { maxEntries: 10, ttlMs: 60_000, negativeTtlMs: 5000, boundMs: 5000, deadlineMs: 1000 };
+  const options = {
+    maxEntries: 10,
+    ttlMs: 60_000,
+    negativeTtlMs: 5000,
+    boundMs: 5000,
+    cutOffMs: 5000,
+    onlyWhileSeen: false,
+    deadlineMs: 1000,
+  };
   const cache = new CachedLookup(storeOf(tokens), new ManualClock(), options);
   return async (secret: string): Promise<Evidence['kind']> => {
     const presented = reader.read(secret)!;

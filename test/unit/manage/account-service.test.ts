@@ -111,6 +111,7 @@ describe('revoking the tokens of an owner', () => {
       revokedBefore: managed.clock.wall(),
       acknowledged: ['p1'],
       pending: [],
+      complete: true,
     });
     expect(managed.applied.map(({ kind, id }) => `${kind} ${id}`)).toEqual(['account acme']);
     expect([await stateOf(mine[0]!.id), await stateOf(mine[1]!.id)]).toEqual(['revoked', 'revoked']);

@@ -47,7 +47,15 @@ function open(...subjects: (Subject | null)[]) {
   const asked = (): number[] => streams.map(stream => stream.asked.length);
   return { streams, set, rejudgement, ticks, asked, at: (instant: number) => (now = instant) };
 }
-const change = (kind: 'token' | 'account', id: string) => ({ seq: 1, at: 0, kind, id, version: 2, digests: [] });
+const change = (kind: 'token' | 'account', id: string) => ({
+  seq: 1,
+  at: 0,
+  kind,
+  id,
+  version: 2,
+  digests: [],
+  awaited: false,
+});
 
 test('a change asks about its token, or its owner, and nobody else', () => {
   const { rejudgement, ticks, asked } = open(subjectOf('t1', 'a'), subjectOf('t2', 'a'), subjectOf('t3', null), null);

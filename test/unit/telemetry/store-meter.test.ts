@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { ChangeFeed, Cursor } from '../../../src/ports/change-feed.ts';
+import type { ProcessRegistry } from '../../../src/ports/process-registry.ts';
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import type { UsageLedger } from '../../../src/ports/usage-ledger.ts';
 import { storeOperations } from '../../../src/telemetry/labels.ts';
-import { meterFeed, meterLedger, meterStore, StoreMeter } from '../../../src/telemetry/store-meter.ts';
+import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from '../../../src/telemetry/store-meter.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { quietMetrics, sampleOf, scrape } from './support.ts';
 
@@ -35,7 +36,9 @@ describe('a metered store', () => {
     const ports = [
       meterStore(echo<TokenStore>(), meter),
       meterLedger(echo<UsageLedger>(), meter),
+      meterRegistry(echo<ProcessRegistry>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
+      meterRegistry(echo<ProcessRegistry>(), meter),
     ];
     for (const port of ports) {
       for (const method of Object.values(port) as ((...args: unknown[]) => Promise<unknown[]>)[]) {

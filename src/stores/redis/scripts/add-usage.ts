@@ -1,4 +1,5 @@
 import { lua, script } from '../script.ts';
+import { unmoved } from './prelude.ts';
 
 /**
  * Adds a part of a report to one token. KEYS[1] is its total, from whose name the others follow. ARGV: process, number of
@@ -14,7 +15,7 @@ export const addUsage = script(
   lua`
 local total = KEYS[1]
 local base = string.sub(total, 1, -6)
-local process, last = ARGV[1], ARGV[4] == '1'
+${unmoved}local process, last = ARGV[1], ARGV[4] == '1'
 local number, from, now = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local keepHours, keepDays, keepReports, together = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local entries = cjson.decode(ARGV[10])

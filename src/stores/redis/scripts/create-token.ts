@@ -33,7 +33,7 @@ if token.owner then
 end
 
 local digests = cjson.encode(token.digests)
-local seq = record('token', id, token.version, digests, at, audit, keep)
+local seq = record('token', id, token.version, digests, at, audit, keep, '0')
 token.seq = redis.call('HINCRBY', meta, 'tokens', 1)
 redis.call('SET', base .. 'token:' .. id, token.seq .. ' ' .. line .. '\n' .. doc)
 index(id, token)

@@ -1,5 +1,5 @@
 import { lua, script } from '../script.ts';
-import { indexes, records } from './prelude.ts';
+import { indexes, records, unmoved } from './prelude.ts';
 
 /**
  * How a store is filled. Until `finishFilling` there is no identity, so that nobody takes it for a store. Who fills it is
@@ -20,10 +20,10 @@ export const beginFilling = script(
   now,
   lua`
 local meta = KEYS[1]
-local born = redis.call('HMGET', meta, 'identity', 'epoch', 'importing', 'touched')
+local born = redis.call('HMGET', meta, 'identity', 'epoch', 'importing', 'importing_at')
 if born[1] or born[2] then return 'store' end
 if born[3] and now - tonumber(born[4]) < tonumber(ARGV[2]) then return 'busy' end
-redis.call('HSET', meta, 'importing', ARGV[1], 'touched', string.format('%.0f', now))
+redis.call('HSET', meta, 'importing', ARGV[1], 'importing_at', string.format('%.0f', now))
 return born[3] and 'left' or 'begun'
 `,
 );
@@ -33,8 +33,8 @@ const marked: string = lua`
 local meta = KEYS[1]
 local base = string.sub(meta, 1, -5)
 if redis.call('HGET', meta, 'importing') ~= ARGV[1] then return redis.error_reply('LOST mark') end
-redis.call('HSET', meta, 'touched', string.format('%.0f', now))
-`;
+redis.call('HSET', meta, 'importing_at', string.format('%.0f', now))
+${unmoved}`;
 
 /** The mark is still ours. */
 export const keepFilling = script('frees', now, marked, lua`return 1`);
@@ -164,10 +164,13 @@ export const finishFilling = script(
   lua`
 redis.call('HSETNX', meta, 'seq', 0)
 redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', ARGV[4])
-redis.call('HDEL', meta, 'importing', 'touched')
+redis.call('HDEL', meta, 'importing', 'importing_at')
 return 1
 `,
 );
 
 /** Gives up the mark: the last thing of what was filled. */
 export const leaveFilling = script('frees', now, marked, lua`return redis.call('DEL', meta)`);
+
+/** Removes a key of what was filled, wherever it lies. */
+export const dropKey = script('frees', lua`return redis.call('UNLINK', KEYS[1])`);

@@ -21,6 +21,14 @@ if born[1] ~= ARGV[1] and born[3] ~= ARGV[1] then return redis.error_reply('LOST
 `;
 
 /**
+ * Redis moves a slot key by key. A script that begins meanwhile would end in its middle, at the first key that has gone:
+ * a key that never was is asked for first, because a server that is losing the slot refuses that. Takes `base`.
+ */
+export const unmoved: string = lua`
+if type(redis.pcall('EXISTS', base .. 'none')) == 'table' then return redis.error_reply('TRYAGAIN the slot is moving') end
+`;
+
+/**
  * How every mutation goes on. ARGV[2] is a deadline on the store's clock: a command that lay in a queue or on the wire
  * for longer was given up by its caller, and must not be carried out. Every answer begins with the store's time.
  */
@@ -28,7 +36,7 @@ export const timely: string = lua`
 local time = redis.call('TIME')
 local now = time[1] .. string.sub(string.format('%06d', time[2]), 1, 3)
 if tonumber(now) >= tonumber(ARGV[2]) then return { now, 'late' } end
-`;
+${unmoved}`;
 
 /**
  * Records are a line that scripts read, and the document that they do not. Lua's JSON would not give documents back as
@@ -67,14 +75,36 @@ end
  * is not undone, and of all that it does only adding to the feed can be refused.
  */
 export const journal: string = lua`
-local function record(kind, id, version, digests, at, audit, keep)
+local function record(kind, id, version, digests, at, audit, keep, awaited)
   local seq = (tonumber(redis.call('HGET', meta, 'seq')) or 0) + 1
   local micros = time[1] .. string.format('%06d', time[2])
   redis.call('XADD', base .. 'feed', 'MAXLEN', '=', keep, seq .. '-0',
-    'p', epoch, 't', micros, 'a', at, 'k', kind, 'i', id, 'v', version, 'd', digests)
+    'p', epoch, 't', micros, 'a', at, 'k', kind, 'i', id, 'v', version, 'd', digests, 'w', awaited)
   redis.call('HSET', meta, 'seq', seq)
   redis.call('RPUSH', base .. 'audit:' .. kind .. ':' .. id, seq .. ' ' .. audit)
   return seq
+end
+`;
+
+/**
+ * What stands at a position of this epoch: `held`, the event that was seen there; `trimmed`, nothing any more; `lost`,
+ * nothing yet, or another event. After a loss the same numbers stand for other events, so that one is known by its mark,
+ * the time at which it was written; an empty mark is not known.
+ */
+export const positions: string = lua`
+local feed = base .. 'feed'
+local last = tonumber(redis.call('HGET', meta, 'seq')) or 0
+local function markOf(seq)
+  local found = redis.call('XRANGE', feed, seq .. '-0', seq .. '-0')
+  return found[1] and found[1][2][4] or ''
+end
+local function standing(seq, mark)
+  if seq > last then return 'lost' end
+  if mark == '' then return 'held' end
+  local found = markOf(seq)
+  if found ~= '' then return found == mark and 'held' or 'lost' end
+  local first = redis.call('XRANGE', feed, '-', '+', 'COUNT', 1)[1]
+  return first and tonumber(string.match(first[1], '^%d+')) > seq and 'trimmed' or 'lost'
 end
 `;
 

@@ -1,7 +1,10 @@
 import { lua, type Script, type ScriptKind, script } from '../script.ts';
 import { checked, indexes, journal, records, timely } from './prelude.ts';
 
-/** ARGV from 3: id, expected version, line, document; time and document of the audit event; feed events to keep. */
+/**
+ * ARGV from 3: id, expected version, line, document; time and document of the audit event; feed events to keep; 1 when
+ * somebody waits for the event to be applied, else 0.
+ */
 const replace = (kind: ScriptKind): Script =>
   script(
     kind,
@@ -11,7 +14,7 @@ const replace = (kind: ScriptKind): Script =>
     journal,
     indexes,
     lua`
-local id, expected, line, doc, at, audit, keep = unpack(ARGV, 3, 9)
+local id, expected, line, doc, at, audit, keep, awaited = unpack(ARGV, 3, 10)
 local value = redis.call('GET', base .. 'token:' .. id)
 local before = value and parseToken(value)
 if not before or before.version ~= tonumber(expected) then return { now, 'stale' } end
@@ -37,11 +40,11 @@ for _, digests in ipairs({ before.digests, token.digests }) do
   end
 end
 local digests = cjson.encode(concerned)
-local seq = record('token', id, token.version, digests, at, audit, keep)
+local seq = record('token', id, token.version, digests, at, audit, keep, awaited)
 unindex(id, before)
 redis.call('SET', base .. 'token:' .. id, before.seq .. ' ' .. line .. '\n' .. doc)
 index(id, token)
-return { now, 'done', seq, digests }
+return { now, 'done', seq, digests, epoch }
 `,
   );
 

@@ -4,10 +4,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fileName, openDatabase } from '../../../../src/stores/embedded/database.ts';
 import { StoreVersionUnknown } from '../../../../src/stores/embedded/faults.ts';
-import { makeHandlers } from '../../../../src/stores/embedded/handlers.ts';
 import { openEmbeddedStore } from '../../../../src/stores/embedded/open.ts';
 import { type Migration, migrate, migrations, readMeta } from '../../../../src/stores/embedded/schema.ts';
-import { anAudit, aToken } from '../../../contract/harness.ts';
+import { aToken } from '../../../contract/harness.ts';
 import { temporaryFolder } from '../../../support/embedded.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 
@@ -27,8 +26,16 @@ function versionOne(): DatabaseSync {
   mkdirSync(folder, { recursive: true });
   const db = new DatabaseSync(file);
   migrate(db, migrations.slice(0, 1));
-  const settings = { feedEvents: 10, usageRetention: { hours: 1, days: 1 } };
-  makeHandlers(db, settings).createToken(aToken('old'), anAudit('create'), null, 0);
+  const { id, version, kind, state, name, createdAt, digest } = aToken('old');
+  const doc = JSON.stringify(aToken('old'));
+  db.prepare(
+    'INSERT INTO tokens (seq, id, version, kind, state, name, created_at, doc) VALUES (1, ?, ?, ?, ?, ?, ?, ?)',
+  ).run(id, version, kind, state, name, createdAt, doc);
+  db.prepare('INSERT INTO digests (digest, token) VALUES (?, 1)').run(digest);
+  db.prepare("INSERT INTO feed (at, kind, subject, version, digests) VALUES (1, 'token', ?, 1, ?)").run(
+    id,
+    JSON.stringify([digest]),
+  );
   return db;
 }
 
@@ -43,7 +50,10 @@ describe('migrations', () => {
     const store = await open();
     expect(store.identity).toBe(identity);
     expect(await store.tokens.find(['digest-of-old'])).toMatchObject({ token: aToken('old') });
-    expect((await store.feed.head()).seq).toBe(1);
+    const { epoch, seq } = await store.feed.head();
+    expect(seq).toBe(1);
+    const events = [{ id: 'old', digests: ['digest-of-old'], awaited: false }];
+    expect(await store.feed.read({ epoch, seq: 0 }, 0)).toMatchObject({ events });
     await store.close();
   });
 

@@ -21,8 +21,9 @@ async function follow(store: Store, from: Cursor): Promise<Cursor> {
   return answer.cursor;
 }
 
-test('the last event that was read is compared: another one under its number is a gap', async () => {
-  const store = await rig.open();
+test('the last event that was read is compared: another one under its number is a gap, and begins an epoch', async () => {
+  let lost = 0;
+  const store = await rig.open({ watcher: { down: () => {}, up: () => {}, rolledBack: () => void lost++ } });
   const cursor = await follow(store, await store.feed.head());
   await create(store, 'a', 'b');
   const read = await follow(store, cursor);
@@ -32,11 +33,14 @@ test('the last event that was read is compared: another one under its number is 
   await client.hset(meta, 'seq', 1);
   await client.xsetid(feed, '1-0');
   await create(store, 'c');
-  expect(await store.feed.read(read, 60_000)).toEqual({ kind: 'gap', cursor: read });
+  const { kind, cursor: next } = await store.feed.read(read, 60_000);
+  expect([kind, next.seq, next.epoch === read.epoch, lost]).toEqual(['gap', 2, false, 1]);
+  expect(await store.feed.head()).toEqual(next);
   // Told once: from there on the feed is followed as before.
-  expect(await store.feed.read(read, 0)).toMatchObject({ kind: 'events', events: [], complete: true });
+  expect(await store.feed.read(next, 0)).toMatchObject({ kind: 'events', events: [], complete: true });
   await create(store, 'd');
-  expect(await store.feed.read(read, 0)).toMatchObject({ kind: 'events', events: [{ id: 'd', seq: 3 }] });
+  expect(await store.feed.read(next, 0)).toMatchObject({ kind: 'events', events: [{ id: 'd', seq: 3 }] });
+  expect(lost).toBe(1);
 });
 
 test('the last event that was read is compared for a reader that has read nothing but the head, too', async () => {
@@ -47,7 +51,8 @@ test('the last event that was read is compared for a reader that has read nothin
   await client.del(feed);
   await client.hset(meta, 'seq', 0);
   await create(store, 'b');
-  expect(await store.feed.read(head, 60_000)).toEqual({ kind: 'gap', cursor: head });
+  const answer = await store.feed.read(head, 60_000);
+  expect(answer).toEqual({ kind: 'gap', cursor: { epoch: expect.not.stringMatching(head.epoch), seq: 1 } });
 });
 
 test('numbers that went back are a gap', async () => {
@@ -73,8 +78,9 @@ test('a feed that has vanished is a gap once, and goes on with the next change',
   await create(store, 'a');
   const head = await store.feed.head();
   await rig.server.client().del(feed);
-  expect(await store.feed.read(head, 60_000)).toEqual({ kind: 'gap', cursor: head });
-  const waiting = store.feed.read(head, 60_000);
+  const { kind, cursor } = await store.feed.read(head, 60_000);
+  expect([kind, cursor.seq, cursor.epoch === head.epoch]).toEqual(['gap', 1, false]);
+  const waiting = store.feed.read(cursor, 60_000);
   await create(store, 'b');
   expect(await waiting).toMatchObject({ kind: 'events', events: [{ id: 'b', seq: 2 }] });
 });

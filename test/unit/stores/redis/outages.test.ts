@@ -5,6 +5,7 @@ import { StoreUnavailable } from '../../../../src/errors.ts';
 import type { Store } from '../../../../src/stores/store.ts';
 import { anAccount, anAudit, aToken, changed, made } from '../../../contract/harness.ts';
 import { RedisServer } from '../../../support/redis.ts';
+import { patience } from '../../../support/tiers.ts';
 import { redisRig } from './rig.ts';
 
 const rig = redisRig();
@@ -91,7 +92,8 @@ describe('a connection that is lost', () => {
     await expect.poll(() => heard).toEqual(['down']);
     for (const error of await failures(store)) expect(error).toMatchObject({ sent: false });
     await server.restart();
-    await expect.poll(() => heard).toEqual(['down', 'up']);
+    // The last of the pauses between two tries is a second.
+    await expect.poll(() => heard, { timeout: patience(15_000) }).toEqual(['down', 'up']);
     expect(await store.tokens.find(['digest-of-a'])).toMatchObject({ token: { id: 'a' } });
   });
 });

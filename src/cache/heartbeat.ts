@@ -1,0 +1,122 @@
+import type { Cursor } from '../ports/change-feed.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { ProcessRegistry } from '../ports/process-registry.ts';
+import { type Instant, instantOf, never } from './freshness.ts';
+
+export interface Pace {
+  /** The bound of revocation, in milliseconds: a process beats twice in it. */
+  readonly boundMs: number;
+  /** Milliseconds that this process serves what it knows when it is cut off. */
+  readonly cutOffMs: number;
+}
+
+/**
+ * Tells the other processes that this one lives, and which changes it has applied. Whoever revokes something waits for
+ * processes that are live; so one that could not tell, and is not waited for, may not rely on what it knows.
+ */
+export class Heartbeat {
+  readonly #registry: ProcessRegistry;
+  readonly #process: string;
+  readonly #applied: () => Cursor | null;
+  readonly #clock: Clock;
+  readonly #after: (ms: number, signal: AbortSignal) => Promise<void>;
+  #pace: Pace;
+  #running: Promise<void> | null = null;
+  readonly #stop = new AbortController();
+  #waiting = new AbortController();
+  #due = false;
+  /** When the last beat was sent that the store answered. One that takes no writes from anybody has answered, too. */
+  answered: Instant = never;
+  readonly #begun = Promise.withResolvers<void>();
+  /** Resolves with the first beat that is answered. */
+  readonly begun: Promise<void> = this.#begun.promise;
+
+  /** `after` resolves when so much time has passed, or the signal says so. */
+  constructor(
+    registry: ProcessRegistry,
+    process: string,
+    applied: () => Cursor | null,
+    clock: Clock,
+    pace: Pace,
+    after: (ms: number, signal: AbortSignal) => Promise<void> = passed,
+  ) {
+    this.#registry = registry;
+    this.#process = process;
+    this.#applied = applied;
+    this.#clock = clock;
+    this.#pace = pace;
+    this.#after = after;
+  }
+
+  /** Another pace. It is told at once: others must not wait for less than this process may serve. */
+  configure(pace: Pace): void {
+    this.#pace = pace;
+    this.soon();
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Beats now, and not only when its time has come: somebody waits to hear what was applied. */
+  soon(): void {
+    this.#due = true;
+    this.#waiting.abort();
+  }
+
+  /** `signOff`: nothing that this process knew is served any more, by itself or by one that comes after it. */
+  async stop(signOff: boolean): Promise<void> {
+    this.#stop.abort();
+    this.#waiting.abort();
+    await this.#running;
+    if (signOff) await this.#registry.signOff(this.#process).catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      this.#due = false;
+      const applied = this.#applied();
+      const { boundMs } = this.#pace;
+      // Before anything is known there is nothing to tell: the first change of that is told at once.
+      const answered = applied === null || (await this.#beat(applied));
+      if (this.#due) continue;
+      this.#waiting = new AbortController();
+      await this.#after(answered ? boundMs / 2 : boundMs / 10, this.#waiting.signal);
+    }
+  }
+
+  async #beat(applied: Cursor): Promise<boolean> {
+    const sent = instantOf(this.#clock);
+    const { boundMs, cutOffMs } = this.#pace;
+    const given = new AbortController();
+    try {
+      const beat = this.#registry.beat({ process: this.#process, applied, cutOffMs });
+      // An answer that comes later than this is still an answer to what was sent then.
+      const answered = beat.then(() => {
+        if (sent.monotonic > this.answered.monotonic) this.answered = sent;
+        this.#begun.resolve();
+        return true;
+      });
+      answered.catch(() => {});
+      return await Promise.race([answered, this.#after(boundMs / 3, given.signal).then(() => false)]);
+    } catch {
+      return false;
+    } finally {
+      given.abort();
+    }
+  }
+}
+
+const passed = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise(resolve => {
+    if (signal.aborted) return resolve();
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });

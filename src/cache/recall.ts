@@ -1,0 +1,91 @@
+import { Grants } from '../core/permissions.ts';
+import type { Account, Millis, Subject, Token } from '../core/token.ts';
+import type { FeedEvent } from '../ports/token-store.ts';
+import type { Instant } from './freshness.ts';
+
+/** What is remembered of one token: enough to judge it, under the digest that it has at rest. */
+export interface Remembered {
+  readonly digest: string;
+  readonly token: Token;
+  /** Id of the owner's account, where that is known. */
+  readonly account: string | null;
+  readonly secretUntil: Millis | null;
+}
+
+/**
+ * Tokens that an earlier process knew, read from its snapshot. They are asked for only when the store does not answer,
+ * and say nothing of tokens that are not among them.
+ */
+export class Recall {
+  /** When they were last proved. */
+  readonly proven: Instant;
+  readonly #tokens = new Map<string, Remembered>();
+  readonly #accounts = new Map<string, Account>();
+  readonly #byToken = new Map<string, string[]>();
+  readonly #byOwner = new Map<string, string[]>();
+
+  constructor(proven: Instant, accounts: Iterable<Account>, tokens: Iterable<Remembered>) {
+    this.proven = proven;
+    for (const account of accounts) this.#accounts.set(account.id, account);
+    for (const known of tokens) {
+      this.#tokens.set(known.digest, known);
+      push(this.#byToken, known.token.id, known.digest);
+      if (known.token.owner !== null) push(this.#byOwner, known.token.owner, known.digest);
+    }
+  }
+
+  get size(): number {
+    return this.#tokens.size;
+  }
+
+  get accounts(): Iterable<Account> {
+    return this.#accounts.values();
+  }
+
+  get tokens(): Iterable<Remembered> {
+    return this.#tokens.values();
+  }
+
+  /** The token that has one of these digests; null when none is remembered. */
+  find(digests: readonly string[]): Subject | null {
+    for (const digest of digests) {
+      const known = this.#tokens.get(digest);
+      if (known === undefined) continue;
+      const { token, account, secretUntil } = known;
+      const owner = account === null ? null : (this.#accounts.get(account) ?? null);
+      return { token, account: owner, grants: new Grants(token.permissions), secretUntil };
+    }
+    return null;
+  }
+
+  account(id: string): Account | null {
+    return this.#accounts.get(id) ?? null;
+  }
+
+  /** Forgets what the events touch. */
+  apply(events: readonly Pick<FeedEvent, 'kind' | 'id'>[]): void {
+    for (const { kind, id } of events) {
+      if (kind === 'account') this.#accounts.delete(id);
+      const digests = (kind === 'token' ? this.#byToken : this.#byOwner).get(id) ?? [];
+      for (const digest of digests) this.#tokens.delete(digest);
+    }
+  }
+
+  /** Forgets tokens that are known better by now. */
+  drop(digests: readonly string[]): void {
+    for (const digest of digests) this.#tokens.delete(digest);
+  }
+
+  clear(): void {
+    this.#tokens.clear();
+    this.#accounts.clear();
+    this.#byToken.clear();
+    this.#byOwner.clear();
+  }
+}
+
+function push(index: Map<string, string[]>, id: string, digest: string): void {
+  const digests = index.get(id);
+  if (digests === undefined) index.set(id, [digest]);
+  else digests.push(digest);
+}

@@ -1,0 +1,69 @@
+import type { Log } from '../../ports/log.ts';
+import type { FeedEvent } from '../../ports/token-store.ts';
+import type { Contents, Snapshot } from './snapshot.ts';
+
+export interface Keeping {
+  readonly intervalMs: number;
+  /** What seals the file. */
+  readonly key: Buffer;
+}
+
+/** Writes the snapshot again and again, while there is something to write, and once more at the end. */
+export class SnapshotKeeper {
+  readonly #snapshot: Snapshot;
+  readonly #contents: () => Promise<Contents | null>;
+  readonly #log: Log;
+  #keeping: Keeping;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** `contents`: what is known and proved now; null when that is nothing, or no more than the last time. */
+  constructor(snapshot: Snapshot, contents: () => Promise<Contents | null>, keeping: Keeping, log: Log) {
+    this.#snapshot = snapshot;
+    this.#contents = contents;
+    this.#keeping = keeping;
+    this.#log = log;
+  }
+
+  configure(keeping: Keeping): void {
+    this.#keeping = keeping;
+    if (this.#timer !== undefined) this.start();
+  }
+
+  start(): void {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => void this.#write(), this.#keeping.intervalMs);
+  }
+
+  bury(events: readonly FeedEvent[]): Promise<void> {
+    return this.#snapshot.bury(events);
+  }
+
+  discard(): Promise<void> {
+    return this.#snapshot.discard();
+  }
+
+  /** Monotonic milliseconds at which what is on disk was proved; null when nothing is. */
+  get provenAt(): number | null {
+    return this.#snapshot.proven?.monotonic ?? null;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#write();
+    await this.#snapshot.close();
+  }
+
+  #write(): Promise<void> {
+    this.#writing = this.#writing.then(async () => {
+      try {
+        const contents = await this.#contents();
+        if (contents !== null) await this.#snapshot.write(contents, this.#keeping.key);
+      } catch (error) {
+        // What stands is good until it is too old.
+        this.#log.error({}, 'the snapshot cannot be written', error);
+      }
+    });
+    return this.#writing;
+  }
+}

@@ -1,0 +1,219 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Account } from '../../core/token.ts';
+import type { Cursor } from '../../ports/change-feed.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { FeedEvent } from '../../ports/token-store.ts';
+import { type Instant, instantOf } from '../freshness.ts';
+import { Recall, type Remembered } from '../recall.ts';
+import {
+  putInPlace,
+  readSealed,
+  removeFile,
+  replaceFile,
+  SnapshotDamaged,
+  syncFolder,
+  writeSealed,
+} from './sealed-file.ts';
+import { Tombstones } from './tombstones.ts';
+
+/** What a snapshot says of itself, in its first line. */
+interface Head {
+  readonly snapshot: 1;
+  /** Whose it is: the store, and the process that wrote it. */
+  readonly store: string;
+  readonly process: string;
+  readonly cursor: Cursor;
+  /** When what it says was last proved: on the store's clock, and on the wall clock here. */
+  readonly proven: { readonly store: number; readonly wall: number };
+  /** Keys of checksums that the store keeps, in hex. */
+  readonly checksumKeys: readonly string[];
+}
+
+/** A snapshot as it was found. */
+export interface Found {
+  readonly store: string;
+  readonly process: string;
+  readonly cursor: Cursor;
+  readonly checksumKeys: readonly string[];
+  readonly recall: Recall;
+}
+
+/** What is to be written. */
+export interface Contents {
+  readonly store: string;
+  readonly cursor: Cursor;
+  /** When it was proved, and how far the store's clock is ahead of the wall clock, in milliseconds. */
+  readonly proven: Instant;
+  readonly clockOffsetMs: number;
+  readonly checksumKeys: readonly string[];
+  readonly accounts: readonly Account[];
+  readonly tokens: readonly Remembered[];
+}
+
+/**
+ * The tokens that a process knows, in a folder of its own, so that the process that comes after it can serve them when
+ * the store is away. A change that came later than the snapshot is on disk beside it before anybody is told that this
+ * process has applied it.
+ */
+export class Snapshot {
+  readonly #folder: string;
+  readonly #file: string;
+  readonly #owner: string;
+  readonly #process: string;
+  readonly #tombstones: Tombstones;
+  /** What changes files, one after the other. */
+  #busy: Promise<void> = Promise.resolve();
+  /** There is something that a later process could serve from. */
+  #stands = true;
+  #writing = false;
+  /** Events that could neither be written, nor the snapshot removed. */
+  #owed: FeedEvent[] = [];
+  /** Counts how often everything was discarded: what began to be written before that is not put in place. */
+  #era = 0;
+  /** When what is on disk was proved; null when nothing of this process is. */
+  proven: Instant | null = null;
+
+  private constructor(folder: string, process: string) {
+    this.#folder = folder;
+    this.#file = path.join(folder, 'snapshot');
+    this.#owner = path.join(folder, 'process');
+    this.#process = process;
+    this.#tombstones = new Tombstones(path.join(folder, 'tombstones'));
+  }
+
+  /**
+   * Opens the folder, and makes it when there is none; it is this process's from now on. `keys`: those that the seal may
+   * have been made with. `refused` says why what was found is of no use. Rejects when the folder cannot be written to.
+   */
+  static async open(
+    folder: string,
+    process: string,
+    keys: readonly Buffer[],
+    clock: Clock,
+  ): Promise<{ readonly snapshot: Snapshot; readonly found: Found | null; readonly refused: string | null }> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const snapshot = new Snapshot(folder, process);
+    await replaceFile(snapshot.#owner, process);
+    try {
+      const found = await snapshot.#read(keys, clock);
+      return { snapshot, found, refused: null };
+    } catch (error) {
+      if (!(error instanceof SnapshotDamaged || error instanceof SyntaxError)) throw error;
+      return { snapshot, found: null, refused: error.message };
+    }
+  }
+
+  async #read(keys: readonly Buffer[], clock: Clock): Promise<Found | null> {
+    const values = await readSealed(this.#file, keys);
+    if (values === null) return null;
+    const [head, ...lines] = values as [Head, ...({ account: Account } | { token: Remembered })[]];
+    if (head.snapshot !== 1) throw new SnapshotDamaged('another version has written it');
+    const now = instantOf(clock);
+    if (now.wall < head.proven.store || now.wall < head.proven.wall) {
+      throw new SnapshotDamaged('it is from the future: a clock was set back since it was written');
+    }
+    const age = now.wall - Math.min(head.proven.store, head.proven.wall);
+    const recall = new Recall(
+      { monotonic: now.monotonic - age, wall: now.wall - age },
+      lines.flatMap(line => ('account' in line ? [line.account] : [])),
+      lines.flatMap(line => ('token' in line ? [line.token] : [])),
+    );
+    const tombstones = await Tombstones.read(path.join(this.#folder, 'tombstones'));
+    this.#tombstones.resume(tombstones);
+    recall.apply(tombstones);
+    const { store, process, cursor, checksumKeys } = head;
+    return { store, process, cursor, checksumKeys, recall };
+  }
+
+  /** Writes what is known, in place of what was there. Rejects with `SnapshotTaken` when the folder is another's. */
+  async write(contents: Contents, key: Buffer): Promise<void> {
+    const { cursor, proven, clockOffsetMs, checksumKeys, accounts, tokens, store } = contents;
+    const era = this.#era;
+    const head: Head = {
+      snapshot: 1,
+      store,
+      process: this.#process,
+      cursor,
+      proven: { store: Math.floor(proven.wall + clockOffsetMs), wall: Math.floor(proven.wall) },
+      checksumKeys,
+    };
+    this.#writing = true;
+    try {
+      await this.#refuseTaken();
+      await writeSealed(this.#file, linesOf(head, accounts, tokens), key);
+      await this.#alone(async () => {
+        if (era !== this.#era) return;
+        await putInPlace(this.#file);
+        this.#stands = true;
+        this.proven = proven;
+        await this.#tombstones.prune(cursor.seq);
+      });
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /** Resolves when a later process would not serve what these events touch. */
+  async bury(events: readonly FeedEvent[]): Promise<void> {
+    if (events.length === 0 || !(this.#stands || this.#writing)) return;
+    await this.#alone(async () => {
+      this.#owed.push(...events);
+      try {
+        await this.#tombstones.add(this.#owed);
+      } catch {
+        // What cannot be corrected must not stay: a file can be removed where none can be written.
+        this.#era++;
+        await this.#remove();
+      }
+      this.#owed = [];
+    });
+  }
+
+  /** Resolves when nothing is left that a later process could serve from. */
+  discard(): Promise<void> {
+    this.#era++;
+    return this.#alone(() => this.#remove());
+  }
+
+  async close(): Promise<void> {
+    await this.#alone(() => this.#tombstones.close());
+  }
+
+  async #remove(): Promise<void> {
+    await removeFile(this.#file);
+    await syncFolder(this.#folder);
+    this.#stands = false;
+    this.proven = null;
+    await this.#tombstones.clear();
+  }
+
+  /** Two processes that write here would take each other's tombstones away: the later one has it. */
+  async #refuseTaken(): Promise<void> {
+    if ((await readFile(this.#owner, 'utf8')) !== this.#process) throw new SnapshotTaken(this.#folder);
+  }
+
+  /** One after the other. */
+  #alone<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(act);
+    this.#busy = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
+  }
+}
+
+/** Another process has opened this one's folder. */
+export class SnapshotTaken extends Error {
+  constructor(folder: string) {
+    super(`another process keeps its snapshot in ${folder}: every process needs a folder of its own`);
+    this.name = 'SnapshotTaken';
+  }
+}
+
+function* linesOf(head: Head, accounts: readonly Account[], tokens: readonly Remembered[]): Iterable<unknown> {
+  yield head;
+  for (const account of accounts) yield { account };
+  for (const token of tokens) yield { token };
+}
