@@ -16,6 +16,7 @@ import {
   type Secrets,
   secretsOf,
 } from './app-values.ts';
+import { backupText, headingOf } from './backup/format.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower, type FeedListener } from './cache/freshness.ts';
 import { Heartbeat } from './cache/heartbeat.ts';
@@ -257,7 +258,18 @@ export class App {
     };
     this.#admin = new AdminListener(
       listenerOf(config.listen.admin),
-      { tokens: new TokenService(parts), accounts: new AccountService(parts), clock, log: quiet, version },
+      {
+        tokens: new TokenService(parts),
+        accounts: new AccountService(parts),
+        backup: () => {
+          if (store.opened === null) throw new StoreUnavailable('the store is not open');
+          const { identity, transfer } = store.opened;
+          return backupText(headingOf(identity, clock.wall()), transfer.dump());
+        },
+        clock,
+        log: quiet,
+        version,
+      },
       { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard: this.#guard },
     );
     this.#health = new HealthListener(listenerOf(config.listen.telemetry), {
