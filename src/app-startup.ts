@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Config, Listener, Upstream } from './config/config.ts';
+import type { HostPort } from './config/store-address.ts';
 import type { LogFields } from './ports/log.ts';
 
 type Listeners = 'proxy' | 'admin' | 'telemetry';
@@ -21,10 +22,20 @@ export function startupFields(
 }
 
 /** Never with a user or password. */
-export const storeText = (store: Config['store']): string =>
-  store.kind === 'embedded'
-    ? store.path
-    : `redis${store.tls === null ? '' : 's'}://${hostText(store.host)}:${store.port}/${store.database} ${store.prefix}`;
+export function storeText(store: Config['store']): string {
+  if (store.kind === 'embedded') return store.path;
+  const { servers, database, prefix } = store;
+  const scheme = `redis${store.tls === null ? '' : 's'}:`;
+  const text = ({ host, port }: HostPort): string => `${hostText(host)}:${port}`;
+  switch (servers.form) {
+    case 'url':
+      return `${scheme}//${text(servers)}/${database} ${prefix}`;
+    case 'sentinel':
+      return `${scheme} ${servers.master}/${database} of sentinels ${servers.sentinels.map(text).join(', ')} ${prefix}`;
+    case 'cluster':
+      return `${scheme} cluster of ${servers.nodes.map(text).join(', ')} ${prefix}`;
+  }
+}
 
 /** As configured, with the port that was taken where any was good. */
 const addressText = ({ address, tls }: Listener, port: number): string =>

@@ -3,6 +3,7 @@ import type { Permissions } from '../core/permissions.ts';
 import type { Route } from '../core/route.ts';
 import type { Millis } from '../core/token.ts';
 import type { UpstreamAddress } from './network.ts';
+import type { HostPort } from './store-address.ts';
 
 /**
  * The configuration, checked and ready to use: durations in milliseconds (`…Ms`), sizes in bytes, files read, routes
@@ -141,8 +142,7 @@ export interface EmbeddedStore extends StoreDeadlines {
 
 export interface RedisStore extends StoreDeadlines {
   readonly kind: 'redis';
-  readonly host: string;
-  readonly port: number;
+  readonly servers: RedisServers;
   readonly username: string | null;
   readonly password: Buffer | null;
   readonly database: number;
@@ -150,8 +150,22 @@ export interface RedisStore extends StoreDeadlines {
   readonly tls: { readonly ca: Buffer | null } | null;
   /** What all keys begin with. */
   readonly prefix: string;
+  /** What has to have a change before it counts. */
+  readonly confirm: 'none' | 'majority';
   readonly allowEviction: boolean;
 }
+
+/** Where Redis is: at an address, behind sentinels (who have users of their own), or in a cluster. */
+export type RedisServers =
+  | { readonly form: 'url'; readonly host: string; readonly port: number }
+  | {
+      readonly form: 'sentinel';
+      readonly sentinels: readonly HostPort[];
+      readonly master: string;
+      readonly username: string | null;
+      readonly password: Buffer | null;
+    }
+  | { readonly form: 'cluster'; readonly nodes: readonly HostPort[] };
 
 /** A token that lives in the configuration. Whether its owner exists only the store can tell: `missingOwners`. */
 export interface DeclaredToken {

@@ -4,8 +4,9 @@ import { networkFault } from './network.ts';
 import { filledList, later } from './notes.ts';
 import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
+import { store } from './schema-store.ts';
 import { tokens } from './schema-tokens.ts';
-import { choice, duration, file, flag, share, sizeOrUnlimited, text, whole } from './values.ts';
+import { choice, duration, file, share, sizeOrUnlimited, text, whole } from './values.ts';
 
 /**
  * The one declaration of the configuration: every key with its type, default and meaning. The loader, the JSON Schema
@@ -14,36 +15,6 @@ import { choice, duration, file, flag, share, sizeOrUnlimited, text, whole } fro
 
 /** What `revocation.bound` must hold three of: a feed read that is worth its round trip. */
 export const shortestFeedRead = 100;
-
-const store = z.strictObject({
-  kind: choice(['embedded', 'redis'])
-    .prefault('embedded')
-    .meta({ description: 'Where tokens are kept: in a folder of one process, or in a Redis that several share.' }),
-  path: file().prefault('./data').meta({
-    description:
-      'The folder of the embedded store; one process owns it. `POSTERN_STORE_URL` stands in for it where it is left out. Without a file, paths start at the working folder.',
-  }),
-  deadline: duration(1).prefault('50ms').meta({ description: 'Longest wait of a request for the store.' }),
-  mutation_deadline: duration(1).prefault('5s').meta({ description: 'Longest wait of a change for the store.' }),
-  url: text({ allowed: 'redis://[user:password@]host[:port][/database], or rediss:// for TLS', secret: true })
-    .optional()
-    .meta({ description: 'Where Redis is. One of `url` and `url_file`.' }),
-  url_file: file().optional().meta({ description: 'A file that holds the URL, which may have a password in it.' }),
-  ca: file().optional().meta({ description: "Authorities of Redis's certificate. Default: the system's." }),
-  prefix: text({
-    pattern: /^[A-Za-z0-9._:-]{1,64}$/,
-    allowed: '1 to 64 letters, digits, ".", "_", ":" and "-"',
-  })
-    .prefault('postern:')
-    .meta({ description: 'What all keys in Redis begin with.' }),
-  allow_eviction: flag()
-    .prefault(false)
-    .meta({ description: 'Takes a Redis that may drop keys to make room; tokens and revocations may vanish then.' }),
-  sentinels: later('Where the sentinels of Redis are.'),
-  cluster: later('Where the nodes of a Redis cluster are.'),
-  confirm: later('What has to confirm a write.'),
-  encryption_key_file: later('A file with the key of what has to be kept in the clear.'),
-});
 
 const cache = z.strictObject({
   max_entries: whole(1).prefault(100_000).meta({ description: 'Tokens that are remembered.' }),

@@ -3,6 +3,7 @@ import type { StoreTarget } from '../ports/store-transfer.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
 import { beginEmbedded } from './embedded/target.ts';
 import { openRedisStore, type RedisStoreOptions } from './redis/open.ts';
+import type { RedisAddress, RedisLogin, RedisPlace } from './redis/settings.ts';
 import { beginRedis } from './redis/target.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
@@ -23,17 +24,28 @@ export interface EmbeddedSettings {
 
 export interface RedisSettings {
   readonly kind: 'redis';
-  readonly host: string;
-  readonly port: number;
+  readonly servers: RedisServers;
   readonly username: string | null;
   readonly password: Buffer | null;
   readonly database: number;
   readonly tls: { readonly ca: Buffer | null } | null;
   readonly prefix: string;
+  readonly confirm: 'none' | 'majority';
   readonly allowEviction: boolean;
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
 }
+
+export type RedisServers =
+  | ({ readonly form: 'url' } & RedisAddress)
+  | {
+      readonly form: 'sentinel';
+      readonly sentinels: readonly RedisAddress[];
+      readonly master: string;
+      readonly username: string | null;
+      readonly password: Buffer | null;
+    }
+  | { readonly form: 'cluster'; readonly nodes: readonly RedisAddress[] };
 
 /** Which store, by its kind. */
 export type StoreSettings = EmbeddedSettings | RedisSettings;
@@ -79,14 +91,30 @@ function open(settings: StoreSettings, clock: Clock, options: OpeningOptions): P
 }
 
 function redisOptions(settings: RedisSettings, clock: Clock): RedisStoreOptions {
-  const { kind: _, host, port, username, password, database, tls, ...options } = settings;
-  const endpoint = {
-    host,
-    port,
-    database,
-    ...(username !== null && { username }),
-    ...(password !== null && { password: password.toString('utf8') }),
-    ...(tls !== null && { tls: tls.ca === null ? {} : { ca: tls.ca } }),
-  };
-  return { endpoint, clock, ...options };
+  const { kind: _, servers, username, password, database, tls, ...options } = settings;
+  return { endpoint: placeOf(settings), clock, ...options };
 }
+
+function placeOf({ servers, database, tls: secure, ...login }: RedisSettings): RedisPlace {
+  const tls = secure === null ? {} : { tls: secure.ca === null ? {} : { ca: secure.ca } };
+  const common = { ...loginOf(login), ...tls };
+  switch (servers.form) {
+    case 'url':
+      return { host: servers.host, port: servers.port, database, ...common };
+    case 'sentinel':
+      return {
+        sentinels: servers.sentinels,
+        master: servers.master,
+        sentinelLogin: loginOf(servers),
+        database,
+        ...common,
+      };
+    case 'cluster':
+      return { cluster: servers.nodes, ...common };
+  }
+}
+
+const loginOf = ({ username, password }: Pick<RedisSettings, 'username' | 'password'>): RedisLogin => ({
+  ...(username !== null && { username }),
+  ...(password !== null && { password: password.toString('utf8') }),
+});

@@ -171,7 +171,12 @@ export const openOn =
   (server: () => Promise<{ readonly endpoint: RedisPlace }>): OpenStore =>
   async options => {
     const { endpoint } = await server();
-    return tested({ ...options, endpoint, prefix: `t${randomBytes(6).toString('hex')}:`, clock: new ManualClock() });
+    return tested({
+      ...options,
+      endpoint,
+      prefix: `postern:${randomBytes(6).toString('hex')}:`,
+      clock: new ManualClock(),
+    });
   };
 
 /** Keys of their own on a server that a store is being filled under. */

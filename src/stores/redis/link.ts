@@ -46,7 +46,7 @@ export interface LinkListener {
 const mostMoves = 5;
 
 /** Milliseconds that a connection waits for replicas at a time: what is behind a change must not wait for its deadline. */
-const confirmSlice = 50;
+const confirmSlice = 20;
 
 /** Milliseconds before its deadline that a call says why it failed, instead of being given up. */
 const confirmMargin = 10;

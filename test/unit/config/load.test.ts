@@ -25,10 +25,12 @@ async function load(config: string, ...files: File[]) {
 const hashOf = (config: Config): string =>
   configHash({ ...config, store: { ...config.store, kind: 'embedded', path: '' } as Config['store'] });
 
-const redisAt = (url: string): string => `${minimal}
+const redisWith = (members: string): string => `${minimal}
 admin: { keys: [{ name: ops, role: admin, key: ${createHash('sha256').update('a key').digest('hex')} }] }
-store: { kind: redis, url: "${url}" }
+store: { kind: redis, ${members} }
 `;
+
+const redisAt = (url: string): string => redisWith(`url: "${url}"`);
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -102,13 +104,31 @@ describe('what a configuration comes out as', () => {
   });
 
   it.each([
-    ['redis://127.0.0.1', { host: '127.0.0.1', port: 6379, username: null, password: null, database: 0, tls: null }],
-    ['redis://[::1]:6380/3', { host: '::1', port: 6380, database: 3 }],
-    ['redis://:p%40ss@h', { host: 'h', password: Buffer.from('p@ss') }],
-    ['rediss://me:you@h:1/', { host: 'h', port: 1, username: 'me', password: Buffer.from('you'), tls: { ca: null } }],
+    [
+      'redis://127.0.0.1',
+      {
+        servers: { form: 'url', host: '127.0.0.1', port: 6379 },
+        username: null,
+        password: null,
+        database: 0,
+        tls: null,
+      },
+    ],
+    ['redis://[::1]:6380/3', { servers: { form: 'url', host: '::1', port: 6380 }, database: 3 }],
+    ['redis://:p%40ss@h', { servers: { host: 'h' }, password: Buffer.from('p@ss') }],
+    [
+      'rediss://me:you@h:1/',
+      { servers: { form: 'url', host: 'h', port: 1 }, username: 'me', password: Buffer.from('you'), tls: { ca: null } },
+    ],
   ])('has the parts of the address of a Redis: %s', async (url, parts) => {
     const { config } = await load(redisAt(url));
-    expect(config.store).toMatchObject({ kind: 'redis', prefix: 'postern:', allowEviction: false, ...parts });
+    expect(config.store).toMatchObject({
+      kind: 'redis',
+      prefix: 'postern:',
+      confirm: 'none',
+      allowEviction: false,
+      ...parts,
+    });
   });
 
   it.each([
@@ -125,13 +145,56 @@ describe('what a configuration comes out as', () => {
     expect(lines.join()).not.toContain('s3cret');
   });
 
+  it('has sentinels with what they watch, and the nodes of a cluster, with whom to speak to them as', async () => {
+    const secrets = { files: [{ name: 'redis.password', mode: 0o600, text: 's3cret\n' }] };
+    const sentinels =
+      'sentinels: [a, "b:1", "[::1]"], master: main, database: 2, sentinel_username: w, sentinel_password: x';
+    const behind = await loadCase({
+      config: redisWith(`${sentinels}, username: u, password_file: redis.password`),
+      ...secrets,
+    });
+    expect(behind.lines).toEqual([]);
+    expect(behind.result.ok && behind.result.config.store).toMatchObject({
+      servers: {
+        form: 'sentinel',
+        sentinels: [
+          { host: 'a', port: 26_379 },
+          { host: 'b', port: 1 },
+          { host: '::1', port: 26_379 },
+        ],
+        master: 'main',
+        username: 'w',
+        password: Buffer.from('x'),
+      },
+      username: 'u',
+      password: Buffer.from('s3cret'),
+      database: 2,
+      tls: null,
+      confirm: 'majority',
+    });
+    const { config } = await load(redisWith('cluster: [a, "b:1"], tls: true, confirm: none'));
+    expect(config.store).toMatchObject({
+      servers: {
+        form: 'cluster',
+        nodes: [
+          { host: 'a', port: 6379 },
+          { host: 'b', port: 1 },
+        ],
+      },
+      username: null,
+      password: null,
+      tls: { ca: null },
+      confirm: 'none',
+    });
+  });
+
   it('needs an admin key with a Redis, and says what belongs to which store', async () => {
     const keyless = await loadCase({ config: `${minimal}store: { kind: redis, url: "redis://h" }\n`, files: [] });
     expect(keyless.lines.join()).toMatch(/admin\.keys: is empty, and Redis/);
     const mixed = await loadCase({ config: `${minimal}store: { kind: embedded, url: "redis://h" }\n`, files: [] });
     expect(mixed.lines.join()).toMatch(/store\.url: is of Redis/);
     const nowhere = await loadCase({ config: redisAt('redis://h').replace(/, url: [^,}]+/, ''), files: [] });
-    expect(nowhere.lines.join()).toMatch(/store: has no url, url_file/);
+    expect(nowhere.lines.join()).toMatch(/store: has no url, url_file, sentinels, cluster/);
   });
 
   it('has routes and places ready for the gate', async () => {

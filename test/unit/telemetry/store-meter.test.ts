@@ -38,7 +38,6 @@ describe('a metered store', () => {
       meterLedger(echo<UsageLedger>(), meter),
       meterRegistry(echo<ProcessRegistry>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
-      meterRegistry(echo<ProcessRegistry>(), meter),
     ];
     for (const port of ports) {
       for (const method of Object.values(port) as ((...args: unknown[]) => Promise<unknown[]>)[]) {
@@ -103,6 +102,7 @@ describe('a metered feed', () => {
     const { meter, clock, read, counted } = setUp();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: async () => {
           clock.advance(30_000);
@@ -121,6 +121,7 @@ describe('a metered feed', () => {
     const abort = new AbortController();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: (_, __, signal) =>
           new Promise((_, reject) =>

@@ -38,12 +38,11 @@ export function cluster(place: ClusterPlace): Topology {
 }
 
 async function ask(witness: Redis, secure: boolean, partners: Partners): Promise<View> {
-  const asked = Promise.all([witness.call('CLUSTER', 'INFO'), witness.call('CLUSTER', 'SHARDS')]);
-  const [info, shards] = await asked.catch((error: Error) => {
+  const asked = Promise.all([witness.call('CLUSTER', 'NODES'), witness.call('CLUSTER', 'SHARDS')]);
+  const [nodes, shards] = await asked.catch((error: Error) => {
     throw error.message.includes('cluster support disabled') ? new Error('it is no node of a cluster') : error;
   });
-  const epoch = Number(/^cluster_current_epoch:(\d+)/m.exec(String(info))?.[1]);
-  if (Number.isNaN(epoch)) throw new Error('a node tells no epoch');
+  const epochs = epochsOf(String(nodes));
   const host = witness.options.host!;
   const groups = (shards as unknown[]).map(shard => {
     const said = pairs(shard);
@@ -51,9 +50,14 @@ async function ask(witness: Redis, secure: boolean, partners: Partners): Promise
     return { slots: rangesOf(said.get('slots') as number[]), members };
   });
   const holders = groups.filter(({ slots }) => slots.length > 0);
+  partners.forget(groups.flatMap(({ members }) => members));
   const idle = groups.filter(({ slots }) => slots.length === 0).flatMap(({ members }) => members);
   return {
-    epoch,
+    // Whoever takes over slots does it under a new epoch, greater than all.
+    epoch: Math.max(
+      0,
+      ...holders.flatMap(({ members }) => members.map(({ id, master }) => (master && epochs.get(id)) || 0)),
+    ),
     shards: holders.map(({ slots, members }): Shard => {
       // A master that was replaced while it was down stands by itself until it comes back: it is still one of them.
       const fallen = idle.filter(({ id }) => partners.knows(id, members));
@@ -66,6 +70,12 @@ async function ask(witness: Redis, secure: boolean, partners: Partners): Promise
       };
     }),
   };
+}
+
+/** The epoch that each node has its slots under, by its id. */
+function epochsOf(nodes: string): ReadonlyMap<string, number> {
+  const lines = nodes.split('\n').map(line => line.split(' '));
+  return new Map(lines.map(([id = '', , , , , , epoch]) => [id, Number(epoch)]));
 }
 
 function memberOf(node: unknown, askedHost: string, secure: boolean): Member {
@@ -95,6 +105,12 @@ class Partners {
   knows(id: string, members: readonly Member[]): boolean {
     const partners = this.#of.get(id);
     return partners !== undefined && members.some(member => member.id !== id && partners.has(member.id));
+  }
+
+  /** Those that are not known to the cluster any more are none of it. */
+  forget(known: readonly Member[]): void {
+    const ids = new Set(known.map(({ id }) => id));
+    for (const id of this.#of.keys()) if (!ids.has(id)) this.#of.delete(id);
   }
 
   keep(members: readonly Member[]): void {

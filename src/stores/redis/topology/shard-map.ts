@@ -57,6 +57,12 @@ export class ShardMap {
     this.#askIn(Math.max(0, this.#askedAt + pauses.hurried - monotonic()));
   }
 
+  /** Resolves when everybody has been asked once more. */
+  async asked(): Promise<void> {
+    if (this.#asking !== null) await this.#asking;
+    await this.#ask();
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -3,6 +3,8 @@ import { StoreUnavailable } from '../../../../src/errors.ts';
 import { Line } from '../../../../src/stores/redis/line.ts';
 import { openRedisStore, type RedisStoreOptions } from '../../../../src/stores/redis/open.ts';
 import { monotonic } from '../../../../src/stores/redis/store-clock.ts';
+import { ShardMap } from '../../../../src/stores/redis/topology/shard-map.ts';
+import type { Topology } from '../../../../src/stores/redis/topology/topology.ts';
 import type { Store } from '../../../../src/stores/store.ts';
 import { anAudit, aToken, changed } from '../../../contract/harness.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
@@ -123,6 +125,46 @@ test('sentinels that know no master of that name are told apart from those that 
   await expect(nobody).rejects.toThrow(/127\.0\.0\.1:1: .*ECONNREFUSED/);
 });
 
+test('of several views the latest counts; an earlier one only when most have it', async () => {
+  const endpoints = trio.servers.map(({ endpoint }) => endpoint);
+  const says = new Map<number, { readonly epoch: number; readonly port: number } | null>();
+  const say = (...views: readonly (readonly [epoch: number, port: number] | null)[]): void => {
+    for (const [i, view] of views.entries()) says.set(endpoints[i]!.port, view && { epoch: view[0], port: view[1] });
+  };
+  const topology: Topology = {
+    witnesses: () => endpoints,
+    ask: async ({ options: { port } }) => {
+      const view = says.get(port!);
+      if (!view) throw new Error('it is away');
+      return { epoch: view.epoch, shards: [{ slots: [[0, 1]], master: { host: 'm', port: view.port }, dataNodes: 1 }] };
+    },
+    endpoint: address => address,
+    fixed: null,
+    roles: true,
+  };
+  const rounds: number[] = [];
+  const map = new ShardMap(topology, () => rounds.push(map.shardOf(0)!.master!.port));
+  const master = (): number => map.shardOf(0)!.master!.port;
+  try {
+    // Whichever two answer first, one of them knows.
+    say([1, 11], [2, 22], [2, 22]);
+    await map.open(monotonic() + 5000);
+    expect(master()).toBe(22);
+    say([1, 11], null, null);
+    for (let i = 0; i < 3; i++) await map.asked();
+    expect(master()).toBe(22);
+    say([3, 33], null, null);
+    await map.asked();
+    expect(master()).toBe(33);
+    say([0, 44], [0, 44], null);
+    await map.asked();
+    expect(master()).toBe(44);
+    expect(rounds).toEqual([22, 33, 44]);
+  } finally {
+    map.close();
+  }
+});
+
 // What was replaced needs ten seconds to follow its successor: these come last, each with servers of its own.
 describe('a master behind sentinels', () => {
   let second: SentinelTrio;
@@ -172,5 +214,17 @@ describe('a master behind sentinels', () => {
       await load.assertKept();
     },
     patience(60_000),
+  );
+
+  test(
+    'goes on being one while all sentinels are away',
+    async () => {
+      const store = await open({ endpoint: second.endpoint });
+      for (const sentinel of second.sentinels) await sentinel.suspend();
+      expect((await create(store, 'a')).kind).toBe('done');
+      expect(await store.tokens.find(['digest-of-a'])).not.toBeNull();
+      for (const sentinel of second.sentinels) sentinel.resume();
+    },
+    patience(30_000),
   );
 });
