@@ -181,7 +181,7 @@ export const openOn =
 
 /** Keys of their own on a server that a store is being filled under. */
 export const beginOn =
-  (server: () => Promise<RedisServer>): BeginStore =>
+  (server: () => Promise<{ readonly endpoint: RedisPlace }>): BeginStore =>
   async () => {
     const { endpoint } = await server();
     const clock = new ManualClock();
