@@ -127,8 +127,11 @@ export class Watcher {
     this.#lost = null;
     if (this.#behind) news.push(...(await this.#catchUp()));
     const wanted: News[] = [];
-    for (const one of news) if (await this.#wants(one)) wanted.push(one);
-    return this.#over.aborted ? null : wanted;
+    for (const one of news) {
+      if (await this.#wants(one)) wanted.push(one);
+      if (this.#over.aborted) return null;
+    }
+    return wanted;
   }
 
   get #due(): boolean {
