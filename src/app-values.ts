@@ -63,7 +63,7 @@ export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): Ca
   ...cache,
   boundMs: revocation.boundMs,
   cutOffMs: boundsOf({ revocation, outage }).cutOffMs,
-  onlyWhileSeen: false,
+  onlyWhileSeen: store.kind === 'redis' && store.confirm === 'majority',
   deadlineMs: store.deadlineMs,
 });
 

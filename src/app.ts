@@ -235,7 +235,14 @@ export class App {
       store: this.#tokens,
       ledger,
       flushUsage: () => this.#usage.flush(),
-      apply,
+      apply: events =>
+        apply(events).then(
+          () => true,
+          error => {
+            quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
+            return false;
+          },
+        ),
       secrets: this.#maker(),
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
@@ -426,22 +433,34 @@ export class App {
     return settings && new SnapshotKeeper(snapshot, () => this.#contents(), keepingOf(this.#config, settings), log);
   }
 
-  /** What the process that comes after this one could serve from. */
-  async #contents(): Promise<Contents | null> {
-    // How far the store's clock is ahead: no more than this, so that nothing looks younger than it is.
-    const roll = await this.#store.registry.roll().catch(() => null);
+  /** What the process that comes after this one could serve from: what has to be asked for, and then all at once. */
+  async #contents(): Promise<(() => Contents | null) | null> {
+    const store = this.#store.opened;
+    const at = this.#follower.cursor;
+    if (store === null || at === null) return null;
+    const roll = await store.registry.roll().catch(() => null);
     if (roll === null) return null;
+    // How far the store's clock is ahead: no more than this, so that nothing looks younger than it is.
     const clockOffsetMs = roll.now - this.#clock.wall();
-    const knowledge = this.#lookup.knowledge();
-    const { cursor, proven } = this.#follower;
-    const { answered } = this.#heartbeat;
-    const store = this.#store.opened?.identity;
-    if (knowledge === null || cursor === null || store === undefined) return null;
-    const written = this.#snapshot?.provenAt ?? Number.NEGATIVE_INFINITY;
-    const sure = proven.monotonic < answered.monotonic ? proven : answered;
-    if (sure.monotonic <= written) return null;
-    const checksumKeys = this.#checksumKeys;
-    return { store, cursor, proven: sure, clockOffsetMs, checksumKeys, ...knowledge };
+    const mark = await store.feed.mark(at);
+    return () => {
+      const { cursor, proven } = this.#follower;
+      const { answered } = this.#heartbeat;
+      const sure = proven.monotonic < answered.monotonic ? proven : answered;
+      const knowledge = this.#lookup.knowledge();
+      const written = this.#snapshot?.provenAt ?? Number.NEGATIVE_INFINITY;
+      // A busy feed has gone on meanwhile: what the mark is of is good enough, the changes since are looked at again.
+      if (knowledge === null || cursor?.epoch !== at.epoch || sure.monotonic <= written) return null;
+      const checksumKeys = this.#checksumKeys;
+      return {
+        store: store.identity,
+        cursor: { ...at, mark },
+        proven: sure,
+        clockOffsetMs,
+        checksumKeys,
+        ...knowledge,
+      };
+    };
   }
 
   /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */

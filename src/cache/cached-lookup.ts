@@ -190,7 +190,7 @@ export class CachedLookup implements TokenLookup {
     if (events.length > 0) this.#tell(events);
   }
 
-  /** After a gap entries stay for as long as their own look-ups prove them, but whoever wants to know has to ask. */
+  /** After a gap nothing that was known before is used. */
   missed(): void {
     this.#recall?.clear();
     this.#tell(null);
@@ -217,9 +217,13 @@ export class CachedLookup implements TokenLookup {
     return this.#isSeen(now) && this.#provedWithin(this.#options.boundMs, entry, now);
   }
 
+  /**
+   * After a gap what was known before is not used, although its own look-up may have been a moment ago: it is told to
+   * others that this process has come over the gap, and so over every change in it.
+   */
   #provedWithin(ms: number, { sent, generation }: Pick<Entry, 'sent' | 'generation'>, now: Instant): boolean {
-    if (ageOf(sent, now) <= ms) return true;
-    return generation === this.#proof.generation && ageOf(this.#proof.proven, now) <= ms;
+    if (generation !== this.#proof.generation) return false;
+    return ageOf(sent, now) <= ms || ageOf(this.#proof.proven, now) <= ms;
   }
 
   #isSeen(now: Instant): boolean {

@@ -67,7 +67,6 @@ export class Heartbeat {
   /** `signOff`: nothing that this process knew is served any more, by itself or by one that comes after it. */
   async stop(signOff: boolean): Promise<void> {
     this.#stop.abort();
-    this.#waiting.abort();
     await this.#running;
     if (signOff) await this.#registry.signOff(this.#process).catch(() => {});
   }
@@ -81,7 +80,7 @@ export class Heartbeat {
       const answered = applied === null || (await this.#beat(applied));
       if (this.#due) continue;
       this.#waiting = new AbortController();
-      await this.#after(answered ? boundMs / 2 : boundMs / 10, this.#waiting.signal);
+      await this.#pause(answered ? boundMs / 2 : boundMs / 10, this.#waiting);
     }
   }
 
@@ -98,12 +97,17 @@ export class Heartbeat {
         return true;
       });
       answered.catch(() => {});
-      return await Promise.race([answered, this.#after(boundMs / 3, given.signal).then(() => false)]);
+      return await Promise.race([answered, this.#pause(boundMs / 3, given).then(() => false)]);
     } catch {
       return false;
     } finally {
       given.abort();
     }
+  }
+
+  /** Less than that when it is cut short, or this ends. */
+  #pause(ms: number, short: AbortController): Promise<void> {
+    return this.#after(ms, AbortSignal.any([short.signal, this.#stop.signal]));
   }
 }
 

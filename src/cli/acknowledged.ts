@@ -20,19 +20,21 @@ const notEverywhere = 202;
  * may not have.
  */
 export function whereItHolds({ status, body }: ApiAnswer): readonly (readonly [string, string])[] {
-  const { acknowledged = [], pending = [] } = body as {
+  const { acknowledged, pending = [] } = body as {
     acknowledged?: readonly string[];
     pending?: readonly { process: string; may_serve_until: string }[];
   };
-  if (acknowledged.length === 0) return [];
-  const all = `on ${acknowledged.length} processes: ${acknowledged.map(plain).join(', ')}`;
+  if (acknowledged === undefined) return [];
+  const names = acknowledged.map(plain).join(', ');
+  const holds =
+    acknowledged.length > 1 ? `on ${acknowledged.length} processes: ${names}` : 'on the process that answered';
   const late = pending.map(
     ({ process, may_serve_until }) =>
       ['not yet', `on ${plain(process)}, at ${plain(may_serve_until)} at the latest`] as const,
   );
   const unknown = status === notEverywhere && pending.length === 0;
   return [
-    ['in force', acknowledged.length > 1 ? all : 'on the process that answered'],
+    ...(acknowledged.length > 0 ? [['in force', holds] as const] : []),
     ...late,
     ...(unknown ? [['not known', 'on other processes: the store did not say which there are'] as const] : []),
   ];

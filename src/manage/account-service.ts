@@ -1,9 +1,8 @@
 import type { Account, Millis } from '../core/token.ts';
 import { idPattern } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
-import type { Cursor } from '../ports/change-feed.ts';
 import type { Page, PageQuery } from '../ports/token-store.ts';
-import { type Acknowledgement, checkPatience, type Patience } from './acknowledgement.ts';
+import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
@@ -24,10 +23,9 @@ export interface AccountRequest {
   readonly faults?: Faults;
 }
 
-/** An account after a change. `position`: where the feed tells of it; null when nothing had to be changed. */
-interface Written {
+/** An account after a change. */
+interface Written extends Applied {
   readonly account: Account;
-  readonly position: Cursor | null;
 }
 
 /** Tokens of an owner that were revoked together. */
@@ -115,10 +113,10 @@ export class AccountService {
     if (before.deleted) {
       demand(request.precondition ?? null, before.version);
       await store.settled();
-      return { account: before, ...(await acknowledgements.of(null, patience)) };
+      return { account: before, ...(await acknowledgements.of(madeBefore, patience)) };
     }
-    const { account, position } = await this.#mark(request, 'delete', { deleted: true }, patience);
-    return { account, ...(await acknowledgements.of(position, patience)) };
+    const { account, ...change } = await this.#mark(request, 'delete', { deleted: true }, patience);
+    return { account, ...(await acknowledgements.of(change, patience)) };
   }
 
   /** Revokes every token that the owner has now, with one mark on the account. */
@@ -132,11 +130,11 @@ export class AccountService {
       demand(precondition, before.version);
       await store.settled();
       const { revokedBefore } = before;
-      return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(null, patience)) };
+      return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(madeBefore, patience)) };
     }
-    const { account, position } = await this.#mark(request, 'revoke_tokens', {}, patience);
+    const { account, ...change } = await this.#mark(request, 'revoke_tokens', {}, patience);
     const revokedBefore = account.revokedBefore!;
-    return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(position, patience)) };
+    return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(change, patience)) };
   }
 
   async get(id: string): Promise<Account> {
@@ -207,7 +205,7 @@ export class AccountService {
     const changes = accountChanges(before, changed);
     if (before !== null && Object.keys(changes).length === 0) {
       await store.settled();
-      return { account: before, position: null };
+      return { account: before, ...madeBefore };
     }
     const version = before?.version ?? 0;
     const at = clock.wall();
@@ -215,8 +213,8 @@ export class AccountService {
     const audit = { at, actor: actor.name, address: actor.address, action, changes };
     const outcome = await store.putAccount(next, version, audit, awaited);
     if (outcome.kind !== 'done') return stale;
-    await apply(outcome.events);
-    return { account: next, position: outcome.position };
+    const held = await apply(outcome.events);
+    return { account: next, position: outcome.position, held };
   }
 }
 

@@ -56,7 +56,18 @@ export interface AcknowledgementParts {
   readonly pause?: (ms: Millis, signal: AbortSignal | undefined) => Promise<void>;
 }
 
-/** Finds out who has applied a change that was made, and holds here. */
+/** Where a change stands. */
+export interface Applied {
+  /** Where the feed tells of it; null when nothing had to be changed. */
+  readonly position: Cursor | null;
+  /** It holds on this process for good. Else this process is asked about like any other. */
+  readonly held: boolean;
+}
+
+/** Of a change that was made before. */
+export const madeBefore: Applied = { position: null, held: true };
+
+/** Finds out who has applied a change that was made. */
 export class Acknowledgements {
   readonly #parts: AcknowledgementParts;
   readonly #pause: NonNullable<AcknowledgementParts['pause']>;
@@ -70,16 +81,18 @@ export class Acknowledgements {
   }
 
   /**
-   * Who has come to `position`, or to where the feed ends now. Looks again until everybody has, the time is up, or nobody
+   * Who has come to the change's position, or to where the feed ends now. Looks again until everybody has, the time is up, or nobody
    * waits any more. Never rejects for want of an answer: the change is made, whatever becomes of this.
    */
-  async of(position: Cursor | null, { waitMs = 0, over }: Patience): Promise<Acknowledgement> {
+  async of({ position, held }: Applied, { waitMs = 0, over }: Patience): Promise<Acknowledgement> {
     const { clock, process } = this.#parts;
-    const end = clock.monotonic() + (this.#waiting < mostWaiting ? waitMs : 0);
-    let known: Acknowledgement = { acknowledged: [process], pending: [], complete: false };
+    const waits = waitMs > 0 && this.#waiting < mostWaiting;
+    const end = clock.monotonic() + (waits ? waitMs : 0);
+    const here = held ? process : null;
+    let known: Acknowledgement = { acknowledged: here === null ? [] : [here], pending: [], complete: false };
     let place = position;
     let since: Millis | null = null;
-    this.#waiting++;
+    if (waits) this.#waiting++;
     try {
       for (let pause: Millis = pauses.first; ; pause = Math.min(pauses.most, pause + pauses.more)) {
         const look = this.#look(place);
@@ -88,14 +101,14 @@ export class Acknowledgements {
           place = seen.place;
           // Who has missed the change last heard of the feed before it, and so before this.
           since ??= seen.roll.now;
-          known = this.#judge(seen.roll.processes, place, since);
+          known = judge(seen.roll.processes, here, place, since);
         }
         const left = end - clock.monotonic();
         if (known.complete || left <= 0 || over?.aborted === true) return known;
         await this.#pause(Math.min(pause, left), over);
       }
     } finally {
-      this.#waiting--;
+      if (waits) this.#waiting--;
     }
   }
 
@@ -103,17 +116,23 @@ export class Acknowledgements {
     const place = position ?? (await this.#parts.feed.head());
     return { place, roll: await this.#rolls.next() };
   }
+}
 
-  #judge(processes: readonly Heartbeat[], { epoch, seq }: Cursor, since: Millis): Acknowledgement {
-    const acknowledged = [this.#parts.process];
-    const pending: Pending[] = [];
-    for (const { process, applied, cutOffMs } of processes.toSorted(byName)) {
-      if (process === this.#parts.process) continue;
-      if (applied.epoch === epoch && applied.seq >= seq) acknowledged.push(process);
-      else pending.push({ process, mayServeUntil: Math.min(since + cutOffMs, lastInstant) });
-    }
-    return { acknowledged, pending, complete: pending.length === 0 };
+/** `here`: this process, where it holds. */
+function judge(
+  processes: readonly Heartbeat[],
+  here: string | null,
+  { epoch, seq }: Cursor,
+  since: Millis,
+): Acknowledgement {
+  const acknowledged = here === null ? [] : [here];
+  const pending: Pending[] = [];
+  for (const { process, applied, cutOffMs } of processes.toSorted(byName)) {
+    if (process === here) continue;
+    if (applied.epoch === epoch && applied.seq >= seq) acknowledged.push(process);
+    else pending.push({ process, mayServeUntil: Math.min(since + cutOffMs, lastInstant) });
   }
+  return { acknowledged, pending, complete: pending.length === 0 && acknowledged.length > 0 };
 }
 
 /**

@@ -13,10 +13,10 @@ export interface ManageParts {
   /** Reports to the ledger what this process had counted when it was called. Never rejects. */
   readonly flushUsage: () => Promise<void>;
   /**
-   * Makes this process forget what the events changed, at once. Resolves when it holds here for good; a mutation is
-   * answered then. Never rejects.
+   * Makes this process forget what the events changed, at once. A mutation is answered when it resolves: with whether it
+   * holds here for good, beyond the end of the process. Never rejects, because the change is made.
    */
-  readonly apply: (events: readonly FeedEvent[]) => Promise<void>;
+  readonly apply: (events: readonly FeedEvent[]) => Promise<boolean>;
   readonly secrets: SecretMaker;
   /** Random base62 characters, uniform, for ids. */
   readonly randomText: (length: number) => string;

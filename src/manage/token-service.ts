@@ -3,9 +3,8 @@ import type { Permissions } from '../core/permissions.ts';
 import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
-import type { Cursor } from '../ports/change-feed.ts';
 import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount } from '../ports/token-store.ts';
-import { type Acknowledgement, checkPatience, type Patience } from './acknowledgement.ts';
+import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
@@ -48,10 +47,9 @@ export interface TokenRequest {
   readonly faults?: Faults;
 }
 
-/** A token after a change. `position`: where the feed tells of it; null when nothing had to be changed. */
-interface Written {
+/** A token after a change. */
+interface Written extends Applied {
   readonly token: TokenView;
-  readonly position: Cursor | null;
 }
 
 const idempotencyMs: Millis = 24 * 3_600_000;
@@ -198,17 +196,17 @@ export class TokenService {
     this.#refuseDeclared(id);
     const usage = await this.#usage(id);
     const awaited = (patience.waitMs ?? 0) > 0;
-    const { token, position } = await compareAndSet(async (): Promise<Written | typeof stale> => {
+    const { token, ...change } = await compareAndSet(async (): Promise<Written | typeof stale> => {
       const found = await this.#find(id);
       demand(precondition, found.token.version);
       const { token, account } = found;
       if (isRevoked(token, account)) {
         await this.#parts.store.settled();
-        return { token: viewOf(token, account, usage), position: null };
+        return { token: viewOf(token, account, usage), ...madeBefore };
       }
       return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, awaited);
     });
-    return { token, ...(await this.#parts.acknowledgements.of(position, patience)) };
+    return { token, ...(await this.#parts.acknowledgements.of(change, patience)) };
   }
 
   async get(id: string): Promise<TokenView> {
@@ -331,7 +329,7 @@ export class TokenService {
     const changes = tokenChanges(found.token, changed);
     if (Object.keys(changes).length === 0) {
       await store.settled();
-      return { token: viewOf(found.token, found.account, usage), position: null };
+      return { token: viewOf(found.token, found.account, usage), ...madeBefore };
     }
     const { version } = found.token;
     const at = clock.wall();
@@ -339,9 +337,10 @@ export class TokenService {
     const audit = { at, actor: actor.name, address: actor.address, action, changes };
     const outcome = await store.replaceToken(next, version, audit, awaited);
     switch (outcome.kind) {
-      case 'done':
-        await apply(outcome.events);
-        return { token: viewOf(next, account, usage), position: outcome.position };
+      case 'done': {
+        const held = await apply(outcome.events);
+        return { token: viewOf(next, account, usage), position: outcome.position, held };
+      }
       case 'digest_exists':
         throw secretTaken();
       case 'no_owner':

@@ -8,6 +8,11 @@ export interface ChangeFeed {
   /** Where the feed ends now. */
   head(): Promise<Cursor>;
   /**
+   * What tells the event at this position, which was read here, from another that comes to have its number. Empty where
+   * nothing can take its place.
+   */
+  mark(cursor: Cursor): Promise<string>;
+  /**
    * Events after `cursor`, oldest first. Waits up to `waitMs` when there are none. `gap`: the cursor's epoch is not
    * the store's, or events after it were trimmed; everything cached must be checked again.
    */
@@ -18,6 +23,8 @@ export interface ChangeFeed {
 export interface Cursor {
   readonly epoch: string;
   readonly seq: number;
+  /** Of a position that was kept for longer than the process that saw it: what `mark` answered for it. */
+  readonly mark?: string;
 }
 
 /** `complete`: there were no more events when it was answered. Only then does it prove anything. */

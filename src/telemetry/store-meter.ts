@@ -82,6 +82,7 @@ export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): Pro
 
 /** A read waits for changes on purpose, so it is counted and not timed; one that we call off is neither. */
 export const meterFeed = (feed: ChangeFeed, meter: StoreMeter): ChangeFeed => ({
+  mark: cursor => feed.mark(cursor),
   head: () => meter.timed('feed_head', () => feed.head()),
   read: (cursor, waitMs, signal) =>
     meter.counted(

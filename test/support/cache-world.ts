@@ -50,12 +50,15 @@ export class CacheWorld {
   #clears = 0;
   #finds: Find[] = [];
   #read: { readonly call: Held<FeedRead, FeedAnswer>; answer: FeedAnswer | null } | null = null;
+  /** The newest fact of every secret when the feed's last answer was made. */
+  #asOf: readonly number[];
 
   constructor(secrets: number, options: CacheOptions) {
     this.#options = options;
     this.#facts = Array.from({ length: secrets }, () => [{ from: 0, exists: false }]);
     this.#floors = { token: new Array<number>(secrets).fill(0), account: new Array<number>(secrets).fill(0) };
     this.#absentSent = new Array<number>(secrets).fill(Number.NEGATIVE_INFINITY);
+    this.#asOf = this.#facts.map(() => 0);
     this.cache = new CachedLookup(this.store.port, this.clock, options);
     this.follower = new FeedFollower(
       this.feed,
@@ -64,7 +67,10 @@ export class CacheWorld {
           this.cache.apply(events);
           for (const event of events) this.#applied(event);
         },
-        missed: () => this.cache.missed(),
+        missed: () => {
+          this.cache.missed();
+          this.#caughtUp();
+        },
       },
       this.clock,
       options.boundMs,
@@ -135,6 +141,14 @@ export class CacheWorld {
       if (event.id !== `t${key}` && (event.kind === 'token' || event.id !== this.#owner(key))) continue;
       const floor = this.#floors[event.kind];
       floor[key] = Math.max(floor[key]!, this.#changes.get(event)![key]!);
+      this.#owed.delete(key);
+    }
+  }
+
+  /** After a gap nothing may be served from before it: that this process has come over it is told to others. */
+  #caughtUp(): void {
+    for (const [key, fact] of this.#asOf.entries()) {
+      for (const floor of [this.#floors.token, this.#floors.account]) floor[key] = Math.max(floor[key]!, fact);
       this.#owed.delete(key);
     }
   }
@@ -242,6 +256,7 @@ export class CacheWorld {
     const { cursor } = this.#read.call.question;
     if (act === 'read') {
       if (this.#read.answer !== null) return;
+      this.#asOf = this.#facts.map(facts => facts.length - 1);
       const end = { epoch: `e${this.#epoch}`, seq: this.#events.length };
       const gap = cursor.epoch !== end.epoch || cursor.seq < this.#trimmed;
       this.#read.answer = gap

@@ -68,6 +68,10 @@ export class HeldFeed implements ChangeFeed {
     return this.heads.ask(null);
   }
 
+  mark(): Promise<string> {
+    return Promise.resolve('');
+  }
+
   read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener('abort', () => reject(new Error('aborted')), { once: true });

@@ -59,7 +59,10 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
       counted = [];
       if (entries.length > 0) await store.usage.report({ process: 'p1', number: ++reports, entries });
     },
-    apply: async events => void applied.push(...events),
+    apply: async events => {
+      applied.push(...events);
+      return true;
+    },
     secrets: secretMaker(),
     randomText: randomBase62,
     acknowledgements: new Acknowledgements({

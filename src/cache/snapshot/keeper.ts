@@ -8,17 +8,22 @@ export interface Keeping {
   readonly key: Buffer;
 }
 
+/**
+ * What is known and proved: what it takes to collect it, and then all at once. Null when that is nothing, or no more
+ * than the last time.
+ */
+export type Contained = () => Promise<(() => Contents | null) | null>;
+
 /** Writes the snapshot again and again, while there is something to write, and once more at the end. */
 export class SnapshotKeeper {
   readonly #snapshot: Snapshot;
-  readonly #contents: () => Promise<Contents | null>;
+  readonly #contents: Contained;
   readonly #log: Log;
   #keeping: Keeping;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  /** `contents`: what is known and proved now; null when that is nothing, or no more than the last time. */
-  constructor(snapshot: Snapshot, contents: () => Promise<Contents | null>, keeping: Keeping, log: Log) {
+  constructor(snapshot: Snapshot, contents: Contained, keeping: Keeping, log: Log) {
     this.#snapshot = snapshot;
     this.#contents = contents;
     this.#keeping = keeping;
@@ -57,7 +62,9 @@ export class SnapshotKeeper {
   #write(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       try {
-        const contents = await this.#contents();
+        const collect = await this.#contents();
+        // From here on changes are noted: none may come in between.
+        const contents = collect?.() ?? null;
         if (contents !== null) await this.#snapshot.write(contents, this.#keeping.key);
       } catch (error) {
         // What stands is good until it is too old.

@@ -41,7 +41,8 @@ export async function readSealed(file: string, keys: readonly Buffer[]): Promise
   const data = await readBounded(file);
   if (data === null) return null;
   const end = data.lastIndexOf(0x0a, data.length - 2) + 1;
-  const seal = Buffer.from(data.toString('latin1', end).trimEnd(), 'latin1');
+  // Without the newline at its end it is not whole.
+  const seal = data.subarray(end, data.at(-1) === 0x0a ? -1 : end);
   const sealed = data.subarray(0, end);
   let fits = false;
   for (const key of keys) {

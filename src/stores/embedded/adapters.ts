@@ -99,6 +99,11 @@ export class EmbeddedChangeFeed implements ChangeFeed {
     return this.#owner.call('feedHead', []);
   }
 
+  /** What is in the file stays there, and stays in its place. */
+  mark(): Promise<string> {
+    return Promise.resolve('');
+  }
+
   read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
     return this.#owner.call('readFeed', [cursor, waitMs], { waitMs, signal });
   }

@@ -13,6 +13,11 @@ import type { Unit } from './unit.ts';
 /** Most events in one answer. */
 const readAtOnce = 1000;
 
+/** A position, and the mark of the event that was seen there. */
+interface Seen extends Cursor {
+  readonly mark: string;
+}
+
 /** The epoch, the feed's last number and the mark of the event there. */
 type Head = [epoch: string, last: number, mark: string, ...unknown[]];
 type Reply = [kind: 'events' | 'gap' | 'lost', epoch: string, last: number, mark: string, entries: Entry[]];
@@ -24,7 +29,7 @@ export class RedisChangeFeed implements ChangeFeed {
   readonly #marks: Marks;
   readonly #watcher: StoreWatcher | undefined;
   /** What was seen and is gone, while the store does not let a new epoch begin. */
-  #lost: Cursor | null = null;
+  #lost: Seen | null = null;
 
   constructor(
     unit: Unit,
@@ -43,6 +48,10 @@ export class RedisChangeFeed implements ChangeFeed {
   async head(): Promise<Cursor> {
     const [, ...head] = (await this.#unit.read(readFeed, ['', 0, '', 0])) as Reply;
     return this.#headOf(head);
+  }
+
+  mark(cursor: Cursor): Promise<string> {
+    return Promise.resolve(this.#marks.of(cursor));
   }
 
   /**
@@ -64,12 +73,14 @@ export class RedisChangeFeed implements ChangeFeed {
   }
 
   async #look(cursor: Cursor, signal: AbortSignal | undefined): Promise<FeedAnswer> {
-    const asked = this.#unit.read(readFeed, [cursor.epoch, cursor.seq, this.#marks.of(cursor), readAtOnce]);
+    const { epoch, seq } = cursor;
+    const seen = { epoch, seq, mark: cursor.mark ?? this.#marks.of(cursor) };
+    const asked = this.#unit.read(readFeed, [seen.epoch, seen.seq, seen.mark, readAtOnce]);
     const [kind, ...head] = (await abortable(asked, signal)) as Reply;
     const [, last, , entries] = head;
     switch (kind) {
       case 'lost':
-        return { kind: 'gap', cursor: await abortable(this.#afterLoss(cursor, head), signal) };
+        return { kind: 'gap', cursor: await abortable(this.#afterLoss(seen, head), signal) };
       case 'gap':
         return { kind, cursor: this.#headOf(head) };
       case 'events':
@@ -87,19 +98,18 @@ export class RedisChangeFeed implements ChangeFeed {
   }
 
   /** Where to go on. A store that lets no epoch begin now gives this process its gap all the same. */
-  async #afterLoss(cursor: Cursor, head: Head): Promise<Cursor> {
+  async #afterLoss(seen: Seen, head: Head): Promise<Cursor> {
     try {
-      return await this.#raise(cursor);
+      return await this.#raise(seen);
     } catch {
-      this.#lost = cursor;
+      this.#lost = seen;
       return this.#headOf(head);
     }
   }
 
   /** Others cannot all see for themselves that what they know is of a history that is gone: a new epoch tells them. */
-  async #raise(lost: Cursor): Promise<Cursor> {
-    const { epoch, seq } = lost;
-    const args = [epoch, seq, this.#marks.of(lost), randomBytes(16).toString('hex')];
+  async #raise({ epoch, seq, mark }: Seen): Promise<Cursor> {
+    const args = [epoch, seq, mark, randomBytes(16).toString('hex')];
     const [raised, ...head] = await this.#unit.change(raiseEpoch, args);
     this.#lost = null;
     if (raised === 1) this.#watcher?.rolledBack?.();

@@ -20,7 +20,8 @@ export class RedisProcessRegistry implements ProcessRegistry {
       await this.#unit.change(beat, [process, cutOffMs, epoch, seq, this.#marks.of(applied)]);
       return 'taken';
     } catch (error) {
-      if (!(error instanceof WritesRefused)) throw error;
+      // Where most nodes have to agree, one that refuses may be alone with that.
+      if (!(error instanceof WritesRefused) || this.#unit.confirms) throw error;
       // It was refused before the script could ask who the store is.
       await this.#unit.check();
       return 'refused';

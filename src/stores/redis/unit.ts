@@ -72,6 +72,11 @@ export class Unit {
     this.#clock.observe(Number(time), monotonic());
   }
 
+  /** Whether changes count only when most data nodes have them. */
+  get confirms(): boolean {
+    return this.#link.confirms;
+  }
+
   /** Resolves when whatever was read here before is confirmed, as a mutation would have to be. */
   async settled(): Promise<void> {
     if (this.#link.confirms) await this.change(touchStore, []);

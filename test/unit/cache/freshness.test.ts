@@ -222,6 +222,7 @@ describe('a follower', () => {
     const signals: AbortSignal[] = [];
     const enough = Promise.withResolvers<void>();
     const feed: ChangeFeed = {
+      mark: () => Promise.resolve(''),
       head: () => Promise.resolve(at(7)),
       read: (_cursor, _waitMs, signal) => {
         if (signals.push(signal!) === 3) enough.resolve();

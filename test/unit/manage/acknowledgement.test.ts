@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Refusal, StoreUnavailable } from '../../../src/errors.ts';
-import { Acknowledgements, checkPatience } from '../../../src/manage/acknowledgement.ts';
+import { Acknowledgements, type Applied, checkPatience, madeBefore } from '../../../src/manage/acknowledgement.ts';
 import type { Cursor } from '../../../src/ports/change-feed.ts';
 import type { Heartbeat, ProcessRegistry, Roll } from '../../../src/ports/process-registry.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
-const place: Cursor = { epoch: 'e', seq: 7 };
+const place: Applied = { position: { epoch: 'e', seq: 7 }, held: true };
 const beat = (process: string, seq: number, more: Partial<Heartbeat> = {}): Heartbeat => ({
   process,
   applied: { epoch: 'e', seq },
@@ -51,6 +51,18 @@ describe('who has applied a change', () => {
     expect(await acknowledgements.of(place, {})).toEqual({ ...answer, acknowledged: ['self'] });
   });
 
+  test('a change that does not hold here for good is asked about here, too', async () => {
+    const change = { ...place, held: false };
+    expect(await acknowledgements.of(change, {})).toEqual({ acknowledged: [], pending: [], complete: false });
+    processes = [beat('self', 6), beat('b', 7)];
+    expect(await acknowledgements.of(change, {})).toMatchObject({
+      acknowledged: ['b'],
+      pending: [{ process: 'self' }],
+    });
+    processes = [beat('self', 7)];
+    expect(await acknowledgements.of(change, {})).toMatchObject({ acknowledged: ['self'], complete: true });
+  });
+
   test('who has not is pending, for the cut-off bound of its own after the change', async () => {
     processes = [beat('b', 6), beat('a', 6, { cutOffMs: 500 }), beat('c', 7)];
     const now = since();
@@ -82,7 +94,7 @@ describe('who has applied a change', () => {
   test('of a change that was made before, the end of the feed is far enough', async () => {
     head = () => Promise.resolve({ epoch: 'e', seq: 8 });
     processes = [beat('a', 7), beat('b', 8)];
-    expect(await acknowledgements.of(null, {})).toMatchObject({
+    expect(await acknowledgements.of(madeBefore, {})).toMatchObject({
       acknowledged: ['self', 'b'],
       pending: [{ process: 'a' }],
     });
@@ -141,7 +153,7 @@ describe('a registry that does not answer', () => {
     const nothing = { acknowledged: ['self'], pending: [], complete: false };
     expect(await acknowledgements.of(place, {})).toEqual(nothing);
     head = away;
-    expect(await acknowledgements.of(null, { waitMs: 50 })).toEqual(nothing);
+    expect(await acknowledgements.of(madeBefore, { waitMs: 50 })).toEqual(nothing);
   });
 
   test('is asked again while there is time; what it said last counts', async () => {

@@ -37,7 +37,6 @@ describe('a metered store', () => {
       meterStore(echo<TokenStore>(), meter),
       meterLedger(echo<UsageLedger>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
-      meterRegistry(echo<ProcessRegistry>(), meter),
     ];
     for (const port of ports) {
       for (const method of Object.values(port) as ((...args: unknown[]) => Promise<unknown[]>)[]) {
@@ -102,6 +101,7 @@ describe('a metered feed', () => {
     const { meter, clock, read, counted } = setUp();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: async () => {
           clock.advance(30_000);
@@ -120,6 +120,7 @@ describe('a metered feed', () => {
     const abort = new AbortController();
     const feed = meterFeed(
       {
+        mark: async () => '',
         head: async () => cursor,
         read: (_, __, signal) =>
           new Promise((_, reject) =>

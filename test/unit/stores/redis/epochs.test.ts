@@ -116,7 +116,7 @@ test('a store that takes no writes gives the gap to who has noticed, and begins 
   } finally {
     await client.config('SET', 'min-replicas-to-write', '0');
   }
-  await expect.poll(() => read(follower)).toBe('gap');
-  await expect.poll(() => follower.begun).toBe(1);
+  await expect.poll(() => read(follower), { timeout: 20_000 }).toBe('gap');
+  await expect.poll(() => follower.begun, { timeout: 10_000 }).toBe(1);
   expect(await read(other)).toBe('gap');
 });

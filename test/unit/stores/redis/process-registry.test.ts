@@ -35,7 +35,7 @@ describe('keys of the registry', () => {
   test('hold those that are live, and nobody else', async () => {
     await beat('lasting');
     for (let i = 0; i < 50; i++) await beat(`crashed-${i}`, 1);
-    await expect.poll(async () => (await store.registry.roll()).processes.length).toBe(1);
+    await expect.poll(async () => (await store.registry.roll()).processes.length, { timeout: 10_000 }).toBe(1);
     await beat('lasting');
     expect([await client.zcard(ends), await client.hlen(said)]).toEqual([1, 1]);
   });
@@ -81,7 +81,7 @@ describe('a heartbeat', () => {
     await mkdir(join(folder!, 'taken'));
     await admin.config('SET', 'save', '3600 1');
     await admin.bgsave();
-    await expect.poll(() => admin.info('persistence')).toContain('rdb_last_bgsave_status:err');
+    await expect.poll(() => admin.info('persistence'), { timeout: 10_000 }).toContain('rdb_last_bgsave_status:err');
     expect(await beat('a', ages, full)).toBe('refused');
     await expect(create('t', full)).rejects.toMatchObject({ sent: false });
     // That is only said of the store that was opened.
@@ -104,14 +104,15 @@ describe('a heartbeat', () => {
     } finally {
       await client.replicaof('NO', 'ONE');
     }
-    await expect.poll(() => beat('a').catch(() => 'unavailable')).toBe('taken');
+    await expect.poll(() => beat('a').catch(() => 'unavailable'), { timeout: 10_000 }).toBe('taken');
   });
 
   test('is not written to a store that took the place of this one', async () => {
     await client.flushall();
     await rig.open();
-    for (const call of [beat('a'), store.registry.signOff('a'), store.registry.roll()])
-      await expect(call).rejects.toThrow('it is not the store that was opened');
+    const { registry } = store;
+    for (const call of [() => beat('a'), () => registry.signOff('a'), () => registry.roll()])
+      await expect(call()).rejects.toThrow('it is not the store that was opened');
     expect(await client.exists(ends, said)).toBe(0);
   });
 
