@@ -36,6 +36,7 @@ describe('a metered store', () => {
     const ports = [
       meterStore(echo<TokenStore>(), meter),
       meterLedger(echo<UsageLedger>(), meter),
+      meterRegistry(echo<ProcessRegistry>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
     ];
     for (const port of ports) {
