@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: [
       'test/e2e/kill.test.ts',
+      'test/e2e/many-tokens.test.ts',
       'test/e2e/shutdown.test.ts',
       'test/hostile/aborts.test.ts',
       'test/hostile/back-pressure.test.ts',
@@ -19,6 +20,7 @@ export default defineConfig({
       POSTERN_STALLED: '1000',
       POSTERN_RECORDS: '10000000',
       POSTERN_TARGETS: '1000000',
+      POSTERN_TOKENS: '1000000',
     },
     pool: 'forks',
     fileParallelism: false,

@@ -37,8 +37,8 @@ export interface Joining {
   readonly joined: (joined: Joined) => void;
 }
 
-/** Milliseconds that a start waits for the store, before it goes on without. */
-const patienceMs = 1000;
+/** Milliseconds that a start waits for the store, before it goes on without. A file needs as long as it needs. */
+const patience = { embedded: 60_000, redis: 3000 } as const;
 
 /**
  * Opens the store that the configuration names, or lets it come later. An embedded one that is not there comes by
@@ -74,7 +74,7 @@ export function joinStore({ open, clock, logger, config, identity, joined }: Joi
         if (failed) logger.info({}, 'the store is open');
       },
     },
-    patienceMs,
+    patienceMs: patience[config().store.kind],
   });
 }
 

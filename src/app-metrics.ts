@@ -85,6 +85,9 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
   metrics.observe('queue_length', () =>
     [...forwarder.stats()].map(({ name: upstream, queued }) => [{ upstream }, queued] as const),
   );
+  metrics.observe('upstream_healthy', () =>
+    forwarder.health().map(({ upstream, address, healthy }) => [{ upstream, address }, healthy ? 1 : 0] as const),
+  );
   metrics.observe('upstream_retries_total', () => [[{}, forwarder.retries]]);
 
   metrics.observe('admin_requests_total', () => {

@@ -16,6 +16,7 @@ import {
   type Secrets,
   secretsOf,
 } from './app-values.ts';
+import { backupText, headingOf } from './backup/format.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower, type FeedListener } from './cache/freshness.ts';
 import { Heartbeat } from './cache/heartbeat.ts';
@@ -42,6 +43,7 @@ import type { SecretMaker } from './ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
+import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
 import type { EventualStore } from './stores/eventual-store.ts';
 import { openStore } from './stores/open-store.ts';
@@ -68,6 +70,8 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** Another way to the store than the one that the configuration names. */
   readonly openStore?: typeof openStore;
+  /** Another way from names of upstreams to addresses than the system's. */
+  readonly lookup?: Lookup;
   /** The one that keeps Node's own metrics; false in a process that has several. */
   readonly processMetrics?: boolean;
 }
@@ -215,7 +219,11 @@ export class App {
       quiet,
     );
 
-    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), clock);
+    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), {
+      clock,
+      log: logger,
+      lookup: options.lookup ?? systemLookup,
+    });
     this.#lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
       { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance: this.#instance },
@@ -250,7 +258,18 @@ export class App {
     };
     this.#admin = new AdminListener(
       listenerOf(config.listen.admin),
-      { tokens: new TokenService(parts), accounts: new AccountService(parts), clock, log: quiet, version },
+      {
+        tokens: new TokenService(parts),
+        accounts: new AccountService(parts),
+        backup: () => {
+          if (store.opened === null) throw new StoreUnavailable('the store is not open');
+          const { identity, transfer } = store.opened;
+          return backupText(headingOf(identity, clock.wall()), transfer.dump());
+        },
+        clock,
+        log: quiet,
+        version,
+      },
       { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard: this.#guard },
     );
     this.#health = new HealthListener(listenerOf(config.listen.telemetry), {
@@ -279,6 +298,7 @@ export class App {
     const { logger, loaded } = this.#options;
     this.#usage.start();
     this.#follower.start();
+    this.#forwarder.start();
     this.#heartbeat.start();
     this.#snapshot?.start();
     void this.#succeed();
@@ -291,6 +311,7 @@ export class App {
       this.#ports = { ...this.#ports, proxy: await this.#proxy.listen() };
     } catch (error) {
       await Promise.all([this.#health.close(), this.#admin.close(), this.#proxy.close()]);
+      this.#forwarder.close();
       await this.#end();
       throw error;
     }

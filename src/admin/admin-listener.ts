@@ -26,6 +26,7 @@ export interface AdminPolicy {
 export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
+  readonly backup: () => AsyncIterable<string>;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the program, for the document. */
@@ -93,7 +94,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts } = this.#parts;
+    const { clock, tokens, accounts, backup } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
@@ -101,7 +102,7 @@ export class AdminListener {
     if (operation.role === 'admin' && key.role !== 'admin') {
       throw new Rejection('forbidden', 'This needs a key with the role admin.');
     }
-    const services = { tokens, accounts, document: () => this.#describe() };
+    const services = { tokens, accounts, backup, document: () => this.#describe() };
     return operation.run(incoming, { actor: { name: key.name, address: peer }, services, params });
   }
 

@@ -1,13 +1,15 @@
 import type { Fields } from '../core/fields.ts';
 import { type Code, codes, type Problem, problemBody, Refusal, StoreUnavailable } from '../errors.ts';
 
-/** An answer of the admin and telemetry listeners. They are small, and written whole. */
+/** An answer of the admin and telemetry listeners. Nearly all are small, and written whole. */
 export interface Answer {
   readonly status: number;
   /** Beside those that every answer has. */
   readonly fields: Fields;
   /** Null: there is none, by the status. */
   readonly body: string | null;
+  /** Instead of a body: pieces that are written as the client takes them. Where they break, so does the connection. */
+  readonly stream?: AsyncIterable<string>;
   /** The connection ends with this answer. */
   readonly close?: boolean;
 }
@@ -58,10 +60,10 @@ export function answerTo(error: unknown, requestId: string, mutates: boolean): A
 }
 
 /** Fields that every answer has. */
-export function answerFields({ status, fields, body }: Answer, requestId: string, close: boolean): string[] {
+export function answerFields({ status, fields, body, stream }: Answer, requestId: string, close: boolean): string[] {
   const list = [...fields, 'Cache-Control', 'no-store', 'X-Request-Id', requestId, 'X-Content-Type-Options', 'nosniff'];
   if (body !== null) list.push('Content-Length', String(Buffer.byteLength(body)));
-  else if (status !== 204 && status !== 304) list.push('Content-Length', '0');
+  else if (stream === undefined && status !== 204 && status !== 304) list.push('Content-Length', '0');
   if (close) list.push('Connection', 'close');
   return list;
 }

@@ -117,14 +117,16 @@ function parameters({ query, conditional, takes, method }: Operation): Json[] {
 
 const answers = (operation: Operation): Json =>
   Object.fromEntries(
-    Object.entries(operation.answers).map(([status, { description, schema, fields = [] }]) => [
-      status,
-      {
-        description,
-        headers: headers(['X-Request-Id', ...fields]),
-        ...(schema !== null && { content: { 'application/json': { schema: reference(schema) } } }),
-      },
-    ]),
+    Object.entries(operation.answers).map(
+      ([status, { description, schema, type = 'application/json', fields = [] }]) => [
+        status,
+        {
+          description,
+          headers: headers(['X-Request-Id', ...fields]),
+          ...(schema !== null && { content: { [type]: { schema: reference(schema) } } }),
+        },
+      ],
+    ),
   );
 
 function problems(operation: Operation): Json {

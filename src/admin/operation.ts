@@ -49,6 +49,8 @@ export interface DocumentedBody {
 export interface DocumentedAnswer {
   readonly description: string;
   readonly schema: z.ZodType | null;
+  /** The media type of its body; JSON by default. */
+  readonly type?: string;
   /** Header fields beside those of every answer. */
   readonly fields?: readonly string[];
 }
@@ -64,6 +66,8 @@ export interface Context {
 export interface Services {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
+  /** A backup of the store, as text, piece by piece. */
+  readonly backup: () => AsyncIterable<string>;
   /** The document of the API, as JSON. */
   readonly document: () => string;
 }

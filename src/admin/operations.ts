@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { accountOperations } from './account-operations.ts';
 import { type Operation, operation } from './operation.ts';
+import { storeOperations } from './store-operations.ts';
 import { tokenDetailOperations } from './token-detail-operations.ts';
 import { tokenOperations } from './token-operations.ts';
 import { component } from './wire-forms.ts';
@@ -15,6 +16,7 @@ export const operations: readonly Operation[] = [
   ...tokenOperations,
   ...tokenDetailOperations,
   ...accountOperations,
+  ...storeOperations,
   operation({
     method: 'GET',
     path: '/v1/openapi.json',

@@ -232,6 +232,10 @@ export class Server {
     const unread = !request.complete && hasBody(request);
     const close = answer.close === true || unread || exchange.last || this.#closing;
     response.writeHead(answer.status, answerFields(answer, requestId, close));
+    if (answer.stream !== undefined && request.method !== 'HEAD') {
+      void this.#stream(exchange, answer.stream);
+      return;
+    }
     const cut = setTimeout(() => request.socket.destroy(), this.#options.writeTimeoutMs ?? 30_000).unref();
     response.once('close', () => clearTimeout(cut));
     const body = request.method === 'HEAD' ? null : answer.body;
@@ -243,6 +247,35 @@ export class Server {
     if (body === null) response.flushHeaders();
     else response.write(body);
     linger(request, exchange.last ? 0 : swallowBytes, () => response.end());
+  }
+
+  /** Piece by piece, no faster than the client reads. It must be able to tell a whole answer from one that broke. */
+  async #stream({ request, response, requestId }: Exchange, pieces: AsyncIterable<string>): Promise<void> {
+    try {
+      for await (const piece of pieces) {
+        if (!response.write(piece)) await this.#drained(response);
+        if (response.destroyed) return;
+      }
+      response.end();
+    } catch (error) {
+      this.#log.error({ request_id: requestId }, 'an answer broke off', error);
+      request.socket.destroy();
+    }
+  }
+
+  /** Resolves when what was written has left, or the connection is gone: a client that reads nothing for long is cut. */
+  #drained(response: http.ServerResponse): Promise<void> {
+    return new Promise(resolve => {
+      const cut = setTimeout(() => response.destroy(), this.#options.writeTimeoutMs ?? 30_000);
+      const done = (): void => {
+        clearTimeout(cut);
+        response.off('drain', done);
+        response.off('close', done);
+        resolve();
+      };
+      response.on('drain', done);
+      response.on('close', done);
+    });
   }
 
   /** The parser has given up, or waited for too long. */

@@ -4,6 +4,8 @@ import type { Options, OptionTable } from './arguments.ts';
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   out(text: string): void;
+  /** Bytes to standard output; resolves when they are taken. */
+  write(bytes: Uint8Array): Promise<void>;
   err(text: string): void;
   /** Everything on standard input. */
   read(): Promise<string>;

@@ -1,4 +1,4 @@
-import { request as requestHttp } from 'node:http';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { ConnectionOptions } from 'node:tls';
 
@@ -39,5 +39,21 @@ export function ask(url: URL, { method, headers, body, timeoutMs, tls }: Asked):
     outgoing.on('close', () => clearTimeout(late));
     outgoing.on('error', reject);
     outgoing.end(body);
+  });
+}
+
+/** As `ask`, with the body to be read as it comes. `timeoutMs` is the longest silence. */
+export function askStream(
+  url: URL,
+  { method, headers, timeoutMs, tls }: Asked,
+): Promise<{ readonly status: number; readonly body: IncomingMessage }> {
+  const request = url.protocol === 'https:' ? requestHttps : requestHttp;
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { method, headers: { ...headers }, agent: false, ...tls }, body =>
+      resolve({ status: body.statusCode ?? 0, body }),
+    );
+    outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`nothing for ${timeoutMs / 1000} s`)));
+    outgoing.on('error', reject);
+    outgoing.end();
   });
 }

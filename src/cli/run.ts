@@ -7,6 +7,7 @@ import { demo } from './demo.ts';
 import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './help.ts';
 import { drain, healthcheck } from './probes.ts';
 import { serve } from './serve.ts';
+import { storeCommands } from './store.ts';
 import { tokenCommands } from './token.ts';
 import { version, versionCommand } from './version.ts';
 
@@ -18,6 +19,7 @@ export const commands: Readonly<Record<string, Command | Group>> = {
   healthcheck,
   token: tokenCommands,
   account: accountCommands,
+  store: storeCommands,
   config: configCommands,
   version: versionCommand,
 };
@@ -25,6 +27,10 @@ export const commands: Readonly<Record<string, Command | Group>> = {
 const processIo: Io = {
   env: process.env,
   out: text => process.stdout.write(`${text}\n`),
+  write: bytes =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(bytes, error => (error ? reject(error) : resolve()));
+    }),
   err: text => process.stderr.write(`${text}\n`),
   async read() {
     const pieces: Buffer[] = [];

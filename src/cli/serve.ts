@@ -65,6 +65,8 @@ export const serve: Command = {
 function startFault(error: unknown): string {
   const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   if (code === 'EADDRINUSE') return `${address ?? ''}:${port ?? ''} is in use by another process`;
+  if (code === 'ENOTSUP' && port !== undefined)
+    return `port ${port} cannot be shared on this system: leave reuse_port out`;
   if (code === 'EACCES' && port !== undefined) return `port ${port} may not be listened on by this user`;
   return message;
 }

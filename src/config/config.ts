@@ -77,6 +77,8 @@ export interface ProxyListener extends Listener {
   readonly bodyTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly maxConnections: number;
+  /** Other processes may listen at the same place. */
+  readonly reusePort: boolean;
 }
 
 /** Contents of the files, in PEM. */
@@ -99,7 +101,7 @@ export interface AdminKey {
 
 export interface Upstream {
   readonly name: string;
-  /** One, until more are built. */
+  /** At least one, no two alike, all of one protocol. */
   readonly addresses: readonly UpstreamAddress[];
   /** The Host that is sent: `preserve` the client's, `upstream` the URL's, or this one. */
   readonly host: string;
@@ -113,6 +115,17 @@ export interface Upstream {
   readonly maxConnections: number;
   readonly maxStreams: number;
   readonly queue: { readonly size: number; readonly timeoutMs: number };
+  /** Active checks; null for none. */
+  readonly health: UpstreamHealth | null;
+}
+
+export interface UpstreamHealth {
+  readonly path: string;
+  readonly intervalMs: number;
+  /** At most the interval. */
+  readonly timeoutMs: number;
+  readonly rise: number;
+  readonly fall: number;
 }
 
 /** Contents of the files, in PEM; null for the system's authorities, and for no client certificate. */
@@ -120,8 +133,8 @@ export interface UpstreamTls {
   readonly ca: Buffer | null;
   readonly cert: Buffer | null;
   readonly key: Buffer | null;
-  /** Name that is sent (unless it is an address) and verified. */
-  readonly serverName: string;
+  /** Name that is sent (unless it is an address) and verified; null for each URL's host. */
+  readonly serverName: string | null;
 }
 
 export interface Pepper {

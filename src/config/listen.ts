@@ -39,6 +39,7 @@ export async function readListen(draft: ListenDraft, context: Context): Promise<
       bodyTimeoutMs: proxy?.body_timeout,
       keepAliveMs: proxy?.keep_alive,
       maxConnections: proxy?.max_connections,
+      reusePort: proxy?.reuse_port,
     } satisfies ProxyListener,
     admin: await readListener(admin ?? {}, 'listen.admin', context),
     telemetry: await readListener(draft.telemetry ?? {}, 'listen.telemetry', context),

@@ -37,7 +37,10 @@ const proxyListener = z.strictObject({
   body_timeout: duration(1).prefault('30s').meta({ description: 'Longest silence of a client within a request body.' }),
   keep_alive: duration(1).prefault('75s').meta({ description: 'How long an idle connection is kept open.' }),
   max_connections: whole(1).prefault(10_000).meta({ description: 'Client connections open at a time.' }),
-  reuse_port: later('Share the port with other processes.'),
+  reuse_port: flag().prefault(false).meta({
+    description:
+      'Share the port with other processes of the same user that say so too; the system divides connections.',
+  }),
 });
 
 const otherListener = (defaultAddress: string, description: string) =>

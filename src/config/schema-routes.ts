@@ -41,10 +41,35 @@ const queue = z.strictObject({
   timeout: duration(1).prefault('5s').meta({ description: 'Longest wait; after it 503.' }),
 });
 
+const health = z.strictObject({
+  path: text({
+    type: 'path',
+    allowed: 'a path such as /healthz',
+    pattern: /^\/[!-~]*$/,
+    fault: value =>
+      !value.startsWith('/')
+        ? 'does not begin with /'
+        : value.includes('#')
+          ? 'has a fragment'
+          : /^[!-~]+$/.test(value)
+            ? null
+            : 'has white space, a control character or one beyond ASCII',
+  }).meta({ description: 'What is asked for, with GET. A status from 200 to 399 passes.' }),
+  interval: duration(100).prefault('5s').meta({ description: 'From one check of an address to the next.' }),
+  timeout: duration(1)
+    .optional()
+    .meta({ description: 'Longest time to connect and answer. Default: the interval, at most 2s.' }),
+  rise: whole(1, 100).prefault(2).meta({ description: 'Checks in a row that pass until an address is healthy again.' }),
+  fall: whole(1, 100)
+    .prefault(3)
+    .meta({ description: 'Checks in a row that fail until an address is not healthy. The very first decides alone.' }),
+});
+
 const upstream = z.strictObject({
-  url: z
-    .union([upstreamUrl(), filledList(upstreamUrl(), 'a list of one URL')])
-    .meta({ description: 'Where it is. A list of one is the same; more than one is not supported yet.' }),
+  url: z.union([upstreamUrl(), filledList(upstreamUrl(), 'a list of at least one URL')]).meta({
+    description:
+      'Where it is. Of a list, and of all addresses that a name resolves to, the least-loaded healthy one takes a request.',
+  }),
   host: text({
     type: '`preserve`, `upstream` or a host',
     allowed: "preserve (the client's), upstream (the URL's) or a host name",
@@ -63,12 +88,14 @@ const upstream = z.strictObject({
   stream_idle_timeout: duration(0)
     .prefault(0)
     .meta({ description: 'Longest silence of an event stream or upgraded connection; 0 for never.' }),
-  max_connections: whole(1).prefault(1024).meta({ description: 'Connections open at a time.' }),
+  max_connections: whole(1).prefault(1024).meta({ description: 'Connections open at a time, to all addresses.' }),
   max_streams: whole(0)
     .prefault(10_000)
     .meta({ description: 'Upgraded connections and event streams open at a time, beyond `max_connections`.' }),
   queue: queue.prefault({}).meta({ description: 'Requests that wait for a connection.' }),
-  health: later('Active health checks.'),
+  health: health.optional().meta({
+    description: 'Active checks of every address. Default: none; only requests that fail tell.',
+  }),
 });
 
 export const upstreams = noted(z.record(name(), upstream), { filled: 'a map of at least one upstream by its name' });

@@ -1,10 +1,10 @@
-import type { Config, Upstream, UpstreamTls } from './config.ts';
+import type { Config, Upstream, UpstreamHealth, UpstreamTls } from './config.ts';
 import type { Context } from './context.ts';
 import { endpointOf } from './listen.ts';
-import { canonicalHost, reaches, readUpstream, type UpstreamAddress } from './network.ts';
+import { canonicalHost, type Endpoint, reaches, readUpstream, type UpstreamAddress } from './network.ts';
 import { readAuthorities, readPair } from './pem.ts';
 import type { File } from './schema.ts';
-import { memberKey } from './tree.ts';
+import { itemKey, memberKey } from './tree.ts';
 import type { Draft } from './walk.ts';
 
 type UpstreamDraft = Draft<File['upstreams'][string]>;
@@ -18,26 +18,42 @@ export async function readUpstreams(
   const proxy = endpointOf(listen.proxy);
   const all = Object.entries(draft).map(async ([name, upstream = {}]) => {
     const key = memberKey('upstreams', name);
-    const address = readUrl(upstream.url, `${key}.url`, context);
-    if (address !== null && proxy !== null && reaches(address.hostname, address.port, proxy)) {
-      context.problems.add(`${key}.url`, 'is the proxy itself; allowed: the URL of the API behind it');
-    }
-    return readOne(name, upstream, address, key, context);
+    return readOne(name, upstream, readUrls(upstream.url, `${key}.url`, proxy, context), key, context);
   });
   return Promise.all(all);
 }
 
-function readUrl(url: UpstreamDraft['url'], key: string, { problems }: Context): UpstreamAddress | null {
-  const urls = typeof url === 'string' ? [url] : (url ?? []);
-  if (urls.length > 1) problems.add(key, 'has more than one URL, which is not supported yet; allowed: one URL');
-  const [first] = urls;
-  return first === undefined ? null : readUpstream(first);
+/** Those that are whole; what is wrong with one of a list is said at its place in it. */
+function readUrls(
+  draft: UpstreamDraft['url'],
+  key: string,
+  proxy: Endpoint | null,
+  { problems }: Context,
+): UpstreamAddress[] {
+  const addresses: UpstreamAddress[] = [];
+  const urls = typeof draft === 'string' ? [draft] : (draft ?? []);
+  for (const [i, url] of urls.entries()) {
+    if (url === undefined) continue;
+    const at = typeof draft === 'string' ? key : itemKey(key, i);
+    const address = readUpstream(url);
+    const { protocol, hostname, port } = address;
+    if (proxy !== null && reaches(hostname, port, proxy)) {
+      problems.add(at, 'is the proxy itself; allowed: the URL of the API behind it');
+    }
+    if (addresses.some(known => known.hostname === hostname && known.port === port)) {
+      problems.add(at, 'stands in the list already; allowed: each address once');
+    } else if (addresses.some(known => known.protocol !== protocol)) {
+      problems.add(at, `has the scheme ${protocol}, others have not; allowed: one scheme for all URLs of an upstream`);
+    }
+    addresses.push(address);
+  }
+  return addresses;
 }
 
 async function readOne(
   name: string,
   draft: UpstreamDraft,
-  address: UpstreamAddress | null,
+  addresses: readonly UpstreamAddress[],
   key: string,
   context: Context,
 ): Promise<Upstream> {
@@ -45,9 +61,9 @@ async function readOne(
   const upstream = draft as File['upstreams'][string];
   return {
     name,
-    addresses: address === null ? [] : [address],
+    addresses,
     host: upstream.host,
-    tls: await readUpstreamTls(draft.tls, address, `${key}.tls`, context),
+    tls: await readUpstreamTls(draft.tls, addresses[0], `${key}.tls`, context),
     connectTimeoutMs: upstream.connect_timeout,
     responseTimeoutMs: upstream.response_timeout,
     idleTimeoutMs: upstream.idle_timeout,
@@ -55,12 +71,25 @@ async function readOne(
     maxConnections: upstream.max_connections,
     maxStreams: upstream.max_streams,
     queue: { size: upstream.queue?.size, timeoutMs: upstream.queue?.timeout },
+    health: draft.health === undefined ? null : readHealth(draft.health, `${key}.health`, context),
   };
+}
+
+/** The longest that a check takes where its timeout is not said. */
+const checkTimeoutMs = 2000;
+
+function readHealth(draft: NonNullable<UpstreamDraft['health']>, key: string, { problems }: Context): UpstreamHealth {
+  // Whole when there is no problem; else the result goes nowhere.
+  const { path, interval, timeout, rise, fall } = draft as NonNullable<File['upstreams'][string]['health']>;
+  if (timeout !== undefined && timeout > interval) {
+    problems.add(`${key}.timeout`, 'is longer than the interval; allowed: at most the interval');
+  }
+  return { path, intervalMs: interval, timeoutMs: timeout ?? Math.min(interval, checkTimeoutMs), rise, fall };
 }
 
 async function readUpstreamTls(
   draft: UpstreamDraft['tls'],
-  address: UpstreamAddress | null,
+  address: UpstreamAddress | undefined,
   key: string,
   context: Context,
 ): Promise<UpstreamTls | null> {
@@ -79,6 +108,6 @@ async function readUpstreamTls(
     ca: authorities,
     cert: pair?.cert ?? null,
     key: pair?.key ?? null,
-    serverName: server_name === undefined ? address.hostname : canonicalHost(server_name).replace(/^\[|\]$/g, ''),
+    serverName: server_name === undefined ? null : canonicalHost(server_name).replace(/^\[|\]$/g, ''),
   };
 }

@@ -23,6 +23,8 @@ export interface ListenerOptions {
   readonly bodyTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly maxConnections: number;
+  /** Other processes may listen at the same place; the system divides connections among them. */
+  readonly reusePort: boolean;
 }
 
 export interface ListenerEvents {
@@ -99,10 +101,10 @@ export class ProxyListener {
 
   /** Starts listening; resolves with the port. */
   listen(): Promise<number> {
-    const { host, port } = this.#options;
+    const { host, port, reusePort } = this.#options;
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ port, host, backlog: 4096 }, () => {
+      this.#server.listen({ port, host, reusePort, backlog: 4096 }, () => {
         this.#server.off('error', reject);
         resolve((this.#server.address() as AddressInfo).port);
       });

@@ -1,52 +1,33 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { UpstreamAddress, UpstreamTls } from './options.ts';
-import type { Resolver } from './resolver.ts';
 
-/** Nothing answered within `connect_timeout`, over all addresses of the name. */
+/** Nothing answered within `connect_timeout`. */
 export class ConnectTimeout extends Error {
   readonly code = 'CONNECT_TIMEOUT';
 }
 
-export interface Connector {
+/** Opens connections to one IP address that a URL of an upstream stands for. */
+export class Dialer {
+  readonly #url: UpstreamAddress;
+  readonly #host: string;
+  readonly #tls: UpstreamTls | null;
+  readonly #serverName: string;
+  #session: Buffer | undefined;
+
+  constructor(url: UpstreamAddress, host: string, tls: UpstreamTls | null) {
+    this.#url = url;
+    this.#host = host;
+    this.#tls = tls;
+    this.#serverName = tls?.serverName ?? url.hostname;
+  }
+
   /** An open connection, TLS included. Rejects with the system's error, `ConnectTimeout`, or the signal's reason. */
-  connect(signal: AbortSignal): Promise<Socket>;
-}
-
-/** Opens connections to one address of an upstream, trying what its name resolves to in turn. */
-export function connector(
-  address: UpstreamAddress,
-  tls: UpstreamTls | null,
-  timeoutMs: number,
-  resolver: Resolver,
-): Connector {
-  let session: Buffer | undefined;
-  const serverName = tls?.serverName ?? address.hostname;
-
-  const open = (host: string): Socket => {
-    if (address.protocol === 'http') return connectTcp({ host, port: address.port });
-    // The name that is sent and verified is fixed by the configuration, never by what a client wrote into Host.
-    const socket: TLSSocket = connectTls({
-      host,
-      port: address.port,
-      ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
-      ...(tls?.ca ? { ca: tls.ca } : {}),
-      ...(tls?.cert ? { cert: tls.cert } : {}),
-      ...(tls?.key ? { key: tls.key } : {}),
-      ...(session === undefined ? {} : { session }),
-      ALPNProtocols: ['http/1.1'],
-      minVersion: 'TLSv1.2',
-    });
-    socket.on('session', (renewed: Buffer) => {
-      session = renewed;
-    });
-    return socket;
-  };
-
-  const attempt = (host: string, deadline: number, signal: AbortSignal): Promise<Socket> =>
-    new Promise((resolve, reject) => {
-      const socket = open(host);
-      const timer = setTimeout(() => fail(new ConnectTimeout('connect timeout')), Math.max(1, deadline - Date.now()));
+  dial(timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const socket = this.#open();
+      const timer = setTimeout(() => fail(new ConnectTimeout('connect timeout')), Math.max(1, timeoutMs));
       const over = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
@@ -59,7 +40,7 @@ export function connector(
       const onAbort = (): void => fail(signal.reason);
       signal.addEventListener('abort', onAbort, { once: true });
       socket.once('error', fail);
-      socket.once(address.protocol === 'https' ? 'secureConnect' : 'connect', () => {
+      socket.once(this.#url.protocol === 'https' ? 'secureConnect' : 'connect', () => {
         over();
         socket.off('error', fail);
         socket.setNoDelay(true);
@@ -67,36 +48,29 @@ export function connector(
         resolve(socket);
       });
     });
+  }
 
-  return {
-    async connect(signal) {
-      const deadline = Date.now() + timeoutMs;
-      let failure: unknown = new ConnectTimeout('connect timeout');
-      for (const host of await within(resolver.addresses(), timeoutMs)) {
-        signal.throwIfAborted();
-        try {
-          return await attempt(host, deadline, signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          failure = error;
-          resolver.distrust();
-          if (error instanceof ConnectTimeout) break;
-        }
-      }
-      throw failure;
-    },
-  };
-}
-
-/** The resolver has no deadline of its own. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ConnectTimeout('name resolution timeout')), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+  #open(): Socket {
+    const { port, protocol } = this.#url;
+    const host = this.#host;
+    if (protocol === 'http') return connectTcp({ host, port });
+    const tls = this.#tls;
+    // The name that is sent and verified is fixed by the configuration, never by what a client wrote into Host.
+    const socket: TLSSocket = connectTls({
+      host,
+      port,
+      ...(isIP(this.#serverName) === 0 ? { servername: this.#serverName } : {}),
+      checkServerIdentity: (_host, certificate) => checkServerIdentity(this.#serverName, certificate),
+      ...(tls?.ca ? { ca: tls.ca } : {}),
+      ...(tls?.cert ? { cert: tls.cert } : {}),
+      ...(tls?.key ? { key: tls.key } : {}),
+      ...(this.#session === undefined ? {} : { session: this.#session }),
+      ALPNProtocols: ['http/1.1'],
+      minVersion: 'TLSv1.2',
+    });
+    socket.on('session', (renewed: Buffer) => {
+      this.#session = renewed;
+    });
+    return socket;
   }
 }

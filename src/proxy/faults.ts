@@ -19,6 +19,8 @@ export const upstreamFaults = [
   'too_many_streams',
   'client_slow',
   'client_body',
+  /** Of a health check. */
+  'status',
   'other',
 ] as const;
 export type UpstreamFault = (typeof upstreamFaults)[number];

@@ -2,6 +2,7 @@ import type { Permit } from '../core/decide.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Forwarded, Forwarder, Journey } from '../ports/forwarder.ts';
 import type { FeedEvent } from '../ports/token-store.ts';
+import type { Surroundings } from './endpoints.ts';
 import { type FieldRules, type HostRule, outgoing } from './fields.ts';
 import { authorityOf, type UpstreamOptions } from './options.ts';
 import { Pool } from './pool.ts';
@@ -16,12 +17,16 @@ interface Upstream {
   readonly results: Record<UpstreamResult, number>;
 }
 
+/** Addresses that have a series of their own, whatever names resolve to. */
+const mostShown = 100;
+
 /** How requests to an upstream ended. */
 export type UpstreamResult = 'relayed' | 'aborted' | 'broken' | 'failed' | 'timeout' | 'overloaded';
 
 /** The only door to the upstreams: takes a permit and a journey, and relays. */
 export class UpstreamForwarder implements Forwarder {
   readonly #clock: Clock;
+  readonly #surroundings: Surroundings;
   readonly #relays = new Set<Relay>();
   readonly #streams = new Set<Relay>();
   readonly #rejudgement: Rejudgement;
@@ -30,12 +35,15 @@ export class UpstreamForwarder implements Forwarder {
   #rules: FieldRules;
   /** Requests that were sent again. */
   retries = 0;
+  #started = false;
   #ticker: NodeJS.Timeout | null = null;
   /** Made once for each upstream and configuration. */
   #parts = new WeakMap<Upstream, RelayParts>();
 
-  constructor(upstreams: readonly UpstreamOptions[], rules: FieldRules, clock: Clock) {
+  constructor(upstreams: readonly UpstreamOptions[], rules: FieldRules, surroundings: Surroundings) {
+    const { clock } = surroundings;
     this.#clock = clock;
+    this.#surroundings = surroundings;
     this.#rejudgement = new Rejudgement(this.#relays, () => clock.wall());
     this.#rules = rules;
     this.configure(upstreams, rules);
@@ -53,6 +61,13 @@ export class UpstreamForwarder implements Forwarder {
     }
     for (const [name, upstream] of this.#upstreams) if (next.get(name) !== upstream) upstream.pool.close();
     this.#upstreams = next;
+    if (this.#started) this.start();
+  }
+
+  /** Begins to check the health of upstreams. */
+  start(): void {
+    this.#started = true;
+    for (const { pool } of this.#upstreams.values()) pool.start();
   }
 
   #open(options: UpstreamOptions, before: Upstream | undefined): Upstream {
@@ -61,7 +76,7 @@ export class UpstreamForwarder implements Forwarder {
     const authority = authorityOf(address);
     return {
       options,
-      pool: new Pool(options, address, this.#clock),
+      pool: new Pool(options, this.#surroundings),
       host:
         options.host === 'preserve'
           ? { kind: 'preserve', fallback: authority }
@@ -143,6 +158,21 @@ export class UpstreamForwarder implements Forwarder {
   /** Plain numbers, for whoever reports them. */
   *stats() {
     for (const [name, { pool, results }] of this.#upstreams) yield { name, ...pool.stats, results };
+  }
+
+  /** Which addresses are healthy; those beyond the first hundred together, as one that is healthy when all are. */
+  health(): { readonly upstream: string; readonly address: string; readonly healthy: boolean }[] {
+    const shown = new Map<string, { upstream: string; address: string; healthy: boolean }>();
+    for (const [upstream, { pool }] of this.#upstreams) {
+      for (const { label, health } of pool.endpoints) {
+        const own = `${upstream} ${label}`;
+        const address = shown.size < mostShown || shown.has(own) ? label : 'other';
+        const key = address === label ? own : `${upstream} other`;
+        const healthy = health.healthy && shown.get(key)?.healthy !== false;
+        shown.set(key, { upstream, address, healthy });
+      }
+    }
+    return [...shown.values()];
   }
 
   get streams(): {

@@ -1,9 +1,9 @@
 /** One upstream, ready to be used. Times are milliseconds; 0 is "no bound" where a bound may be switched off. */
 export interface UpstreamOptions {
   readonly name: string;
-  /** Any number by shape; one is used. */
+  /** At least one, all of one protocol. */
   readonly addresses: readonly UpstreamAddress[];
-  /** `preserve` sends the client's Host, `upstream` the address's, anything else is sent as it stands. */
+  /** `preserve` sends the client's Host, `upstream` that of the URL in use, anything else is sent as it stands. */
   readonly host: string;
   readonly tls: UpstreamTls | null;
   readonly connectTimeoutMs: number;
@@ -13,6 +13,19 @@ export interface UpstreamOptions {
   readonly maxConnections: number;
   readonly maxStreams: number;
   readonly queue: { readonly size: number; readonly timeoutMs: number };
+  /** Active checks; null for none. */
+  readonly health: HealthOptions | null;
+}
+
+export interface HealthOptions {
+  /** Target of the request, such as `/healthz`. Any status from 200 to 399 passes. */
+  readonly path: string;
+  readonly intervalMs: number;
+  /** From the connect to the status; at most the interval. */
+  readonly timeoutMs: number;
+  /** Results in a row that change the verdict, once there is one. */
+  readonly rise: number;
+  readonly fall: number;
 }
 
 export interface UpstreamAddress {
@@ -26,7 +39,7 @@ export interface UpstreamTls {
   readonly ca: Buffer | null;
   readonly cert: Buffer | null;
   readonly key: Buffer | null;
-  /** Name that is sent and verified; null for the address's hostname. */
+  /** Name that is sent and verified; null for the URL's hostname. */
   readonly serverName: string | null;
 }
 

@@ -1,39 +1,49 @@
 import type { Socket } from 'node:net';
-import { Client } from 'undici';
-import type { Clock } from '../ports/clock.ts';
-import { type Connector, connector } from './connect.ts';
+import { HealthChecks } from './checks.ts';
+import type { Endpoint } from './endpoint.ts';
+import { Endpoints, type Surroundings } from './endpoints.ts';
 import { UpstreamError } from './faults.ts';
-import { authorityOf, type UpstreamAddress, type UpstreamOptions } from './options.ts';
-import { Resolver } from './resolver.ts';
+import type { UpstreamOptions } from './options.ts';
+import { Slot, type SlotHome } from './slot.ts';
 
 /**
- * Connections to one address of an upstream: a stack of idle ones, a bound on those in use, and a bounded queue in
- * front. Each slot is one undici client with one connection, so that it is known which connection carries which
- * request: whether it was used before, and how it ended.
+ * Connections to an upstream: a bound on those in use and a bounded queue in front, which are the upstream's, and
+ * stacks of idle ones, which belong to its endpoints. Each slot is one undici client with one connection, so that it
+ * is known which connection carries which request: whether it was used before, and how it ended.
  */
-export class Pool {
+export class Pool implements SlotHome {
   readonly #options: UpstreamOptions;
-  readonly #origin: string;
-  readonly #connector: Connector;
-  readonly #resolver: Resolver;
-  readonly #clock: Clock;
-  readonly #idle: Slot[] = [];
+  readonly #endpoints: Endpoints;
+  readonly #checks: HealthChecks | null;
+  readonly #surroundings: Surroundings;
   readonly #queue: Waiter[] = [];
   #busy = 0;
   #streams = 0;
   #closed = false;
   #sweeper: NodeJS.Timeout | null = null;
 
-  constructor(options: UpstreamOptions, address: UpstreamAddress, clock: Clock) {
+  constructor(options: UpstreamOptions, surroundings: Surroundings) {
     this.#options = options;
-    this.#origin = `${address.protocol}://${authorityOf(address)}`;
-    this.#clock = clock;
-    this.#resolver = new Resolver(address.hostname, clock);
-    this.#connector = connector(address, options.tls, options.connectTimeoutMs, this.#resolver);
+    this.#surroundings = surroundings;
+    this.#endpoints = new Endpoints(options, surroundings);
+    this.#checks = options.health === null ? null : new HealthChecks(this.#endpoints, options, options.health);
+  }
+
+  /** Begins to check endpoints, where that is asked for. */
+  start(): void {
+    this.#checks?.start();
   }
 
   get stats(): { readonly idle: number; readonly active: number; readonly streams: number; readonly queued: number } {
-    return { idle: this.#idle.length, active: this.#busy, streams: this.#streams, queued: this.#queue.length };
+    return { idle: this.#idle, active: this.#busy, streams: this.#streams, queued: this.#queue.length };
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints.all;
+  }
+
+  get #idle(): number {
+    return this.#endpoints.all.reduce((sum, { idle }) => sum + idle.length, 0);
   }
 
   /** A slot, at once; null when every connection is in use or others wait. */
@@ -44,17 +54,31 @@ export class Pool {
 
   #open(): Slot {
     this.#busy++;
-    for (let slot = this.#idle.pop(); slot !== undefined; slot = this.#idle.pop()) {
-      if (slot.alive && this.#resolver.current(slot.address)) return slot;
+    const endpoint = this.#endpoints.choose();
+    for (let slot = endpoint?.idle.pop(); slot !== undefined; slot = endpoint?.idle.pop()) {
+      if (slot.alive) {
+        slot.endpoint!.load++;
+        return slot;
+      }
       slot.discard();
     }
-    return new Slot(this.#origin, this.#connector, this);
+    return this.#slot(endpoint);
+  }
+
+  /** A slot without a connection. One that lies idle elsewhere makes room for it. */
+  #slot(endpoint: Endpoint | null): Slot {
+    if (this.#busy + this.#idle > this.#options.maxConnections) {
+      const lender = this.#endpoints.all.reduce((most, one) => (one.idle.length > most.idle.length ? one : most));
+      lender.idle.shift()?.discard();
+    }
+    return new Slot(endpoint, this);
   }
 
   /** A new connection in the place of one that died under its request. */
   replace(slot: Slot): Slot {
+    slot.moveTo(null);
     slot.discard();
-    return new Slot(this.#origin, this.#connector, this);
+    return this.#slot(this.#endpoints.choose());
   }
 
   /** Waits in the queue for a slot. Rejects with `UpstreamError` when the queue is full or the wait too long. */
@@ -62,17 +86,19 @@ export class Pool {
     const { size, timeoutMs } = this.#options.queue;
     if (this.#queue.length >= size) return Promise.reject(new UpstreamError('queue_full'));
     return new Promise((resolve, reject) => {
-      this.#queue.push({ waiting, until: this.#clock.monotonic() + timeoutMs, resolve, reject });
+      this.#queue.push({ waiting, until: this.#now() + timeoutMs, resolve, reject });
       this.#sweeper ??= setInterval(() => this.#sweep(), 100).unref();
     });
   }
 
-  /** A slot's request is over. A connection that may be used again goes back on the stack. */
+  /** A slot's request is over. A connection that may be used again goes back to its endpoint. */
   release(slot: Slot, reusable: boolean): void {
     if (slot.stream) this.#streams--;
     else this.#busy--;
     slot.stream = false;
-    if (reusable && slot.alive && !this.#closed) this.#idle.push(slot);
+    const { endpoint } = slot;
+    if (endpoint !== null) endpoint.load--;
+    if (reusable && slot.alive && !this.#closed && endpoint?.retired === false) endpoint.idle.push(slot);
     else slot.discard();
     this.#serveQueue();
   }
@@ -88,18 +114,36 @@ export class Pool {
     return true;
   }
 
-  /** An idle connection ended. */
+  connect(slot: Slot, authority: string | null, signal: AbortSignal): Promise<Socket> {
+    return this.#endpoints.connect(slot, authority, signal);
+  }
+
+  /** A connection ended; it may have been idle. */
   lost(slot: Slot): void {
-    const at = this.#idle.indexOf(slot);
+    const idle = slot.endpoint?.idle ?? [];
+    const at = idle.indexOf(slot);
     if (at === -1) return;
-    this.#idle.splice(at, 1);
+    idle.splice(at, 1);
     slot.discard();
+  }
+
+  answered({ endpoint }: Slot): void {
+    if (endpoint !== null) this.#endpoints.answered(endpoint);
+  }
+
+  unanswered({ endpoint }: Slot, error: unknown): void {
+    if (endpoint !== null) this.#endpoints.unanswered(endpoint, error);
   }
 
   /** Ends idle connections; those in use end with their requests. */
   close(): void {
     this.#closed = true;
-    for (const slot of this.#idle.splice(0)) slot.discard();
+    this.#checks?.stop();
+    for (const endpoint of this.#endpoints.all) endpoint.discardIdle();
+  }
+
+  #now(): number {
+    return this.#surroundings.clock.monotonic();
   }
 
   #serveQueue(): void {
@@ -112,7 +156,7 @@ export class Pool {
 
   /** Waiters are in the order of their arrival, and all wait equally long. */
   #sweep(): void {
-    const now = this.#clock.monotonic();
+    const now = this.#now();
     for (let i = this.#queue.length - 1; i >= 0; i--) {
       const waiter = this.#queue[i]!;
       if (!waiter.waiting.gone && now < waiter.until) continue;
@@ -131,95 +175,4 @@ interface Waiter {
   readonly until: number;
   readonly resolve: (slot: Slot) => void;
   readonly reject: (error: Error) => void;
-}
-
-/** One connection and the client that speaks on it. */
-export class Slot {
-  readonly client: Client;
-  stream = false;
-  /** Error that the connection ended with; undici does not tell a reset from an orderly end. */
-  socketError: Error | null = null;
-  #socket: Socket | null = null;
-  #connected = false;
-  #requests = 0;
-  #bytesBefore = 0;
-  #discarded = false;
-  /** undici lets an attempt to connect run on after its client was destroyed. */
-  readonly #connecting = new AbortController();
-  readonly #pool: Pool;
-
-  constructor(origin: string, connector: Connector, pool: Pool) {
-    this.#pool = pool;
-    this.client = new Client(origin, {
-      pipelining: 1,
-      allowH2: false,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveMaxTimeout: 60_000,
-      maxHeaderSize: 16 * 1024,
-      connect: (_options, done) => {
-        connector.connect(this.#connecting.signal).then(
-          socket => {
-            this.#adopt(socket);
-            done(null, socket as never);
-          },
-          (error: Error) => done(error, null),
-        );
-      },
-    });
-    this.client.on('disconnect', () => {
-      this.#connected = false;
-      pool.lost(this);
-    });
-  }
-
-  #adopt(socket: Socket): void {
-    this.#socket = socket;
-    this.#connected = true;
-    this.#requests = 0;
-    this.socketError = null;
-    socket.on('error', (error: Error) => {
-      this.socketError = error;
-    });
-  }
-
-  get alive(): boolean {
-    return this.#connected && !this.#discarded && this.#socket?.destroyed === false;
-  }
-
-  get address(): string {
-    return this.#socket?.remoteAddress ?? '';
-  }
-
-  /** It has carried a request. */
-  get used(): boolean {
-    return this.#requests > 0;
-  }
-
-  /** A request is about to be written to the connection. */
-  begin(): void {
-    this.#requests++;
-    this.#bytesBefore = this.#socket?.bytesRead ?? 0;
-  }
-
-  /** The connection carried a request before, and brought nothing back for this one: the server had ended it. */
-  get diedUnused(): boolean {
-    return this.#requests > 1 && (this.#socket?.bytesRead ?? 0) === this.#bytesBefore;
-  }
-
-  release(reusable: boolean): void {
-    this.#pool.release(this, reusable);
-  }
-
-  promote(): boolean {
-    return this.#pool.promote(this);
-  }
-
-  /** Ends the connection, whatever is under way on it. */
-  discard(error?: Error): void {
-    if (this.#discarded) return;
-    this.#discarded = true;
-    this.#connecting.abort();
-    void this.client.destroy(error ?? null);
-  }
 }

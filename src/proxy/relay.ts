@@ -8,8 +8,9 @@ import type { Forwarded, Journey } from '../ports/forwarder.ts';
 import { bodyFault, type Fault, UpstreamError, type UpstreamFault, upstreamFault } from './faults.ts';
 import { type FieldRules, incoming, type Outgoing } from './fields.ts';
 import type { UpstreamOptions } from './options.ts';
-import type { Pool, Slot } from './pool.ts';
+import type { Pool } from './pool.ts';
 import type { Judged } from './rejudgement.ts';
+import type { Slot } from './slot.ts';
 import type { StreamEnd, Tunnel } from './tunnel.ts';
 
 /** What a relay needs of the upstream it serves. */
@@ -23,6 +24,9 @@ export interface RelayParts {
   /** Counts endless answers while they last. */
   streams: { opened(relay: Relay): void; closed(relay: Relay, end: StreamEnd): void };
 }
+
+/** Faults before an answer that speak against the endpoint. Those of connecting are judged where they happen. */
+const againstEndpoint: ReadonlySet<UpstreamFault> = new Set(['reset', 'protocol', 'head_timeout']);
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
@@ -96,8 +100,8 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
       return;
     }
     this.#slot = slot;
-    if (!slot.used) {
-      this.#dispatch(slot);
+    if (!slot.opened) {
+      void this.#open(slot);
       return;
     }
     // Attack: an answer that nobody asked for, sent on an idle connection, is not yet read when the next request comes
@@ -108,6 +112,19 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     });
   }
 
+  /** On a connection of its own. */
+  async #open(slot: Slot): Promise<void> {
+    try {
+      await slot.open();
+      if (this.#slot === slot && !this.gone) this.#dispatch(slot);
+    } catch (error) {
+      if (this.#slot === slot && !this.gone) this.#fail(upstreamFault(error));
+    }
+    if (this.#slot !== slot || !this.gone) return;
+    this.#letGo(false);
+    this.#over('aborted', null);
+  }
+
   /** Nobody stands above this to hear of an error: whatever it is, it ends this request alone. */
   #reuse(slot: Slot): void {
     if (this.gone) {
@@ -116,8 +133,8 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
       return;
     }
     try {
-      if (!slot.alive) this.#slot = this.#parts.pool.replace(slot);
-      this.#dispatch(this.#slot ?? slot);
+      if (slot.alive) this.#dispatch(slot);
+      else this.#send(this.#parts.pool.replace(slot));
     } catch (error) {
       this.#fail(upstreamFault(error));
     }
@@ -126,15 +143,19 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   #dispatch(slot: Slot): void {
     const { exchange, form } = this.#journey;
     this.#sentAt = this.#parts.now();
+    const { host, name } = this.#parts.options;
+    const { fields, target } = this.#outgoing;
+    // Where Host is the URL's, it is known only now which URL that is.
+    if (host === 'upstream' || (host === 'preserve' && form.authority === null)) fields[1] = slot.endpoint!.authority;
     if (form.expectsContinue && !this.#retried) exchange.writeContinue();
     slot.client.dispatch(
       {
         method: form.method as Dispatcher.HttpMethod,
-        path: this.#outgoing.target,
-        headers: this.#outgoing.fields,
+        path: target,
+        headers: fields,
         body: carriesBody(form.framing) ? exchange.body(this.#permit.route.maxBody) : null,
         // undici would change the TLS name with the Host field, and the connection with it.
-        servername: this.#parts.options.name,
+        servername: name,
         ...(form.websocket ? { upgrade: 'websocket' } : {}),
         // undici closes the connection after HEAD unless told that the server knows what HEAD is. A body of one may
         // be left unread by the server, and meet the next request: then it is right.
@@ -161,6 +182,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     upstream: Duplex,
   ): void {
     this.#upstreamMs = this.#parts.now() - this.#sentAt;
+    this.#slot?.answered();
     const head = incoming((controller.rawHeaders ?? []) as Buffer[], status, this.#journey, this.#parts.rules);
     const slot = this.#slot!;
     upstream.on('error', () => {});
@@ -215,6 +237,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
       return;
     }
     this.#upstreamMs = this.#parts.now() - this.#sentAt;
+    this.#slot?.answered();
     if (head.eventStream && form.method !== 'HEAD') {
       if (!this.#slot!.promote()) {
         controller.abort(new UpstreamError('too_many_streams'));
@@ -280,7 +303,10 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
       return;
     }
     if (body === null && this.#retry()) return;
-    this.#fail(body ?? upstreamFault(error));
+    const fault = body ?? upstreamFault(error);
+    const { diedUnused } = this.#slot ?? {};
+    if (againstEndpoint.has(fault.fault) && diedUnused === false) this.#slot?.unanswered(error);
+    this.#fail(fault);
   }
 
   // What the clock, the client and the operator cause.

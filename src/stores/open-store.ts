@@ -1,10 +1,15 @@
 import type { Clock } from '../ports/clock.ts';
+import type { StoreTarget } from '../ports/store-transfer.ts';
 import { openEmbeddedStore } from './embedded/open.ts';
-import { openRedisStore } from './redis/open.ts';
+import { beginEmbedded } from './embedded/target.ts';
+import { openRedisStore, type RedisStoreOptions } from './redis/open.ts';
 import type { RedisAddress, RedisLogin, RedisPlace } from './redis/settings.ts';
+import { beginRedis } from './redis/target.ts';
 import type { Store, StoreWatcher } from './store.ts';
 
 export { StoreInUse, StoreVersionUnknown } from './embedded/faults.ts';
+export { StoreMissing, TargetTaken } from './faults.ts';
+export { StoreUnfit } from './redis/faults.ts';
 export type { Store, StoreWatcher } from './store.ts';
 
 export interface EmbeddedSettings {
@@ -56,24 +61,38 @@ export function openStore(
   watcher?: StoreWatcher,
   identity: string | null = null,
 ): Promise<Store> {
+  return open(settings, clock, { create: true, identity, ...(watcher && { watcher }) });
+}
+
+/** Opens a store that is there. Rejects as `openStore` does, and with `StoreMissing` when there is none. */
+export const openExistingStore = (settings: StoreSettings, clock: Clock): Promise<Store> =>
+  open(settings, clock, { create: false });
+
+/** Begins to fill a new store where the settings say. Rejects as `openStore` does, and with `TargetTaken`. */
+export async function beginStore(settings: StoreSettings, clock: Clock): Promise<StoreTarget> {
+  return settings.kind === 'embedded' ? beginEmbedded(settings.path, clock) : beginRedis(redisOptions(settings, clock));
+}
+
+interface OpeningOptions {
+  readonly create: boolean;
+  readonly identity?: string | null;
+  readonly watcher?: StoreWatcher;
+}
+
+function open(settings: StoreSettings, clock: Clock, options: OpeningOptions): Promise<Store> {
   switch (settings.kind) {
     case 'embedded': {
       const { path: folder, deadlineMs, mutationDeadlineMs } = settings;
-      return openEmbeddedStore({
-        folder,
-        clock,
-        deadlineMs,
-        mutationDeadlineMs,
-        identity,
-        ...(watcher && { watcher }),
-      });
+      return openEmbeddedStore({ folder, clock, deadlineMs, mutationDeadlineMs, ...options });
     }
-    case 'redis': {
-      const { kind: _, servers, username, password, database, tls, ...options } = settings;
-      const endpoint = placeOf(settings);
-      return openRedisStore({ endpoint, clock, identity, ...options, ...(watcher && { watcher }) });
-    }
+    case 'redis':
+      return openRedisStore({ ...redisOptions(settings, clock), ...options });
   }
+}
+
+function redisOptions(settings: RedisSettings, clock: Clock): RedisStoreOptions {
+  const { kind: _, servers, username, password, database, tls, ...options } = settings;
+  return { endpoint: placeOf(settings), clock, ...options };
 }
 
 function placeOf({ servers, database, tls: secure, ...login }: RedisSettings): RedisPlace {

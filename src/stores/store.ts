@@ -1,5 +1,6 @@
 import type { ChangeFeed } from '../ports/change-feed.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
+import type { Finding, StoreSource } from '../ports/store-transfer.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
 
@@ -10,6 +11,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
+  readonly transfer: StoreSource;
   readonly registry: ProcessRegistry;
   /**
    * Keeps the checksum keys of these peppers, and answers all that were ever kept: a token outlives the pepper that its
@@ -19,6 +21,11 @@ export interface Store {
   keepChecksumKeys(add: readonly PepperKey[]): Promise<KeptKeys>;
   /** The admin key for those who configure none, made on first use; null where one must be configured. */
   adminKey(): Promise<string | null>;
+  /**
+   * Looks at the whole store: whether it is whole, and what it needs. This may take long; an embedded store answers
+   * nothing else meanwhile.
+   */
+  examine(): Promise<readonly Finding[]>;
   /** Finishes what was asked, then lets go of the store. Calls that come later reject with `StoreUnavailable`. */
   close(): Promise<void>;
 }

@@ -104,7 +104,7 @@ export class Family {
   #valuesOf(labels: LabelSet): string[] {
     return this.#labels.map(([name, values, known]) => {
       const value = (labels[name] ?? other).toWellFormed();
-      if (values === 'text' || known.has(value)) return value;
+      if (values === 'text' || values === 'bounded' || known.has(value)) return value;
       if (typeof values !== 'string' || known.size >= mostConfigured) return other;
       known.add(value);
       return value;

@@ -6,9 +6,10 @@ import { methodLabels, reasonLabels, statusLabels, storeOperations } from './lab
  * handles, the bound on the number of series and the README's table all come from it.
  *
  * Of a label it says which values it can have: a closed set, whose strangers are counted as `other`; the pattern of a
- * `route`; another name that was `configured`; or `text`, for a metric that only ever has one sample.
+ * `route`; another name that was `configured`; `bounded`, where whoever keeps the numbers gives only so many of them at a
+ * time; or `text`, for a metric that only ever has one sample.
  */
-export type LabelValues = readonly string[] | 'route' | 'configured' | 'text';
+export type LabelValues = readonly string[] | 'route' | 'configured' | 'bounded' | 'text';
 
 export interface MetricEntry {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -116,6 +117,11 @@ export const metricsTable = {
     type: 'gauge',
     help: 'Connections to an upstream: idle, busy with a request, or held by a stream',
     labels: { upstream: 'configured', state: ['idle', 'busy', 'stream'] },
+  },
+  upstream_healthy: {
+    type: 'gauge',
+    help: '1 for an address of an upstream that takes requests, 0 for one that checks or failed requests speak against',
+    labels: { upstream: 'configured', address: 'bounded' },
   },
   upstream_retries_total: {
     type: 'counter',

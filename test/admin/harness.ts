@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import http from 'node:http';
-import { AdminListener, type AdminPolicy } from '../../src/admin/admin-listener.ts';
+import { AdminListener, type AdminParts, type AdminPolicy } from '../../src/admin/admin-listener.ts';
 import type { ServerOptions } from '../../src/admin/server.ts';
+import { backupText, headingOf } from '../../src/backup/format.ts';
 import { Guard } from '../../src/gate/guard.ts';
 import type { ManageParts } from '../../src/manage/parts.ts';
 import type { Log } from '../../src/ports/log.ts';
@@ -58,9 +59,15 @@ export interface AdminChange {
   readonly parts?: Partial<ManageParts>;
   readonly policy?: Partial<AdminPolicy>;
   readonly options?: Partial<ServerOptions>;
+  readonly listenerParts?: Partial<AdminParts>;
 }
 
-export async function openAdmin({ parts = {}, policy = {}, options = {} }: AdminChange = {}): Promise<Admin> {
+export async function openAdmin({
+  parts = {},
+  policy = {},
+  options = {},
+  listenerParts = {},
+}: AdminChange = {}): Promise<Admin> {
   const managed = await openManaged(parts);
   const { clock, tokens, accounts } = managed;
   const log: LogEntry[] = [];
@@ -69,7 +76,15 @@ export async function openAdmin({ parts = {}, policy = {}, options = {} }: Admin
   const digest = (key: string) => hash('sha256', key, 'buffer');
   const listener = new AdminListener(
     { host: '127.0.0.1', port: 0, tls: null, ...options },
-    { tokens, accounts, clock, log: logger, version: '0.0.0-test' },
+    {
+      tokens,
+      accounts,
+      backup: () => backupText(headingOf(managed.store.identity, clock.wall()), managed.store.transfer.dump()),
+      clock,
+      log: logger,
+      version: '0.0.0-test',
+      ...listenerParts,
+    },
     {
       keys: [
         { name: 'ops', role: 'admin', sha256: digest(keys.admin), expiresAt: null },
@@ -133,7 +148,7 @@ export function send(
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(pieces).toString('utf8');
-        const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+        const isJson = /[/+]json$/.test(response.headers['content-type'] ?? '') && text !== '';
         resolve({
           status: response.statusCode!,
           fields: response.headers,

@@ -64,5 +64,7 @@ describe.each(rows)('$method $template', ({ method, template }) => {
 test('the matrix holds every operation, and only GET is open to those who may only read', () => {
   expect(rows.filter(({ method, template }) => known.has(`${method} ${template}`))).toHaveLength(operations.length);
   expect(operations.filter(({ role, method }) => role === 'read' && method !== 'GET')).toEqual([]);
-  expect(operations.filter(({ role, method }) => role === 'admin' && method === 'GET')).toEqual([]);
+  // A backup has digests in it, which nobody is shown who may only read.
+  const closed = operations.filter(({ role, method }) => role === 'admin' && method === 'GET');
+  expect(closed.map(({ path }) => path)).toEqual(['/v1/store/backup']);
 });

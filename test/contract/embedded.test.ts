@@ -1,6 +1,7 @@
-import { openInFolder } from '../support/embedded.ts';
+import { beginInFolder, openInFolder } from '../support/embedded.ts';
 import { changeFeedContract } from './change-feed.ts';
 import { processRegistryContract } from './process-registry.ts';
+import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
@@ -9,4 +10,5 @@ tokenStoreContract('embedded', openInFolder);
 tokenListContract('embedded', openInFolder);
 changeFeedContract('embedded', openInFolder);
 usageLedgerContract('embedded', openInFolder);
+storeTransferContract('embedded', openInFolder, beginInFolder);
 processRegistryContract('embedded', openInFolder);

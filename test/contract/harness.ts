@@ -1,4 +1,5 @@
 import type { Account, StoredToken } from '../../src/core/token.ts';
+import type { StoreTarget } from '../../src/ports/store-transfer.ts';
 import type { Audit } from '../../src/ports/token-store.ts';
 import type { Store } from '../../src/stores/store.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
@@ -10,7 +11,10 @@ export interface StoreOptions {
 
 /** What an adapter gives the suites. Look-ups must have a deadline that a busy test machine keeps. */
 export interface TestedStore
-  extends Pick<Store, 'identity' | 'tokens' | 'feed' | 'usage' | 'registry' | 'keepChecksumKeys'> {
+  extends Pick<
+    Store,
+    'identity' | 'tokens' | 'feed' | 'usage' | 'registry' | 'keepChecksumKeys' | 'transfer' | 'examine'
+  > {
   readonly clock: ManualClock;
   /** Closes it and opens what it left. */
   reopen(): Promise<TestedStore>;
@@ -20,6 +24,18 @@ export interface TestedStore
 
 /** Opens a fresh, empty store. */
 export type OpenStore = (options?: StoreOptions) => Promise<TestedStore>;
+
+/** A store that is being filled. */
+export interface TestedTarget {
+  readonly target: StoreTarget;
+  /** Begins to fill the same place once more. */
+  again(): Promise<StoreTarget>;
+  /** Opens what is there; rejects when there is no store. */
+  open(): Promise<TestedStore>;
+  dispose(): Promise<void>;
+}
+
+export type BeginStore = () => Promise<TestedTarget>;
 
 /** When everything here was made, unless a test says otherwise. */
 export const made: number = Date.UTC(2029, 11, 1);

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll } from 'vitest';
-import { openOn, RedisServer } from '../support/redis.ts';
+import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { patience } from '../support/tiers.ts';
 import { changeFeedContract } from './change-feed.ts';
 import { processRegistryContract } from './process-registry.ts';
+import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
@@ -22,3 +23,8 @@ tokenListContract('redis cluster', open);
 changeFeedContract('redis cluster', open);
 usageLedgerContract('redis cluster', open);
 processRegistryContract('redis cluster', open);
+storeTransferContract(
+  'redis cluster',
+  open,
+  beginOn(() => cluster),
+);

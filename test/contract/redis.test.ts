@@ -1,7 +1,8 @@
 import { afterAll, beforeAll } from 'vitest';
-import { openOn, RedisServer } from '../support/redis.ts';
+import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { changeFeedContract } from './change-feed.ts';
 import { processRegistryContract } from './process-registry.ts';
+import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
 import { usageLedgerContract } from './usage-ledger.ts';
@@ -18,4 +19,9 @@ tokenStoreContract('redis', open);
 tokenListContract('redis', open);
 changeFeedContract('redis', open);
 usageLedgerContract('redis', open);
+storeTransferContract(
+  'redis',
+  open,
+  beginOn(() => server),
+);
 processRegistryContract('redis', open);

@@ -23,7 +23,7 @@ describe('Node’s server, with the settings of ours', () => {
   };
 
   beforeAll(async () => {
-    const options = { host: undefined, port: 0, tls: null, bodyTimeoutMs: 0, maxConnections: 10 };
+    const options = { host: undefined, port: 0, tls: null, bodyTimeoutMs: 0, maxConnections: 10, reusePort: false };
     server = http.createServer({
       ...serverSettings({ ...options, headTimeoutMs: 10_000, keepAliveMs: 10_000 }),
       shouldUpgradeCallback: request => request.headers.upgrade === 'websocket',

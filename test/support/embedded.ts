@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type EmbeddedStoreOptions, openEmbeddedStore } from '../../src/stores/embedded/open.ts';
-import type { OpenStore, TestedStore } from '../contract/harness.ts';
+import { beginEmbedded } from '../../src/stores/embedded/target.ts';
+import type { BeginStore, OpenStore, TestedStore } from '../contract/harness.ts';
 import { ManualClock } from './manual-clock.ts';
 
 // Every store starts a thread: where its sources are kept as compiled, that takes a third of the time.
@@ -15,6 +16,18 @@ export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'postern
 /** An embedded store in a folder of its own, as the contract suites take it. */
 export const openInFolder: OpenStore = options =>
   tested({ ...options, folder: temporaryFolder(), clock: new ManualClock() });
+
+/** A folder that a store is being filled in. */
+export const beginInFolder: BeginStore = async () => {
+  const folder = temporaryFolder();
+  const clock = new ManualClock();
+  return {
+    target: beginEmbedded(folder, clock),
+    again: async () => beginEmbedded(folder, clock),
+    open: () => tested({ folder, clock, create: false }),
+    dispose: async () => rmSync(folder, { recursive: true, force: true }),
+  };
+};
 
 async function tested(options: EmbeddedStoreOptions & { readonly clock: ManualClock }): Promise<TestedStore> {
   // A busy test machine is no outage.

@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
+import type { Lookup } from '../../src/proxy/resolver.ts';
 import { openStore, type Store } from '../../src/stores/open-store.ts';
 import { Logger } from '../../src/telemetry/log.ts';
 import { RawClient } from './raw-client.ts';
@@ -37,6 +38,8 @@ export interface PosternOptions {
   readonly proxyMembers?: string;
   /** What stands between the program and its store. */
   readonly throughStore?: (store: Store) => Store;
+  /** What names of upstreams resolve to. */
+  readonly lookup?: Lookup;
 }
 
 export interface InvariantOptions {
@@ -86,13 +89,14 @@ export class Postern {
     const logFile = path.join(folder, 'log.jsonl');
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
-    const { throughStore } = options;
+    const { throughStore, lookup } = options;
     const app = await App.start({
       loaded,
       source,
       version: '0.0.0-test',
       logger,
       processMetrics: false,
+      ...(lookup && { lookup }),
       ...(throughStore && { openStore: async (...args) => throughStore(await openStore(...args)) }),
     });
     return new Postern(app, folder, logger, logFile, fd, options.folder !== undefined);

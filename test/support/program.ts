@@ -154,6 +154,9 @@ export async function command(args: readonly string[], options: Pick<ProgramOpti
     out: text => {
       said.stdout += `${text}\n`;
     },
+    write: async bytes => {
+      said.stdout += Buffer.from(bytes).toString('utf8');
+    },
     err: text => {
       said.stderr += `${text}\n`;
     },

@@ -66,10 +66,12 @@ export class RecordingUpstream {
   readonly #wires = new Set<Socket>();
   #server: Server | null = null;
   #tls = false;
+  #host = '127.0.0.1';
   #waiters: (() => void)[] = [];
   port = 0;
 
-  async listen(port = 0, tls?: TlsOptions): Promise<this> {
+  async listen(port = 0, tls?: TlsOptions, host = '127.0.0.1'): Promise<this> {
+    this.#host = host;
     this.#tls = tls !== undefined;
     this.#server = tls
       ? createTlsServer({ ...tls, allowHalfOpen: true } as TlsOptions, socket => this.#accept(socket))
@@ -79,13 +81,13 @@ export class RecordingUpstream {
       socket.on('error', () => {});
       socket.on('close', () => this.#wires.delete(socket));
     });
-    await new Promise<void>(resolve => this.#server!.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>(resolve => this.#server!.listen(port, host, resolve));
     this.port = (this.#server.address() as { port: number }).port;
     return this;
   }
 
   get url(): string {
-    return this.#tls ? `https://localhost:${this.port}` : `http://127.0.0.1:${this.port}`;
+    return this.#tls ? `https://localhost:${this.port}` : `http://${this.#host}:${this.port}`;
   }
 
   /** Every byte that ever came. */

@@ -8,7 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { openRedisStore, type RedisStoreOptions } from '../../src/stores/redis/open.ts';
 import type { RedisEndpoint, RedisPlace } from '../../src/stores/redis/settings.ts';
-import type { OpenStore, TestedStore } from '../contract/harness.ts';
+import { beginRedis } from '../../src/stores/redis/target.ts';
+import type { BeginStore, OpenStore, TestedStore } from '../contract/harness.ts';
 import type { Certificate } from './certificate.ts';
 import { ManualClock } from './manual-clock.ts';
 import { freePort } from './ports.ts';
@@ -176,6 +177,21 @@ export const openOn =
       prefix: `postern:${randomBytes(6).toString('hex')}:`,
       clock: new ManualClock(),
     });
+  };
+
+/** Keys of their own on a server that a store is being filled under. */
+export const beginOn =
+  (server: () => Promise<{ readonly endpoint: RedisPlace }>): BeginStore =>
+  async () => {
+    const { endpoint } = await server();
+    const clock = new ManualClock();
+    const options = { endpoint, prefix: `t${randomBytes(6).toString('hex')}:`, clock, mutationDeadlineMs: 20_000 };
+    return {
+      target: await beginRedis(options),
+      again: () => beginRedis(options),
+      open: () => tested({ ...options, create: false }),
+      dispose: async () => {},
+    };
   };
 
 async function tested(options: RedisStoreOptions & { readonly clock: ManualClock }): Promise<TestedStore> {

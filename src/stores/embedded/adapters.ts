@@ -3,6 +3,7 @@ import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Heartbeat, ProcessRegistry, Roll } from '../../ports/process-registry.ts';
+import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type {
   Audit,
   AuditEvent,
@@ -19,8 +20,10 @@ import type {
   TokenStore,
 } from '../../ports/token-store.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
+import { type AskTables, dumpTables } from './dump.ts';
 import type { TokenRow } from './operations.ts';
 import type { OwnerClient } from './owner-client.ts';
+import type { UsageRetention } from './usage.ts';
 
 export class EmbeddedTokenStore implements TokenStore {
   readonly #owner: OwnerClient;
@@ -167,6 +170,31 @@ export class EmbeddedUsageLedger implements UsageLedger {
   async series(tokenId: string, step: 'hour' | 'day', from: number, to: number): Promise<readonly UsageBucket[]> {
     const rows = await this.#owner.call('usageSeries', [tokenId, step, from, to]);
     return rows.map(({ at, usage }) => ({ at, usage: JSON.parse(usage) as Usage }));
+  }
+}
+
+export class EmbeddedSource implements StoreSource {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+  readonly #retention: UsageRetention;
+
+  constructor(owner: OwnerClient, clock: Clock, retention: UsageRetention) {
+    this.#owner = owner;
+    this.#clock = clock;
+    this.#retention = retention;
+  }
+
+  dump(): AsyncIterable<readonly StoreRecord[]> {
+    const owner = this.#owner;
+    const ask: AskTables = {
+      begin: () => owner.call('dumpBegin', []),
+      checksumKeys: () => owner.call('dumpChecksumKeys', []),
+      documents: (...args) => owner.call('dumpDocuments', args),
+      usage: (...args) => owner.call('dumpUsage', args),
+      creations: (...args) => owner.call('dumpCreations', args),
+      changes: (...args) => owner.call('dumpChanges', args),
+    };
+    return dumpTables(ask, this.#clock.wall(), this.#retention);
   }
 }
 

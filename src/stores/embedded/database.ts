@@ -75,7 +75,7 @@ function createFile(folder: string, file: string): void {
 }
 
 /** Makes the names in a folder durable, where that can be done: a parent may be closed to us. */
-function syncNames(path: string): void {
+export function syncNames(path: string): void {
   try {
     const folder = openSync(path, 'r');
     try {

@@ -1,5 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { Accounts } from './accounts.ts';
+import { DumpTables } from './dump-tables.ts';
+import { examineTables } from './examine.ts';
 import { Journal } from './journal.ts';
 import type { Handlers } from './operations.ts';
 import { Processes } from './processes.ts';
@@ -21,6 +23,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
   const list = new TokenList(db);
   const processes = new Processes(journal);
   const usage = new UsageTables(db, settings.usageRetention);
+  const dump = new DumpTables(db);
   return {
     find: (digests, now) => tokens.find(digests, now),
     getToken: id => tokens.get(id),
@@ -43,5 +46,12 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     signOff: process => processes.signOff(process),
     roll: now => processes.roll(now),
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
+    dumpBegin: () => dump.begin(),
+    dumpChecksumKeys: () => dump.checksumKeys(),
+    dumpDocuments: (of, after) => dump.documents(of, after),
+    dumpUsage: after => dump.usage(after),
+    dumpCreations: (after, now) => dump.creations(after, now),
+    dumpChanges: position => dump.changes(position),
+    examine: () => examineTables(db),
   };
 }

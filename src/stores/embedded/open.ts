@@ -1,9 +1,18 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
+import { StoreMissing } from '../faults.ts';
 import type { Store, StoreWatcher } from '../store.ts';
-import { EmbeddedChangeFeed, EmbeddedProcessRegistry, EmbeddedTokenStore, EmbeddedUsageLedger } from './adapters.ts';
+import {
+  EmbeddedChangeFeed,
+  EmbeddedProcessRegistry,
+  EmbeddedSource,
+  EmbeddedTokenStore,
+  EmbeddedUsageLedger,
+} from './adapters.ts';
 import { readOrMakeAdminKey } from './admin-key.ts';
+import { fileName } from './database.ts';
 import { OwnerClient } from './owner-client.ts';
 import { type StartOwner, startOwner } from './owner-thread.ts';
 import type { UsageRetention } from './usage.ts';
@@ -21,6 +30,8 @@ export interface EmbeddedStoreOptions {
   readonly feedEvents?: number;
   /** How long buckets of usage are kept; 31 days of hours and 400 of days by default. */
   readonly usageRetention?: UsageRetention;
+  /** False: a folder without a store is refused with `StoreMissing`, and stays as it is. */
+  readonly create?: boolean;
   /** The identity that the store has to have; null, the default, for any, and to make one where there is none. */
   readonly identity?: string | null;
   /** How the owner thread is started. */
@@ -28,6 +39,8 @@ export interface EmbeddedStoreOptions {
 }
 
 const dayMs: Millis = 86_400_000;
+/** Longest time that a look at the whole file may take. */
+const examinationMs = 3_600_000;
 
 /**
  * Opens the store in a folder, and makes it when there is none. Rejects with `StoreInUse` when somebody else has it
@@ -43,8 +56,11 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     usageRetention = { hours: 31 * dayMs, days: 400 * dayMs },
     identity = null,
     start = startOwner,
+    create = true,
   } = options;
   const settings = { folder: resolve(options.folder), identity, feedEvents, usageRetention };
+  const file = join(settings.folder, fileName);
+  if (!create && !existsSync(file)) throw new StoreMissing(`there is no store in ${settings.folder}`);
   const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
   const owner = await OwnerClient.open(start, settings, deadlines, watcher);
   return {
@@ -52,9 +68,11 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    transfer: new EmbeddedSource(owner, clock, usageRetention),
     registry: new EmbeddedProcessRegistry(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),
     adminKey: () => readOrMakeAdminKey(settings.folder),
+    examine: () => owner.call('examine', [], { waitMs: examinationMs }),
     close: () => owner.close(),
   };
 }

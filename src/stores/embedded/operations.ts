@@ -1,6 +1,7 @@
 import type { Account, Millis, StoredToken } from '../../core/token.ts';
 import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Heartbeat, Roll } from '../../ports/process-registry.ts';
+import type { Finding } from '../../ports/store-transfer.ts';
 import type {
   Audit,
   AuditEvent,
@@ -15,6 +16,7 @@ import type {
 } from '../../ports/token-store.ts';
 import type { UsageEntry } from '../../ports/usage-ledger.ts';
 import type { KeptKeys, PepperKey } from '../store.ts';
+import type { DumpTables } from './dump-tables.ts';
 
 /** A token and its owner's account as JSON text. The asking side parses: the owner thread has enough to do. */
 export interface TokenRow {
@@ -63,6 +65,13 @@ export interface Operations {
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
   keepChecksumKeys(add: readonly PepperKey[]): KeptKeys;
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
+  dumpBegin: DumpTables['begin'];
+  dumpChecksumKeys: DumpTables['checksumKeys'];
+  dumpDocuments: DumpTables['documents'];
+  dumpUsage: DumpTables['usage'];
+  dumpCreations: DumpTables['creations'];
+  dumpChanges: DumpTables['changes'];
+  examine(): readonly Finding[];
 }
 
 export type Operation = keyof Operations;
@@ -101,4 +110,11 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   usageTotals: 'read',
   usageSeries: 'read',
   keepChecksumKeys: 'mutation',
+  dumpBegin: 'read',
+  dumpChecksumKeys: 'read',
+  dumpDocuments: 'read',
+  dumpUsage: 'read',
+  dumpCreations: 'read',
+  dumpChanges: 'read',
+  examine: 'read',
 };

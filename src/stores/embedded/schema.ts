@@ -148,8 +148,7 @@ function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): numb
 
 /** Adds to the checksum keys that the file keeps, and answers all of them. */
 export function keepChecksumKeys(db: DatabaseSync, add: readonly PepperKey[]): KeptKeys {
-  const row = one<{ value: string }>(db.prepare("SELECT value FROM meta WHERE name = 'checksum_keys'"));
-  const kept = new Map<string, string>(row === undefined ? [] : (JSON.parse(row.value) as [string, string][]));
+  const kept = readChecksumKeys(db);
   const before = kept.size;
   for (const { id, key } of add) {
     const known = kept.get(id);
@@ -160,6 +159,12 @@ export function keepChecksumKeys(db: DatabaseSync, add: readonly PepperKey[]): K
     db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('checksum_keys', ?)").run(JSON.stringify([...kept]));
   }
   return { kind: 'kept', keys: [...new Set(kept.values())] };
+}
+
+/** The checksum keys that the file keeps, by the ids of their peppers. */
+export function readChecksumKeys(db: DatabaseSync): Map<string, string> {
+  const row = one<{ value: string }>(db.prepare("SELECT value FROM meta WHERE name = 'checksum_keys'"));
+  return new Map(row === undefined ? [] : (JSON.parse(row.value) as [string, string][]));
 }
 
 /** What the store was given when it was made. */

@@ -182,11 +182,11 @@ export class Tokens {
   }
 }
 
-const digestsOf = ({ digest, previous }: StoredToken): string[] =>
+export const digestsOf = ({ digest, previous }: StoredToken): string[] =>
   previous === null ? [digest] : [...new Set([digest, previous.digest])];
 
 /** Values of the columns that follow from the document, in the order of the statements above. */
-const columns = (token: StoredToken) =>
+export const columns = (token: StoredToken) =>
   [
     token.version,
     token.owner,

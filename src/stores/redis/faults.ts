@@ -21,6 +21,8 @@ export class WritesRefused extends StoreUnavailable {}
  */
 const words: Readonly<Record<string, string>> = {
   LOST: 'it is not the store that was opened: it is empty, or another has taken its place',
+  HALF: 'a migration into it is under way or was broken off; it begins anew when postern store migrate is run again',
+  TORN: 'its keys contradict each other: postern store check tells how',
   OOM: 'it is out of memory',
   READONLY: 'it is read-only',
   LOADING: 'it is still loading its data',

@@ -26,6 +26,21 @@ export class Keys {
     return `${this.#prefix}{s}:feed`;
   }
 
+  /** A pattern that all keys of the store match, but for numbers of reports, and none of a store with another prefix. */
+  get everything(): string {
+    return `${this.#prefix}{*`;
+  }
+
+  /** The token whose total this key is; null when it is another key. */
+  usedToken(key: string): string | null {
+    return /^\{([^{}]+)\}:total$/.exec(key.slice(this.#prefix.length))?.[1] ?? null;
+  }
+
+  /** What an idempotency record is known by; null when this is another key. */
+  creation(key: string): string | null {
+    return /^\{s\}:once:(.*)$/s.exec(key.slice(this.#prefix.length))?.[1] ?? null;
+  }
+
   /** The number of a process's last report. */
   report(process: string): string {
     return `${this.#prefix}report:${process}`;

@@ -115,6 +115,28 @@ export class Link {
     return Promise.all(asked);
   }
 
+  /**
+   * Names of keys that match a pattern, of all masters: each that is there all the while at least once. `deadline` is of
+   * each step. Rejects when other masters have come meanwhile, because keys may have moved past this.
+   */
+  async *scan(pattern: string, deadline: () => number): AsyncGenerator<readonly string[]> {
+    const masters = [...this.#masters.values()];
+    for (const { reads } of masters) {
+      let position = '0';
+      do {
+        const from = position;
+        const [next, names] = await reads.send(false, deadline(), ({ redis }) =>
+          redis.scan(from, 'MATCH', pattern, 'COUNT', 1000),
+        );
+        yield names;
+        position = next;
+      } while (position !== '0');
+    }
+    const now = [...this.#masters.values()];
+    if (now.length === masters.length && now.every(master => masters.includes(master))) return;
+    throw new StoreUnavailable('the masters of the store have changed meanwhile');
+  }
+
   /** Waits for what was asked, at most for its deadlines; then disconnects. */
   async close(): Promise<void> {
     this.#map.close();

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../ports/clock.ts';
+import { StoreMissing } from '../faults.ts';
 import type { KeptKeys, PepperKey, Store, StoreWatcher } from '../store.ts';
 import { RedisChangeFeed } from './change-feed.ts';
-import { StoreUnfit } from './faults.ts';
+import { dumpRedis } from './dump.ts';
+import { examineRedis } from './examine.ts';
+import { StoreLost, StoreUnfit } from './faults.ts';
 import { FeedConnections } from './feed-connections.ts';
 import { Keys } from './keys.ts';
 import { type Confirm, Link } from './link.ts';
@@ -38,10 +41,12 @@ export interface RedisStoreOptions {
   readonly confirm?: Confirm;
   /** Takes a server that may drop keys to make room. Then tokens, marks and usage may vanish. */
   readonly allowEviction?: boolean;
+  /** False: a server without a store is refused with `StoreMissing`, and stays as it is. */
+  readonly create?: boolean;
 }
 
 /** The version of the keys and of what is under them. */
-const schema = 1;
+export const schema = 1;
 
 /** Scripts name what they do in their first line, which older versions do not understand. */
 const oldestVersion = 7;
@@ -52,7 +57,8 @@ const oldestVersion = 7;
  * identity is unavailable: it is never made anew.
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
-  const { endpoint, clock, watcher, prefix = 'postern:', feedEvents = 100_000, allowEviction = false } = options;
+  const { endpoint, clock, watcher, prefix = 'postern:', feedEvents = 100_000 } = options;
+  const { allowEviction = false, create = true } = options;
   const { deadlineMs = 50, mutationDeadlineMs = 5000 } = options;
   const { usageRetention = { hours: 31 * dayMs, days: 400 * dayMs } } = options;
   const { confirm = 'host' in endpoint ? 'none' : 'majority' } = options;
@@ -73,7 +79,11 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     await link.open(deadline);
     await refuseUnfit(link, 'cluster' in endpoint, allowEviction, deadline);
     const known = options.identity ?? null;
-    const { identity, made } = known === null ? await begin(link, keys, deadline) : { identity: known, made: false };
+    const { identity, made } = await begin(link, keys, create && known === null, deadline).catch((error: unknown) => {
+      // Where it was known, it is lost: nothing is made in its place.
+      throw known !== null && error instanceof StoreMissing ? lost() : error;
+    });
+    if (known !== null && known !== identity) throw lost();
     const deadlines = { lookup: deadlineMs, other: mutationDeadlineMs };
     const opened = new Unit(link, keys, identity, deadlines, watcher);
     unit = opened;
@@ -87,6 +97,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
       feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
+      transfer: { dump: () => dumpRedis({ link, unit: opened, keys, usage }, clock.wall()) },
+      examine: () => examineRedis(link, opened),
       registry: new RedisProcessRegistry(opened, marks),
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
@@ -104,7 +116,12 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   }
 }
 
-async function refuseUnfit(link: Link, clustered: boolean, allowEviction: boolean, deadline: number): Promise<void> {
+export async function refuseUnfit(
+  link: Link,
+  clustered: boolean,
+  allowEviction: boolean,
+  deadline: number,
+): Promise<void> {
   for (const server of await link.info('server', deadline)) {
     const version = server.get('redis_version') ?? 'unknown';
     if (!(Number.parseInt(version, 10) >= oldestVersion)) {
@@ -128,10 +145,19 @@ async function refuseUnfit(link: Link, clustered: boolean, allowEviction: boolea
   }
 }
 
+const lost = (): StoreLost =>
+  new StoreLost('the store is not the one that was known here: it is empty, or another has taken its place');
+
 /** The identity of what is there, or of what was made. */
-async function begin(link: Link, keys: Keys, deadline: number): Promise<{ identity: string; made: boolean }> {
-  const args = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+async function begin(
+  link: Link,
+  keys: Keys,
+  create: boolean,
+  deadline: number,
+): Promise<{ identity: string; made: boolean }> {
+  const args = create ? [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')] : [];
   const born = await link.call({ script: openStore, keys: [keys.meta], args }, deadline);
+  if (born === null) throw new StoreMissing('the server has no store under this prefix');
   const [identity, , found] = born as [string, string, string | null];
   if (Number(found) !== schema) {
     const versions = `its schema is version ${found}, this program knows version ${schema}`;

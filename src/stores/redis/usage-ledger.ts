@@ -1,6 +1,7 @@
 import type { Millis } from '../../core/token.ts';
 import { addUsage, noUsage, type Usage, type UsageBucket } from '../../core/usage.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { TokenUsage } from '../../ports/store-transfer.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
 import type { Keys } from './keys.ts';
 import type { Link, ScriptCall } from './link.ts';
@@ -20,7 +21,7 @@ export interface UsageRetention {
 const atOnce = 500;
 
 /** How many days of use by day lie under one key. */
-const daysTogether = 64;
+export const daysTogether = 64;
 
 /** How long the numbers of reports are kept: a report is sent again until it is answered. */
 const keepReports: Millis = 2 * dayMs;
@@ -76,11 +77,30 @@ export class RedisUsageLedger implements UsageLedger {
     if (keys.length === 0) return [];
     const [answers] = (await this.#read([{ script: readUsage, keys, args: [] }])) as string[][][];
     const length = step === 'hour' ? hourMs : dayMs;
-    return answers!
-      .flatMap(fields => [...counted(fields)])
-      .map(([place, usage]) => ({ at: Number(place) * length, usage }))
-      .filter(({ at }) => at >= from && at < to)
-      .sort((a, b) => a.at - b.at);
+    return bucketsOf(answers!, length).filter(({ at }) => at >= from && at < to);
+  }
+
+  /** Everything that is counted of some tokens; those that were never used are left out. */
+  async whole(tokenIds: readonly string[]): Promise<readonly TokenUsage[]> {
+    const calls = tokenIds.map(id => {
+      const hours = this.#seriesKeys(id, 'hour', 0, Number.MAX_SAFE_INTEGER);
+      const days = this.#seriesKeys(id, 'day', 0, Number.MAX_SAFE_INTEGER);
+      const keys = [this.#keys.usageTotal(id), ...hours, ...days];
+      return { script: readUsage, keys, args: [], hours: hours.length };
+    });
+    const answers = (await this.#read(calls)) as string[][][];
+    const now = this.#clock.wall();
+    const { hours: keepHours, days: keepDays } = this.#retention;
+    return tokenIds.flatMap((tokenId, i) => {
+      const [total, ...series] = answers[i]!;
+      const found = usageOf(tokenId, total!, series.slice(0, calls[i]!.hours), series.slice(calls[i]!.hours));
+      // Whole keys end with their time: they may have something that has ended before.
+      return found.map(usage => ({
+        ...usage,
+        hours: usage.hours.filter(({ at }) => at >= now - keepHours),
+        days: usage.days.filter(({ at }) => at >= now - keepDays),
+      }));
+    });
   }
 
   async #report({ process, number, entries }: UsageReport): Promise<void> {
@@ -149,3 +169,21 @@ export class RedisUsageLedger implements UsageLedger {
     return answers;
   }
 }
+
+/** The usage of a token from what lies under its keys; nothing when there is no total. */
+export function usageOf(
+  tokenId: string,
+  total: readonly string[],
+  hours: readonly (readonly string[])[],
+  days: readonly (readonly string[])[],
+): readonly TokenUsage[] {
+  const all = counted(total).get('');
+  if (all === undefined) return [];
+  return [{ tokenId, total: all, hours: bucketsOf(hours, hourMs), days: bucketsOf(days, dayMs) }];
+}
+
+const bucketsOf = (keys: readonly (readonly string[])[], length: Millis): readonly UsageBucket[] =>
+  keys
+    .flatMap(fields => [...counted(fields)])
+    .map(([place, usage]) => ({ at: Number(place) * length, usage }))
+    .sort((a, b) => a.at - b.at);

@@ -216,7 +216,7 @@ routes:
     expect(config.upstreams).toMatchObject([
       {
         addresses: [{ protocol: 'https', hostname: 'a.example.com', port: 443 }],
-        tls: { ca: null, cert: null, key: null, serverName: 'a.example.com' },
+        tls: { ca: null, cert: null, key: null, serverName: null },
       },
       { addresses: [{ protocol: 'http', hostname: '::1', port: 3000 }], host: 'upstream', tls: null },
     ]);

@@ -13,7 +13,7 @@ const table = Object.entries(metricsTable as Readonly<Record<string, MetricEntry
 function bound({ labels, buckets }: MetricEntry): number {
   let combinations = 1;
   for (const values of Object.values(labels)) {
-    if (values === 'route' || values === 'configured') return 0;
+    if (values === 'route' || values === 'configured' || values === 'bounded') return 0;
     if (values !== 'text') combinations *= new Set([...values, other]).size;
   }
   return combinations * (buckets === undefined ? 1 : buckets.length + 3);

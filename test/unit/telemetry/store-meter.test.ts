@@ -38,6 +38,7 @@ describe('a metered store', () => {
       meterLedger(echo<UsageLedger>(), meter),
       meterRegistry(echo<ProcessRegistry>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
+      meterRegistry(echo<ProcessRegistry>(), meter),
     ];
     for (const port of ports) {
       for (const method of Object.values(port) as ((...args: unknown[]) => Promise<unknown[]>)[]) {

@@ -12,6 +12,14 @@ local epoch = born[2]
 if born[1] ~= ARGV[1] or not epoch then return redis.error_reply('LOST identity') end
 `;
 
+/** How scripts begin that read a store from end to end: one that is being filled, too, by the mark of who fills it. */
+export const sourced: string = lua`
+local meta = KEYS[1]
+local base = string.sub(meta, 1, -5)
+local born = redis.call('HMGET', meta, 'identity', 'epoch', 'importing')
+if born[1] ~= ARGV[1] and born[3] ~= ARGV[1] then return redis.error_reply('LOST identity') end
+`;
+
 /**
  * Redis moves a slot key by key. A script that begins meanwhile would end in its middle, at the first key that has gone:
  * a key that never was is asked for first, because a server that is losing the slot refuses that. Takes `base`.

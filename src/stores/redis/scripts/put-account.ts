@@ -21,8 +21,8 @@ if (before and before.version or 0) ~= tonumber(expected) then return { now, 'st
 local seq = record('account', id, version, '[]', at, audit, keep, awaited)
 local place = before and before.seq or redis.call('HINCRBY', meta, 'accounts', 1)
 redis.call('SET', base .. 'account:' .. id, place .. ' ' .. version .. ' ' .. mark .. ' ' .. deleted .. '\n' .. doc)
-if deleted == '1' then redis.call('ZREM', base .. 'accounts', id)
-else redis.call('ZADD', base .. 'accounts', place, id) end
+redis.call('ZREM', base .. (deleted == '1' and 'accounts' or 'gone'), id)
+redis.call('ZADD', base .. (deleted == '1' and 'gone' or 'accounts'), place, id)
 redis.call(mark == '-' and 'SREM' or 'SADD', base .. 'marked', id)
 return { now, 'done', seq, '[]', epoch }
 `,

@@ -1,0 +1,114 @@
+import * as z from 'zod';
+import { type Account, idPattern, type Json, type StoredToken } from '../core/token.ts';
+import type { Usage } from '../core/usage.ts';
+import type { StoreRecord } from '../ports/store-transfer.ts';
+import { BackupLines, BackupUnreadable, type Line } from './lines.ts';
+
+/** The forms of records. A member that is not known here is refused: what it says would not be kept. */
+const id = z.string().regex(idPattern);
+const millis = z.number();
+const millisOrNull = millis.nullable();
+const count = z.number().nonnegative();
+const version = z.int().min(1);
+const json = z.unknown() as z.ZodType<Json>;
+
+const account: z.ZodType<Account> = z.strictObject({
+  id,
+  name: z.string(),
+  enabled: z.boolean(),
+  revokedBefore: millisOrNull,
+  deleted: z.boolean(),
+  createdAt: millis,
+  updatedAt: millis,
+  version,
+});
+
+const token: z.ZodType<StoredToken> = z.strictObject({
+  id,
+  name: z.string(),
+  owner: z.string().nullable(),
+  kind: z.string(),
+  hint: z.string().nullable(),
+  state: z.enum(['enabled', 'disabled', 'revoked']),
+  createdAt: millis,
+  updatedAt: millis,
+  notBefore: millisOrNull,
+  expiresAt: millisOrNull,
+  permissions: z.union([z.array(z.string()), z.record(z.string(), z.boolean())]),
+  extra: z.record(z.string(), json),
+  tags: z.array(z.string()),
+  version,
+  digest: z.string().min(1),
+  previous: z.strictObject({ digest: z.string().min(1), until: millis }).nullable(),
+});
+
+const counts = z.record(z.string(), count);
+const usage = z.strictObject({
+  allowed: count,
+  refused: counts,
+  status: counts,
+  bytesIn: count,
+  bytesOut: count,
+  lastUsedAt: millis,
+}) as z.ZodType<Usage>;
+const buckets = z.array(z.strictObject({ at: millis, usage }));
+
+const changes = z.record(z.string(), z.looseObject({})) as unknown as z.ZodType<
+  Extract<StoreRecord, { kind: 'event' }>['event']['changes']
+>;
+
+const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('checksum_key'), id: z.string(), key: z.string().regex(/^[0-9a-f]+$/) }),
+  z.strictObject({ kind: z.literal('account'), account: account as z.ZodType<Account> }),
+  z.strictObject({ kind: z.literal('token'), token: token as z.ZodType<StoredToken> }),
+  z.strictObject({
+    kind: z.literal('event'),
+    of: z.enum(['token', 'account']),
+    subject: z.string(),
+    event: z.strictObject({
+      id: z.int().min(1),
+      at: millis,
+      actor: z.string(),
+      address: z.string(),
+      action: z.string(),
+      changes,
+    }),
+  }),
+  z.strictObject({
+    kind: z.literal('usage'),
+    usage: z.strictObject({ tokenId: id, total: usage, hours: buckets, days: buckets }),
+  }),
+  z.strictObject({
+    kind: z.literal('creation'),
+    key: z.string(),
+    body: z.string(),
+    tokenId: z.string(),
+    expiresAt: millis,
+  }),
+  z.strictObject({ kind: z.literal('position'), epoch: z.string(), seq: z.int().min(0) }),
+]);
+
+/** Records of a backup, page by page. Throws `BackupUnreadable`, at its end when it turns out not to be whole. */
+export async function* readBackup(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<readonly StoreRecord[]> {
+  const lines = new BackupLines();
+  for await (const piece of bytes) yield lines.take(piece).map(readRecord);
+  lines.end();
+}
+
+function readRecord({ number, bytes }: Line): StoreRecord {
+  const value = parse(bytes);
+  const read = record.safeParse(value);
+  if (read.success) return read.data;
+  const { path = [], message = 'is not of its form' } = read.error.issues[0] ?? {};
+  throw new BackupUnreadable(
+    `line ${number} ${path.join('.')}: ${message}; it was made by another program, or changed`,
+  );
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,152 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Millis } from '../../core/token.ts';
+import type { PepperKey } from '../store.ts';
+import type { BucketRow } from './operations.ts';
+import { readChecksumKeys, readMeta } from './schema.ts';
+import { all, one } from './sqlite.ts';
+
+/** Most rows in one page, so that nobody waits long behind one. */
+const pageRows = 500;
+
+/** Documents in the order of creation, as JSON text. `next`: where the page after this one begins; null after the last. */
+export interface DocumentPage {
+  readonly docs: readonly string[];
+  readonly next: number | null;
+}
+
+export interface UsageRow {
+  readonly token: string;
+  readonly total: string;
+  readonly hours: readonly BucketRow[];
+  readonly days: readonly BucketRow[];
+}
+
+export interface CreationRow {
+  readonly key: string;
+  readonly body: string;
+  readonly token_id: string;
+  readonly expires_at: Millis;
+}
+
+export interface KeyedPage<Row> {
+  readonly rows: readonly Row[];
+  readonly next: string | null;
+}
+
+export interface EventRow {
+  readonly id: number;
+  readonly kind: 'token' | 'account';
+  readonly subject: string;
+  readonly doc: string;
+}
+
+/** Where a dump stands: the last event of the feed and of the audit trail that it has. */
+export interface DumpPosition {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly audit: number;
+}
+
+/** Documents that changed, and events, after a position. `complete`: there is nothing after `position`. */
+export interface ChangePage {
+  readonly kind: 'changes';
+  readonly docs: readonly (readonly ['token' | 'account', string])[];
+  readonly events: readonly EventRow[];
+  readonly position: DumpPosition;
+  readonly complete: boolean;
+}
+
+/** Reads everything that the file keeps, page by page. Each page is of one instant. */
+export class DumpTables {
+  readonly #db: DatabaseSync;
+  readonly #epoch: string;
+  readonly #ends: StatementSync;
+  readonly #tokens: StatementSync;
+  readonly #accounts: StatementSync;
+  readonly #token: StatementSync;
+  readonly #account: StatementSync;
+  readonly #totals: StatementSync;
+  readonly #buckets: StatementSync;
+  readonly #creations: StatementSync;
+  readonly #changed: StatementSync;
+  readonly #events: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#epoch = readMeta(db, 'epoch');
+    this.#ends = db.prepare(
+      'SELECT coalesce((SELECT min(seq) FROM feed), 1) AS first, coalesce((SELECT max(seq) FROM feed), 0) AS last',
+    );
+    this.#tokens = db.prepare(`SELECT seq, doc FROM tokens WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
+    this.#accounts = db.prepare(`SELECT seq, doc FROM accounts WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
+    this.#token = db.prepare('SELECT doc FROM tokens WHERE id = ?');
+    this.#account = db.prepare('SELECT doc FROM accounts WHERE id = ?');
+    this.#totals = db.prepare(`SELECT token, doc FROM usage_totals WHERE token > ? ORDER BY token LIMIT ${pageRows}`);
+    this.#buckets = db.prepare('SELECT step, at, doc AS usage FROM usage_series WHERE token = ? ORDER BY step, at');
+    this.#creations = db.prepare(
+      `SELECT key, body, token_id, expires_at FROM idempotency WHERE key > ? AND expires_at > ?
+       ORDER BY key LIMIT ${pageRows}`,
+    );
+    this.#changed = db.prepare(`SELECT seq, kind, subject FROM feed WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
+    this.#events = db.prepare(`SELECT id, kind, subject, doc FROM audit WHERE id > ? ORDER BY id LIMIT ${pageRows}`);
+  }
+
+  /** Where a dump begins: it has nothing of the audit trail yet. */
+  begin(): DumpPosition {
+    return { epoch: this.#epoch, seq: this.#bounds().last, audit: 0 };
+  }
+
+  checksumKeys(): readonly PepperKey[] {
+    return [...readChecksumKeys(this.#db)].map(([id, key]) => ({ id, key }));
+  }
+
+  documents(of: 'token' | 'account', after: number): DocumentPage {
+    const rows = all<{ seq: number; doc: string }>(of === 'token' ? this.#tokens : this.#accounts, after);
+    return { docs: rows.map(({ doc }) => doc), next: rows.length < pageRows ? null : rows.at(-1)!.seq };
+  }
+
+  /** A page ends early where tokens have many buckets. */
+  usage(after: string): KeyedPage<UsageRow> {
+    const totals = all<{ token: string; doc: string }>(this.#totals, after);
+    const rows: UsageRow[] = [];
+    let weight = 0;
+    for (const { token, doc } of totals) {
+      const buckets = all<BucketRow & { step: string }>(this.#buckets, token);
+      const of = (wanted: string): BucketRow[] =>
+        buckets.filter(({ step }) => step === wanted).map(({ at, usage }) => ({ at, usage }));
+      rows.push({ token, total: doc, hours: of('hour'), days: of('day') });
+      weight += 1 + buckets.length;
+      if (weight >= pageRows) break;
+    }
+    const ended = rows.length === totals.length && totals.length < pageRows;
+    return { rows, next: ended ? null : rows.at(-1)!.token };
+  }
+
+  creations(after: string, now: Millis): KeyedPage<CreationRow> {
+    const rows = all<CreationRow>(this.#creations, after, now);
+    return { rows, next: rows.length < pageRows ? null : rows.at(-1)!.key };
+  }
+
+  /** What came after a position; `gap` when the feed has lost a part of it. */
+  changes({ seq, audit }: DumpPosition): ChangePage | { readonly kind: 'gap' } {
+    if (seq + 1 < this.#bounds().first) return { kind: 'gap' };
+    const changed = all<{ seq: number; kind: 'token' | 'account'; subject: string }>(this.#changed, seq);
+    const events = all<EventRow>(this.#events, audit);
+    const docs = new Map<string, readonly ['token' | 'account', string]>();
+    for (const { kind, subject } of changed) {
+      const row = one<{ doc: string }>(kind === 'token' ? this.#token : this.#account, subject);
+      if (row !== undefined) docs.set(`${kind} ${subject}`, [kind, row.doc]);
+    }
+    return {
+      kind: 'changes',
+      docs: [...docs.values()],
+      events,
+      position: { epoch: this.#epoch, seq: changed.at(-1)?.seq ?? seq, audit: events.at(-1)?.id ?? audit },
+      complete: changed.length < pageRows && events.length < pageRows,
+    };
+  }
+
+  #bounds(): { readonly first: number; readonly last: number } {
+    return one<{ first: number; last: number }>(this.#ends)!;
+  }
+}

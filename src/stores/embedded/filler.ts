@@ -1,0 +1,116 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Account, StoredToken } from '../../core/token.ts';
+import type { StoreRecord, TokenUsage } from '../../ports/store-transfer.ts';
+import { usageRecord } from './dump.ts';
+import { keepChecksumKeys } from './schema.ts';
+import { all, one } from './sqlite.ts';
+import { columns, digestsOf } from './tokens.ts';
+
+type Of<K extends StoreRecord['kind']> = Extract<StoreRecord, { readonly kind: K }>;
+
+/** Writes records into the tables as they are: what they say was judged when it was first written. */
+export class Filler {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  /** Answers what the record has taken the place of: nothing, or one other. */
+  add(record: StoreRecord): readonly StoreRecord[] {
+    switch (record.kind) {
+      case 'checksum_key':
+        if (keepChecksumKeys(this.#db, [record]).kind === 'changed')
+          throw new Error(`two keys have the id ${record.id}`);
+        return [];
+      case 'account':
+        return this.#account(record);
+      case 'token':
+        return this.#token(record);
+      case 'event':
+        return this.#event(record);
+      case 'usage':
+        return this.#usage(record);
+      case 'creation': {
+        const sql = 'INSERT OR REPLACE INTO idempotency (key, body, token_id, expires_at) VALUES (?, ?, ?, ?)';
+        this.#sql(sql).run(record.key, record.body, record.tokenId, record.expiresAt);
+        return [];
+      }
+      case 'position':
+        return [];
+    }
+  }
+
+  #account({ account }: Of<'account'>): readonly StoreRecord[] {
+    const { id, version, revokedBefore, deleted } = account;
+    const before = one<{ doc: string }>(this.#sql('SELECT doc FROM accounts WHERE id = ?'), id);
+    const values = [version, revokedBefore, deleted ? 1 : 0, JSON.stringify(account), id] as const;
+    if (before === undefined) {
+      const sql = 'INSERT INTO accounts (version, revoked_before, deleted, doc, id) VALUES (?, ?, ?, ?, ?)';
+      this.#sql(sql).run(...values);
+      return [];
+    }
+    this.#sql('UPDATE accounts SET version = ?, revoked_before = ?, deleted = ?, doc = ? WHERE id = ?').run(...values);
+    return [{ kind: 'account', account: JSON.parse(before.doc) as Account }];
+  }
+
+  #token({ token }: Of<'token'>): readonly StoreRecord[] {
+    const row = one<{ seq: number; doc: string }>(this.#sql('SELECT seq, doc FROM tokens WHERE id = ?'), token.id);
+    if (row === undefined) {
+      const sql = `INSERT INTO tokens (version, owner, kind, state, name, created_at, expires_at, doc, id)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+      this.#index(token, Number(this.#sql(sql).run(...columns(token), token.id).lastInsertRowid));
+      return [];
+    }
+    const before = JSON.parse(row.doc) as StoredToken;
+    const sql = `UPDATE tokens SET version = ?, owner = ?, kind = ?, state = ?, name = ?, created_at = ?,
+                 expires_at = ?, doc = ? WHERE id = ?`;
+    this.#sql(sql).run(...columns(token), token.id);
+    // A digest of it may have gone to a token whose record came first.
+    const dropDigest = this.#sql('DELETE FROM digests WHERE digest = ? AND token = ?');
+    for (const digest of digestsOf(before)) dropDigest.run(digest, row.seq);
+    for (const tag of before.tags) this.#sql('DELETE FROM tags WHERE tag = ? AND token = ?').run(tag, row.seq);
+    this.#index(token, row.seq);
+    return [{ kind: 'token', token: before }];
+  }
+
+  #index({ digest, previous, tags }: StoredToken, seq: number): void {
+    const add = this.#sql('INSERT OR REPLACE INTO digests (digest, token, until) VALUES (?, ?, ?)');
+    add.run(digest, seq, null);
+    if (previous !== null && previous.digest !== digest) add.run(previous.digest, seq, previous.until);
+    for (const tag of tags) this.#sql('INSERT OR IGNORE INTO tags (tag, token) VALUES (?, ?)').run(tag, seq);
+  }
+
+  #event({ of, subject, event: { id, ...audit } }: Of<'event'>): readonly StoreRecord[] {
+    const sql = 'INSERT INTO audit (id, kind, subject, doc) VALUES (?, ?, ?, ?)';
+    this.#sql(sql).run(id, of, subject, JSON.stringify(audit));
+    return [];
+  }
+
+  #usage({ usage }: Of<'usage'>): readonly StoreRecord[] {
+    const before = this.#usageOf(usage.tokenId);
+    if (before !== null) this.#sql('DELETE FROM usage_series WHERE token = ?').run(usage.tokenId);
+    const { tokenId, total, hours, days } = usage;
+    this.#sql('INSERT OR REPLACE INTO usage_totals (token, doc) VALUES (?, ?)').run(tokenId, JSON.stringify(total));
+    const put = this.#sql('INSERT INTO usage_series (token, step, at, doc) VALUES (?, ?, ?, ?)');
+    for (const each of hours) put.run(tokenId, 'hour', each.at, JSON.stringify(each.usage));
+    for (const each of days) put.run(tokenId, 'day', each.at, JSON.stringify(each.usage));
+    return before === null ? [] : [{ kind: 'usage', usage: before }];
+  }
+
+  #usageOf(token: string): TokenUsage | null {
+    const row = one<{ doc: string }>(this.#sql('SELECT doc FROM usage_totals WHERE token = ?'), token);
+    if (row === undefined) return null;
+    const sql = 'SELECT at, doc AS usage FROM usage_series WHERE token = ? AND step = ? ORDER BY at';
+    const of = (step: string) => all<{ at: number; usage: string }>(this.#sql(sql), token, step);
+    const record = usageRecord({ token, total: row.doc, hours: of('hour'), days: of('day') }) as Of<'usage'>;
+    return record.usage;
+  }
+
+  #sql(text: string): StatementSync {
+    const known = this.#statements.get(text) ?? this.#db.prepare(text);
+    this.#statements.set(text, known);
+    return known;
+  }
+}
