@@ -36,7 +36,6 @@ describe('a metered store', () => {
     const ports = [
       meterStore(echo<TokenStore>(), meter),
       meterLedger(echo<UsageLedger>(), meter),
-      meterRegistry(echo<ProcessRegistry>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
       meterRegistry(echo<ProcessRegistry>(), meter),
     ];
