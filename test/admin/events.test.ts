@@ -118,7 +118,7 @@ describe('the stream of events, as an answer of the admin API', () => {
     slow.pause();
     const quick = await EventStream.open(admin.port, keys.read, { query: '?type=refusal' });
     await watched(2);
-    const floods = 50;
+    const floods = 100;
     const each = 3000;
     for (let i = 0; i < floods; i++) {
       for (let j = 0; j < each; j++) admin.watchers.refused(refusal(`${i}-${j}`));
