@@ -438,13 +438,16 @@ export class App {
     if (listen.proxy.tls !== null) this.#proxy.renewTls(listen.proxy.tls);
     if (listen.admin.tls !== null) this.#admin.renewTls(listen.admin.tls);
     if (listen.telemetry.tls !== null) this.#health.renewTls(listen.telemetry.tls);
+    const tokensChanged = differ(this.#config.tokens, next.tokens) || differ(this.#checksumKeys, checksumKeys);
     this.#config = next;
     this.#checksumKeys = checksumKeys;
     this.#generatedKey = generatedKey;
     this.#secrets = secrets;
     this.#guard = guard;
     this.#lookup.configure(cacheOptionsOf(next));
-    this.#lookup.declare(secrets.declaredBySecret);
+    // Memory outlives a reload that has nothing to do with it: not every token is to be looked up at once.
+    if (tokensChanged) this.#lookup.declare(secrets.declaredBySecret);
+    else this.#lookup.doubt();
     const { connectedMs: boundMs, cutOffMs } = boundsOf(next);
     this.#follower.configure(boundMs);
     this.#heartbeat.configure({ boundMs, cutOffMs });
