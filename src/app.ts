@@ -4,17 +4,13 @@ import { AdminListener } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { type InForce, inForceOf, joinNext, type Surroundings } from './app-in-force.ts';
 import { ConfigurationRefused, type Joined, joinStore } from './app-joining.ts';
+import { Memory } from './app-memory.ts';
 import { joinMetrics } from './app-metrics.ts';
-import { keepingOf, keepSnapshot, type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
+import { type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
-import { cacheOptionsOf, listenerOf, processNameOf } from './app-values.ts';
+import { listenerOf, processNameOf } from './app-values.ts';
 import { backupText, headingOf } from './backup/format.ts';
-import { CachedLookup } from './cache/cached-lookup.ts';
-import { FeedFollower, type FeedListener } from './cache/freshness.ts';
-import { Heartbeat } from './cache/heartbeat.ts';
-import type { SnapshotKeeper } from './cache/snapshot/keeper.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
-import { boundsOf } from './config/outage.ts';
 import { problemLine } from './config/problems.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
 import { StoreUnavailable } from './errors.ts';
@@ -26,7 +22,7 @@ import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
-import type { FeedEvent, TokenStore } from './ports/token-store.ts';
+import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
@@ -69,11 +65,7 @@ export class App {
   readonly #options: AppOptions;
   readonly #store: EventualStore;
   readonly #tokens: TokenStore;
-  readonly #lookup: CachedLookup;
-  readonly #follower: FeedFollower;
-  readonly #heartbeat: Heartbeat;
-  readonly #snapshot: SnapshotKeeper | null;
-  readonly #predecessor: string | null;
+  readonly #memory: Memory;
   readonly #usage: UsageCounters;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
@@ -153,48 +145,22 @@ export class App {
     const feed = meterFeed(store.feed, meter);
     const registry = meterRegistry(store.registry, meter);
 
-    this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
-    const { connectedMs: boundMs, cutOffMs } = boundsOf(config);
-    const apply = (events: readonly FeedEvent[]): Promise<void> => {
-      this.#lookup.apply(events);
-      return this.#snapshot?.bury(events) ?? Promise.resolve();
-    };
-    const listener: FeedListener = {
-      apply: events => {
-        for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
-        return apply(events);
-      },
-      missed: () => {
-        this.#lookup.missed();
-        return this.#snapshot?.discard();
-      },
-      acknowledged: awaited => {
-        if (awaited) this.#heartbeat.soon();
-      },
-    };
-    const found = opened?.found ?? null;
-    this.#predecessor = found?.process ?? null;
-    this.#follower = new FeedFollower(feed, listener, clock, boundMs, found?.cursor ?? null);
-    this.#heartbeat = new Heartbeat(registry, processId, () => this.#follower.applied, clock, {
-      boundMs,
-      cutOffMs,
+    const memory = new Memory({
+      config,
+      clock,
+      log: quiet,
+      process: processId,
+      store,
+      tokens: this.#tokens,
+      feed,
+      registry,
+      checksumKeys: () => this.#inForce.checksumKeys,
+      opened,
+      propagated: seconds => propagation.observe(seconds),
     });
-    this.#lookup.follow(this.#follower, this.#heartbeat);
-    this.#lookup.remember(found?.recall ?? null);
-    this.#snapshot =
-      opened &&
-      keepSnapshot(opened, {
-        config,
-        store,
-        lookup: this.#lookup,
-        follower: this.#follower,
-        heartbeat: this.#heartbeat,
-        checksumKeys: () => this.#inForce.checksumKeys,
-        clock,
-        log: quiet,
-      });
-    this.#lookup.declare(secrets.declaredBySecret);
+    this.#memory = memory;
+    memory.lookup.declare(secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
     this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
@@ -212,9 +178,9 @@ export class App {
       log: logger,
       lookup: options.lookup ?? systemLookup,
     });
-    this.#lookup.onChange(events => this.#forwarder.changed(events));
+    memory.lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
-      { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance },
+      { lookup: memory.lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance },
       policy,
     );
     this.#proxy = new ProxyListener(
@@ -232,7 +198,7 @@ export class App {
       ledger,
       flushUsage: () => this.#usage.flush(),
       apply: events =>
-        apply(events).then(
+        memory.apply(events).then(
           () => true,
           error => {
             quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
@@ -275,9 +241,7 @@ export class App {
       admin: this.#admin,
       health: this.#health,
       forwarder: this.#forwarder,
-      lookup: this.#lookup,
-      follower: this.#follower,
-      snapshot: this.#snapshot,
+      memory,
       draining: () => this.#draining,
     });
     this.#reloads.result(true, loaded.hash);
@@ -286,13 +250,10 @@ export class App {
   async #listen(): Promise<void> {
     const { logger, loaded } = this.#options;
     this.#usage.start();
-    this.#follower.start();
     this.#forwarder.start();
-    this.#heartbeat.start();
-    this.#snapshot?.start();
-    void this.#succeed();
+    this.#memory.start();
     // A store that is there has answered before the first request asks.
-    if (this.#store.opened !== null) await Promise.race([this.#heartbeat.begun, pause(1000)]);
+    if (this.#store.opened !== null) await Promise.race([this.#memory.heartbeat.begun, pause(1000)]);
     try {
       // Probes and scrapes are answered before requests are.
       this.#ports = { ...this.#ports, telemetry: await this.#health.listen() };
@@ -325,6 +286,7 @@ export class App {
   missing(): string[] {
     const missing: string[] = [];
     const { config, generatedKey } = this.#inForce;
+    const { lookup, follower } = this.#memory;
     if (this.#draining) missing.push('draining');
     for (const [name, listener] of [
       ['proxy', this.#proxy],
@@ -332,8 +294,8 @@ export class App {
     ] as const) {
       if (!listener.listening) missing.push(`listener ${name}`);
     }
-    const usable = this.#follower.failures === 0 && this.#follower.lagSeconds * 1000 <= config.revocation.boundMs;
-    if (!usable && !this.#lookup.serves) missing.push('store');
+    const usable = follower.failures === 0 && follower.lagSeconds * 1000 <= config.revocation.boundMs;
+    if (!usable && !lookup.serves) missing.push('store');
     if (config.admin.keys.length === 0 && generatedKey === null) missing.push('admin.key');
     return missing;
   }
@@ -374,12 +336,7 @@ export class App {
     if (listen.admin.tls !== null) this.#admin.renewTls(listen.admin.tls);
     if (listen.telemetry.tls !== null) this.#health.renewTls(listen.telemetry.tls);
     this.#inForce = next;
-    this.#lookup.configure(cacheOptionsOf(next.config));
-    this.#lookup.declare(next.secrets.declaredBySecret);
-    const { connectedMs: boundMs, cutOffMs } = boundsOf(next.config);
-    this.#follower.configure(boundMs);
-    this.#heartbeat.configure({ boundMs, cutOffMs });
-    this.#snapshot?.configure(keepingOf(next.config));
+    this.#memory.configure(next.config, next.secrets.declaredBySecret);
     this.#forwarder.configure(upstreams, next.fields);
     this.#gate.policy = next.policy;
     this.#admin.policy = next.admin;
@@ -392,19 +349,10 @@ export class App {
     this.#take(inForceOf(this.#inForce.config, joined, this.#surroundings, this.#inForce));
   }
 
-  /** Once this process is where the one before it was, nobody serves what that one knew. */
-  async #succeed(): Promise<void> {
-    if (this.#predecessor === null) return;
-    await this.#heartbeat.begun;
-    await this.#store.registry.signOff(this.#predecessor).catch(() => {});
-  }
-
-  /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */
+  /** Ends what goes on in the background. */
   async #end(): Promise<void> {
     await this.#usage.stop();
-    await this.#follower.stop();
-    await this.#snapshot?.stop();
-    await this.#heartbeat.stop(this.#snapshot === null);
+    await this.#memory.stop();
   }
 
   /** Secrets are made as the configuration in force says, not the one that was there at the start. */
