@@ -26,7 +26,7 @@ export interface Surroundings {
   readonly instance: string;
 }
 
-/** What a configuration means, once everything about it is known. `before`: what was in force until now; null at the start. */
+/** What a configuration means, once everything about it is known. `before`: what was in force; null at the start. */
 export function inForceOf(
   config: Config,
   { checksumKeys, generatedKey }: Joined,
@@ -50,9 +50,9 @@ export function inForceOf(
 }
 
 /**
- * What the store says about a configuration that is to come into force; null: a store that is not open yet is asked when
- * it is. It is asked only about what it has not been asked before: an outage is no reason to keep an old route. Rejects
- * with everything that speaks against the configuration.
+ * What the store says about a configuration that is to come into force. It is asked only about what it has not been asked
+ * before: an outage is no reason to keep an old route. `store` null: one that is not open yet is asked when it is.
+ * Rejects with everything that speaks against the configuration.
  */
 export async function joinNext(
   before: InForce,
