@@ -77,7 +77,9 @@ export function keepSnapshot({ snapshot }: OpenedSnapshot, rooms: SnapshotRooms)
       // A busy feed has gone on meanwhile: who begins at the mark hears again of what came after it.
       if (knowledge === null || follower.cursor?.epoch !== at.epoch || proven.monotonic <= written) return null;
       const cursor = { ...at, mark };
-      return { store: store.identity, cursor, proven, clockOffsetMs, checksumKeys: checksumKeys(), ...knowledge };
+      const { reckonedMs: cutOffMs } = heartbeat;
+      const about = { store: store.identity, cursor, proven, clockOffsetMs, cutOffMs };
+      return { ...about, checksumKeys: checksumKeys(), ...knowledge };
     };
   };
   return new SnapshotKeeper(snapshot, contents, keepingOf(config), log);
