@@ -100,7 +100,7 @@ export class App {
   /** In `Via`, to know a request that comes round. */
   readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
   #config: Config;
-  #checksumKeys: readonly string[];
+  #checksumKeys: readonly string[] | null;
   #secrets: Secrets;
   #guard: Guard;
   #watch: ConfigWatch | null = null;
@@ -120,7 +120,7 @@ export class App {
     const { logger, clock = systemClock } = options;
     const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
     const opened = await openSnapshot(config, processId, clock, logger);
-    const retired = opened?.found?.checksumKeys ?? [];
+    const retired = opened?.found?.checksumKeys ?? null;
     let app: App | null = null;
     let joined: Joined = { checksumKeys: retired, generatedKey: null };
     const store = await joinStore({
@@ -509,7 +509,7 @@ export class App {
 
 /** What a configuration needs that could fail. */
 interface Prepared {
-  readonly checksumKeys: readonly string[];
+  readonly checksumKeys: readonly string[] | null;
   readonly generatedKey: string | null;
   readonly secrets: Secrets;
   readonly guard: Guard;

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,9 +21,15 @@ interface Settings {
   readonly outage?: string;
   readonly port?: number;
   readonly folder?: string;
+  readonly peppers?: readonly string[];
 }
 
-async function start({ outage = '', port = redis.endpoint.port, folder }: Settings = {}): Promise<Served> {
+/** Peppers, the first of which makes new secrets. */
+const peppersOf = (ids: readonly string[]): string =>
+  ids.map(id => `{ id: ${id}, key: "${createHash('sha256').update(`${pepper} ${id}`).digest('hex')}" }`).join(', ');
+
+async function start(settings: Settings = {}): Promise<Served> {
+  const { outage = '', port = redis.endpoint.port, folder, peppers = ['p1'] } = settings;
   const served = await Served.start({
     ...(folder === undefined ? {} : { folder }),
     config: `
@@ -31,7 +37,7 @@ upstreams: { u: { url: "${upstream.url}" } }
 routes: [{ path: /api/**, require: api }]
 admin: { keys: [{ name: ops, role: admin, key: "${key}" }] }
 store: { kind: redis, url: "redis://127.0.0.1:${port}/1", deadline: 300ms, mutation_deadline: 1s }
-tokens: { peppers: [{ id: p1, key: "${pepper}" }] }
+tokens: { peppers: [${peppersOf(peppers)}] }
 revocation: { bound: 1500ms }
 guard: { failures: 0 }
 ${outage}
@@ -69,6 +75,22 @@ afterEach(async () => {
 afterAll(() => upstream.close());
 
 describe('a store that is not there at the start', () => {
+  test('has not said which peppers there were: a secret of one of them is not told from a good one', async () => {
+    const first = await start();
+    const { secret } = await first.mint({ permissions: ['api'] });
+    await first.stop();
+    const second = await start({ peppers: ['p2', 'p1'] });
+    expect(await second.status('/api/x', secret)).toBe(200);
+    await second.stop();
+    await redis.kill();
+
+    const served = await start({ peppers: ['p2'] });
+    expect(await served.status('/api/x', secret)).toBe(503);
+    await redis.restart();
+    await until(() => served.status('/api/x', secret), 200);
+    expect(await served.status('/api/x', `${secret.slice(0, -1)}${secret.endsWith('0') ? '1' : '0'}`)).toBe(401);
+  });
+
   test('is waited for by a process that lives and is not ready: 503 at once, and all is well when it comes', async () => {
     const first = await start();
     const { secret } = await first.mint({ permissions: ['api'] });
