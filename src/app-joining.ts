@@ -20,7 +20,8 @@ export class ConfigurationRefused extends Error {
 
 /** What the store says once, before it is used. */
 export interface Joined {
-  readonly checksumKeys: readonly string[];
+  /** Null before it has. */
+  readonly checksumKeys: readonly string[] | null;
   /** The admin key that the store keeps, where none is configured; else null. */
   readonly generatedKey: string | null;
 }

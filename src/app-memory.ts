@@ -23,7 +23,7 @@ export interface MemoryParts {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly registry: ProcessRegistry;
-  readonly checksumKeys: () => readonly string[];
+  readonly checksumKeys: () => readonly string[] | null;
   /** Null when none is kept. */
   readonly opened: OpenedSnapshot | null;
   /** Told how many seconds after it was made a change is applied. */

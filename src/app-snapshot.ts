@@ -21,7 +21,8 @@ export interface SnapshotRooms {
   readonly lookup: CachedLookup;
   readonly follower: FeedFollower;
   readonly heartbeat: Heartbeat;
-  readonly checksumKeys: () => readonly string[];
+  /** Null before the store has said which they are. */
+  readonly checksumKeys: () => readonly string[] | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -75,9 +76,13 @@ export function keepSnapshot({ snapshot }: OpenedSnapshot, rooms: SnapshotRooms)
       const knowledge = lookup.knowledge();
       const written = snapshot.proven?.monotonic ?? Number.NEGATIVE_INFINITY;
       // A busy feed has gone on meanwhile: who begins at the mark hears again of what came after it.
-      if (knowledge === null || follower.cursor?.epoch !== at.epoch || proven.monotonic <= written) return null;
+      const keys = checksumKeys();
+      if (knowledge === null || keys === null || follower.cursor?.epoch !== at.epoch || proven.monotonic <= written)
+        return null;
       const cursor = { ...at, mark };
-      return { store: store.identity, cursor, proven, clockOffsetMs, checksumKeys: checksumKeys(), ...knowledge };
+      const { reckonedMs: cutOffMs } = heartbeat;
+      const about = { store: store.identity, cursor, proven, clockOffsetMs, cutOffMs };
+      return { ...about, checksumKeys: keys, ...knowledge };
     };
   };
   return new SnapshotKeeper(snapshot, contents, keepingOf(config), log);

@@ -95,7 +95,7 @@ export class App {
     const { logger, clock = systemClock } = options;
     const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
     const opened = await openSnapshot(config, processId, clock, logger);
-    const retired = opened?.found?.checksumKeys ?? [];
+    const retired = opened?.found?.checksumKeys ?? null;
     let app: App | null = null;
     let joined: Joined = { checksumKeys: retired, generatedKey: null };
     const store = await joinStore({

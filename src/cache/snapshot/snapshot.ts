@@ -26,6 +26,8 @@ interface Head {
   readonly cursor: Cursor;
   /** When what it says was last proved: on the store's clock, and on the wall clock here. */
   readonly proven: { readonly store: number; readonly wall: number };
+  /** Milliseconds after that for which others reckon with the process that wrote it. */
+  readonly cutOffMs: number;
   /** Keys of checksums that the store keeps, in hex. */
   readonly checksumKeys: readonly string[];
 }
@@ -46,6 +48,8 @@ export interface Contents {
   /** When it was proved, and how far the store's clock is ahead of the wall clock, in milliseconds. */
   readonly proven: Instant;
   readonly clockOffsetMs: number;
+  /** Milliseconds after that for which others reckon with this process. */
+  readonly cutOffMs: number;
   readonly checksumKeys: readonly string[];
   readonly accounts: readonly Account[];
   readonly tokens: readonly Remembered[];
@@ -69,6 +73,8 @@ export class Snapshot {
   #writing = false;
   /** Events that could neither be written, nor the snapshot removed. */
   #owed: FeedEvent[] = [];
+  /** What stands must not be served from any more, and could not be removed yet. */
+  #condemned = false;
   /** Counts how often everything was discarded: what began to be written before that is not put in place. */
   #era = 0;
   /** When what is on disk was proved; null when nothing of this process is. */
@@ -116,19 +122,18 @@ export class Snapshot {
     const age = now.wall - Math.min(head.proven.store, head.proven.wall);
     const recall = new Recall(
       { monotonic: now.monotonic - age, wall: now.wall - age },
+      head.cutOffMs,
       lines.flatMap(line => ('account' in line ? [line.account] : [])),
       lines.flatMap(line => ('token' in line ? [line.token] : [])),
     );
-    const tombstones = await Tombstones.read(path.join(this.#folder, 'tombstones'));
-    this.#tombstones.resume(tombstones);
-    recall.apply(tombstones);
+    recall.apply(await this.#tombstones.resume());
     const { store, process, cursor, checksumKeys } = head;
     return { store, process, cursor, checksumKeys, recall };
   }
 
   /** Writes what is known, in place of what was there. Rejects with `SnapshotTaken` when the folder is another's. */
   async write(contents: Contents, key: Buffer): Promise<void> {
-    const { cursor, proven, clockOffsetMs, checksumKeys, accounts, tokens, store } = contents;
+    const { cursor, proven, clockOffsetMs, cutOffMs, checksumKeys, accounts, tokens, store } = contents;
     const era = this.#era;
     const head: Head = {
       snapshot: 1,
@@ -136,6 +141,7 @@ export class Snapshot {
       process: this.#process,
       cursor,
       proven: { store: Math.floor(proven.wall + clockOffsetMs), wall: Math.floor(proven.wall) },
+      cutOffMs,
       checksumKeys,
     };
     this.#writing = true;
@@ -146,6 +152,7 @@ export class Snapshot {
         if (era !== this.#era) return;
         await putInPlace(this.#file);
         this.#stands = true;
+        this.#condemned = false;
         this.proven = proven;
         await this.#tombstones.prune(cursor.seq);
       });
@@ -156,14 +163,16 @@ export class Snapshot {
 
   /** Resolves when a later process would not serve what these events touch. */
   async bury(events: readonly FeedEvent[]): Promise<void> {
-    if (events.length === 0 || !(this.#stands || this.#writing)) return;
+    if (!(this.#stands || this.#writing)) return;
     await this.#alone(async () => {
       this.#owed.push(...events);
+      // What was acknowledged after this would be in vain.
+      if (this.#condemned) await this.#remove();
       try {
         await this.#tombstones.add(this.#owed);
       } catch {
         // What cannot be corrected must not stay: a file can be removed where none can be written.
-        this.#era++;
+        this.#condemn();
         await this.#remove();
       }
       this.#owed = [];
@@ -172,8 +181,13 @@ export class Snapshot {
 
   /** Resolves when nothing is left that a later process could serve from. */
   discard(): Promise<void> {
-    this.#era++;
+    this.#condemn();
     return this.#alone(() => this.#remove());
+  }
+
+  #condemn(): void {
+    this.#era++;
+    this.#condemned = true;
   }
 
   async close(): Promise<void> {
@@ -184,6 +198,7 @@ export class Snapshot {
     await removeFile(this.#file);
     await syncFolder(this.#folder);
     this.#stands = false;
+    this.#condemned = false;
     this.proven = null;
     await this.#tombstones.clear();
   }
