@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
+      'test/e2e/bound.test.ts',
       'test/e2e/kill.test.ts',
       'test/e2e/many-tokens.test.ts',
       'test/e2e/shutdown.test.ts',
@@ -21,6 +22,7 @@ export default defineConfig({
       POSTERN_RECORDS: '10000000',
       POSTERN_TARGETS: '1000000',
       POSTERN_TOKENS: '1000000',
+      POSTERN_TRIALS: '1000',
     },
     pool: 'forks',
     fileParallelism: false,
