@@ -19,6 +19,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Another entry than `src/main.ts`. */
   readonly main?: string;
+  /** A program that runs it, with arguments of its own. */
+  readonly under?: readonly string[];
   readonly input?: string;
 }
 
@@ -63,7 +65,8 @@ export class Program {
 
   /** Postern, as `node src/main.ts …`. */
   static postern(args: readonly string[], options: ProgramOptions = {}): Program {
-    return new Program(process.execPath, [options.main ?? mainFile, ...args], options);
+    const [command, ...rest] = [...(options.under ?? []), process.execPath, options.main ?? mainFile, ...args];
+    return new Program(command!, rest, options);
   }
 
   /** Ends whatever a failed test has left running. */
