@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Pool } from 'undici';
 import { CommandCounter } from '../support/command-counter.ts';
@@ -35,7 +36,11 @@ for (let i = 0; i < Number(values.tokens); i++) {
   const { secret } = await served.mint({ permissions: ['api'] });
   if ((await served.status('/x', secret)) !== 200) throw new Error('a good token is refused');
   secrets.push(secret);
+} // Scripts are sent whole the first time.
+while ((await served.metric('postern_store_operations_total{operation="usage_report",result="ok"}')) === 0) {
+  await pause(50);
 }
+
 const pool = new Pool(served.proxy, { connections: 32 });
 const counter = await CommandCounter.start(redis, '0');
 const began = performance.now();
