@@ -2,7 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import type { AdminListener } from './admin/admin-listener.ts';
 import type { HealthListener } from './admin/health.ts';
 import type { CachedLookup } from './cache/cached-lookup.ts';
-import type { FeedFollower } from './cache/freshness.ts';
+import { ageOf, type FeedFollower, instantOf } from './cache/freshness.ts';
+import type { SnapshotKeeper } from './cache/snapshot/keeper.ts';
 import type { Config } from './config/config.ts';
 import { boundsOf } from './config/outage.ts';
 import type { ProxyListener } from './gate/listener.ts';
@@ -21,12 +22,14 @@ export interface Rooms {
   readonly forwarder: UpstreamForwarder;
   readonly lookup: CachedLookup;
   readonly follower: FeedFollower;
+  /** Null when none is kept. */
+  readonly snapshot: SnapshotKeeper | null;
   readonly draining: () => boolean;
 }
 
 /** Rooms keep plain numbers; here they are joined to the metrics that show them. */
 export function joinMetrics(metrics: Metrics, rooms: Rooms) {
-  const { clock, version, config, proxy, admin, health, forwarder, lookup, follower, draining } = rooms;
+  const { clock, version, config, proxy, admin, health, forwarder, lookup, follower, snapshot, draining } = rooms;
 
   metrics.observe('connections', () => [
     [{ listener: 'proxy' }, proxy.connections],
@@ -55,6 +58,10 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
       [{ result: 'miss' }, miss],
       [{ result: 'unavailable' }, unavailable],
     ];
+  });
+  metrics.observe('snapshot_age_seconds', () => {
+    const proven = snapshot?.proven ?? null;
+    return proven === null ? [] : [[{}, ageOf(proven, instantOf(clock)) / 1000]];
   });
   metrics.observe('feed_lag_seconds', () => [[{}, follower.lagSeconds]]);
   metrics.observe('revocation_bound_seconds', () => {

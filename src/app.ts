@@ -4,7 +4,7 @@ import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
 import { ConfigurationRefused, checksumKeysOf, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
 import { joinMetrics } from './app-metrics.ts';
-import { type OpenedSnapshot, openSnapshot, sealKeysOf } from './app-snapshot.ts';
+import { keepingOf, keepSnapshot, type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
 import {
   adminKeysOf,
@@ -20,8 +20,7 @@ import { backupText, headingOf } from './backup/format.ts';
 import { CachedLookup } from './cache/cached-lookup.ts';
 import { FeedFollower, type FeedListener } from './cache/freshness.ts';
 import { Heartbeat } from './cache/heartbeat.ts';
-import { type Keeping, SnapshotKeeper } from './cache/snapshot/keeper.ts';
-import type { Contents } from './cache/snapshot/snapshot.ts';
+import type { SnapshotKeeper } from './cache/snapshot/keeper.ts';
 import type { Config } from './config/config.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { boundsOf } from './config/outage.ts';
@@ -38,7 +37,6 @@ import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
 import type { Clock } from './ports/clock.ts';
-import type { Log } from './ports/log.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from './ports/token-store.ts';
 import type { FieldRules } from './proxy/fields.ts';
@@ -205,7 +203,18 @@ export class App {
     });
     this.#lookup.follow(this.#follower, this.#heartbeat);
     this.#lookup.remember(found?.recall ?? null);
-    this.#snapshot = opened === null ? null : this.#keeper(opened, quiet);
+    this.#snapshot =
+      opened &&
+      keepSnapshot(opened, {
+        config,
+        store,
+        lookup: this.#lookup,
+        follower: this.#follower,
+        heartbeat: this.#heartbeat,
+        checksumKeys: () => this.#checksumKeys,
+        clock,
+        log: quiet,
+      });
     this.#lookup.declare(this.#secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
@@ -289,6 +298,7 @@ export class App {
       forwarder: this.#forwarder,
       lookup: this.#lookup,
       follower: this.#follower,
+      snapshot: this.#snapshot,
       draining: () => this.#draining,
     });
     this.#reloads.result(true, loaded.hash);
@@ -429,7 +439,7 @@ export class App {
     const { connectedMs: boundMs, cutOffMs } = boundsOf(next);
     this.#follower.configure(boundMs);
     this.#heartbeat.configure({ boundMs, cutOffMs });
-    if (next.outage.snapshot !== null) this.#snapshot?.configure(keepingOf(next, next.outage.snapshot));
+    this.#snapshot?.configure(keepingOf(next));
     this.#forwarder.configure(next.upstreams, fields);
     this.#gate.policy = policy;
     this.#admin.policy = admin;
@@ -447,41 +457,6 @@ export class App {
     if (this.#predecessor === null) return;
     await this.#heartbeat.begun;
     await this.#store.registry.signOff(this.#predecessor).catch(() => {});
-  }
-
-  #keeper({ snapshot }: OpenedSnapshot, log: Log): SnapshotKeeper | null {
-    const settings = this.#config.outage.snapshot;
-    return settings && new SnapshotKeeper(snapshot, () => this.#contents(), keepingOf(this.#config, settings), log);
-  }
-
-  /** What the process that comes after this one could serve from: what has to be asked for, and then all at once. */
-  async #contents(): Promise<(() => Contents | null) | null> {
-    const store = this.#store.opened;
-    const at = this.#follower.cursor;
-    if (store === null || at === null) return null;
-    const roll = await store.registry.roll().catch(() => null);
-    if (roll === null) return null;
-    // How far the store's clock is ahead: no more than this, so that nothing looks younger than it is.
-    const clockOffsetMs = roll.now - this.#clock.wall();
-    const mark = await store.feed.mark(at);
-    return () => {
-      const { cursor, proven } = this.#follower;
-      const { answered } = this.#heartbeat;
-      const sure = proven.monotonic < answered.monotonic ? proven : answered;
-      const knowledge = this.#lookup.knowledge();
-      const written = this.#snapshot?.provenAt ?? Number.NEGATIVE_INFINITY;
-      // A busy feed has gone on meanwhile: what the mark is of is good enough, the changes since are looked at again.
-      if (knowledge === null || cursor?.epoch !== at.epoch || sure.monotonic <= written) return null;
-      const checksumKeys = this.#checksumKeys;
-      return {
-        store: store.identity,
-        cursor: { ...at, mark },
-        proven: sure,
-        clockOffsetMs,
-        checksumKeys,
-        ...knowledge,
-      };
-    };
   }
 
   /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */
@@ -542,11 +517,6 @@ interface Prepared {
   readonly admin: AdminPolicy;
   readonly fields: FieldRules;
 }
-
-const keepingOf = (config: Config, { intervalMs }: { readonly intervalMs: number }): Keeping => ({
-  intervalMs,
-  key: sealKeysOf(config)[0]!,
-});
 
 const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
 

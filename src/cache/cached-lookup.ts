@@ -30,9 +30,12 @@ export interface Proof {
   readonly generation: number;
 }
 
-/** Whether others see this process: when the last heartbeat was sent that was answered. */
+/** Whether others see this process. */
 export interface Seen {
+  /** When the last heartbeat was sent that was answered. */
   readonly answered: Instant;
+  /** Milliseconds from then on for which they reckon with this process, as it told them. */
+  readonly toldMs: number;
 }
 
 interface Entry {
@@ -83,7 +86,7 @@ export class CachedLookup implements TokenLookup {
   readonly #byDigest = new Map<string, string>();
   #declared: DeclaredTokens = new Map();
   #proof: Proof = { proven: never, generation: 0 };
-  #seen: Seen = { answered: never };
+  #seen: Seen = { answered: never, toldMs: 0 };
   #recall: Recall | null = null;
   readonly #breaker = new Breaker();
   /** Told after every change, null when anything may have changed. */
@@ -227,7 +230,8 @@ export class CachedLookup implements TokenLookup {
   }
 
   #isSeen(now: Instant): boolean {
-    return ageOf(this.#seen.answered, now) <= this.#options.cutOffMs;
+    const { answered, toldMs } = this.#seen;
+    return ageOf(answered, now) <= toldMs;
   }
 
   /** Of a process that neither the feed nor the store answers: what was proved not too long ago. */

@@ -27,6 +27,8 @@ export class Heartbeat {
   #due = false;
   /** When the last beat was sent that the store answered. One that takes no writes from anybody has answered, too. */
   answered: Instant = never;
+  /** The cut-off bound that it told. Another one holds only once it is told. */
+  toldMs = 0;
   readonly #begun = Promise.withResolvers<void>();
   /** Resolves with the first beat that is answered. */
   readonly begun: Promise<void> = this.#begun.promise;
@@ -92,7 +94,10 @@ export class Heartbeat {
       const beat = this.#registry.beat({ process: this.#process, applied, cutOffMs });
       // An answer that comes later than this is still an answer to what was sent then.
       const answered = beat.then(() => {
-        if (sent.monotonic > this.answered.monotonic) this.answered = sent;
+        if (sent.monotonic > this.answered.monotonic) {
+          this.answered = sent;
+          this.toldMs = cutOffMs;
+        }
         this.#begun.resolve();
         return true;
       });

@@ -34,13 +34,13 @@ export function environmentTree(upstream: string | null, env: Env, problems: Pro
   sections.push(['listen', map(listen)]);
 
   const store = said('POSTERN_STORE_URL');
-  if (store !== undefined) sections.push(['store', map([['path', storePath(store, problems)]])]);
+  if (store !== undefined) sections.push(['store', map(storeMembers(store, problems))]);
   return map(sections);
 }
 
 /**
  * A file beside which there are variables. Images set POSTERN_STORE_URL for whatever file they are given: it stands in
- * for a `store.path` that the file leaves out. The others do not count, and are told so.
+ * for where the store is, if the file does not say that. The others do not count, and are told so.
  */
 export function withEnvironment(tree: Tree, env: Env, problems: Problems): Tree {
   const said = sayingOf(env);
@@ -59,12 +59,19 @@ export function withEnvironment(tree: Tree, env: Env, problems: Problems): Tree 
   if (url === undefined || tree.kind !== 'map') return tree;
   const at = spot('POSTERN_STORE_URL');
   const store = tree.members.get('store')?.tree ?? { kind: 'map', at, members: new Map() };
-  if (store.kind !== 'map' || store.members.has('path')) return tree;
-  const folder = storePath(url, problems);
-  // What the file does not say does not start at the file's folder.
-  const absolute = folder.kind === 'text' ? text(path.resolve(String(folder.value)), at) : folder;
-  return withMember(tree, 'store', withMember(store, 'path', absolute));
+  if (store.kind !== 'map' || placing.some(name => store.members.has(name))) return tree;
+  let named = store;
+  for (const [name, value] of storeMembers(url, problems)) {
+    if (store.members.has(name)) continue;
+    // What the file does not say does not start at the file's folder.
+    const folder = name === 'path' && value.kind === 'text';
+    named = withMember(named, name, folder ? text(path.resolve(String(value.value)), at) : value);
+  }
+  return withMember(tree, 'store', named);
 }
+
+/** Keys of `store` that say where it is. */
+const placing = ['path', 'url', 'url_file', 'sentinels', 'cluster'];
 
 const withMember = (map: MapTree, name: string, tree: Tree): MapTree => ({
   ...map,
@@ -81,10 +88,22 @@ const spot = (source: string): Spot => ({ source, line: 0, column: 0 });
 
 const text = (value: string, at: Spot): Tree => scalarTree(value, at, JSON.stringify(value));
 
-/** The folder of an embedded store, as a path or a file URL. */
-function storePath(store: string, problems: Problems): Tree {
+/** What POSTERN_STORE_URL says of the store: members of `store`. */
+function storeMembers(store: string, problems: Problems): [string, Tree][] {
   const at = spot('POSTERN_STORE_URL');
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(store)?.[1]?.toLowerCase();
+  if (scheme === 'redis' || scheme === 'rediss') {
+    return [
+      ['kind', text('redis', at)],
+      ['url', text(store, at)],
+    ];
+  }
+  return [['path', storePath(store, scheme, problems)]];
+}
+
+/** The folder of an embedded store, as a path or a file URL. */
+function storePath(store: string, scheme: string | undefined, problems: Problems): Tree {
+  const at = spot('POSTERN_STORE_URL');
   if (scheme === undefined) return text(store, at);
   if (scheme === 'file') {
     try {
@@ -92,7 +111,9 @@ function storePath(store: string, problems: Problems): Tree {
     } catch {
       problems.add('store.path', 'is no URL of a file; allowed: a path, or file:///PATH', at);
     }
-  } else if (/^rediss?$/.test(scheme)) problems.add('store.url', 'redis is not supported yet; allowed: a path', at);
-  else problems.add('store.path', `has the scheme ${scheme}; allowed: a path, or file:///PATH`, at);
+  } else {
+    const allowed = 'a path, file:///PATH, redis://… or rediss://…';
+    problems.add('store', `has the scheme ${scheme}; allowed: ${allowed}`, at);
+  }
   return { kind: 'hole', at };
 }

@@ -19,7 +19,7 @@ export const store = z.strictObject({
     .meta({ description: 'Where tokens are kept: in a folder of one process, or in a Redis that several share.' }),
   path: file().prefault('./data').meta({
     description:
-      'The folder of the embedded store; one process owns it. `POSTERN_STORE_URL` stands in for it where it is left out. Without a file, paths start at the working folder.',
+      'The folder of the embedded store; one process owns it. `POSTERN_STORE_URL`, a folder or a `redis://` address, stands in where the file does not say where the store is. Without a file, paths start at the working folder.',
   }),
   deadline: duration(1).prefault('50ms').meta({ description: 'Longest wait of a request for the store.' }),
   mutation_deadline: duration(1).prefault('5s').meta({ description: 'Longest wait of a change for the store.' }),

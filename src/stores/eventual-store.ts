@@ -47,8 +47,11 @@ export class EventualStore {
     const store = new EventualStore(opening);
     const first = store.#try();
     const slow = new AbortController();
-    await Promise.race([first, pause(opening.patienceMs, undefined, { signal: slow.signal }).catch(() => {})]);
-    slow.abort();
+    try {
+      await Promise.race([first, pause(opening.patienceMs, undefined, { signal: slow.signal }).catch(() => {})]);
+    } finally {
+      slow.abort();
+    }
     store.#trying = first.then(
       () => store.#insist(),
       () => store.#insist(),

@@ -92,6 +92,11 @@ export const metricsTable = {
     buckets: storeBuckets,
   },
   store_up: { type: 'gauge', help: '1 when the last call to the token store was answered, else 0', labels: {} },
+  snapshot_age_seconds: {
+    type: 'gauge',
+    help: 'Time since what the snapshot holds was last known to be so',
+    labels: {},
+  },
   feed_lag_seconds: {
     type: 'gauge',
     help: 'Time since the change feed was last known to be read to its end',

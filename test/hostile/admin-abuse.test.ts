@@ -115,7 +115,9 @@ describe('every path of management, with every method', () => {
         const { status } = await ask(method, path, { key: keys.read });
         const reads = method === 'GET' || method === 'HEAD';
         const listed = matrix.get(path)!.has(method);
-        const expected = !listed ? [405] : reads ? [200, 404] : [403];
+        // A backup has digests in it: nobody is shown those who may only read.
+        const open = reads && path !== '/v1/store/backup';
+        const expected = !listed ? [405] : open ? [200, 404] : [403];
         if (!expected.includes(status)) seen.push(`${method} ${path} with a read-only key: ${status}`);
       }
     }

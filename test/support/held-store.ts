@@ -84,4 +84,7 @@ export class HeldFeed implements ChangeFeed {
 export const settled = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 
 /** A process that others see, at any time. */
-export const always = { answered: { monotonic: Number.POSITIVE_INFINITY, wall: Number.POSITIVE_INFINITY } } as const;
+export const always = {
+  answered: { monotonic: Number.POSITIVE_INFINITY, wall: Number.POSITIVE_INFINITY },
+  toldMs: Number.POSITIVE_INFINITY,
+} as const;

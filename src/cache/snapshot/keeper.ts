@@ -1,5 +1,6 @@
 import type { Log } from '../../ports/log.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
+import type { Instant } from '../freshness.ts';
 import type { Contents, Snapshot } from './snapshot.ts';
 
 export interface Keeping {
@@ -48,9 +49,9 @@ export class SnapshotKeeper {
     return this.#snapshot.discard();
   }
 
-  /** Monotonic milliseconds at which what is on disk was proved; null when nothing is. */
-  get provenAt(): number | null {
-    return this.#snapshot.proven?.monotonic ?? null;
+  /** When what is on disk was proved; null when nothing is. */
+  get proven(): Instant | null {
+    return this.#snapshot.proven;
   }
 
   async stop(): Promise<void> {

@@ -94,13 +94,20 @@ export class Link {
 
   /** Calls a script. `deadline` is on `monotonic()`. */
   async call(call: ScriptCall, deadline: number): Promise<unknown> {
-    return (await this.#send([call], deadline, session => this.#callOne(session, call, deadline)))[0];
+    const mutation = call.script.kind !== 'reads';
+    let master = this.#masterOf(slotOf(call.keys[0]!));
+    for (let moves = 0; ; moves++) {
+      const line = lineOf(master, call);
+      const outcome = await line.send(mutation, deadline, session => this.#callOne(session, call, deadline));
+      if ('answer' in outcome) return outcome.answer;
+      master = this.#elsewhere(outcome.moved, master, moves);
+    }
   }
 
   /** Calls one script many times, in one write to each master. The calls are of one kind, and in no order. */
   async callAll(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
     if (calls.length === 0) return [];
-    return this.#send(calls, deadline, (session, some) => this.#callMany(session, some, deadline));
+    return this.#spread(calls, deadline);
   }
 
   /** What the masters that can be reached say of themselves: the named section of INFO. That of the unit comes first. */
@@ -144,11 +151,7 @@ export class Link {
   }
 
   /** Sends each call to the master that has its keys, and on to another one when that says that it has not. */
-  async #send(
-    calls: readonly ScriptCall[],
-    deadline: number,
-    act: (session: Session, calls: readonly ScriptCall[]) => Promise<readonly Outcome[]>,
-  ): Promise<unknown[]> {
+  async #spread(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
     const answers: unknown[] = new Array(calls.length);
     const mutation = calls[0]!.script.kind !== 'reads';
     let groups = new Map<Master, number[]>();
@@ -157,7 +160,9 @@ export class Link {
       const elsewhere = new Map<Master, number[]>();
       const sent = [...groups].map(async ([master, places]) => {
         const some = places.map(i => calls[i]!);
-        const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session => act(session, some));
+        const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session =>
+          this.#callMany(session, some, deadline),
+        );
         for (const [k, outcome] of outcomes.entries()) {
           if ('answer' in outcome) answers[places[k]!] = outcome.answer;
           else put(elsewhere, this.#elsewhere(outcome.moved, master, moves), places[k]!);
@@ -166,7 +171,6 @@ export class Link {
       for (const result of await Promise.allSettled(sent)) {
         if (result.status === 'fulfilled') continue;
         // What became of the other calls is another matter.
-        if (calls.length === 1) throw result.reason;
         throw new StoreUnavailable(unavailable(result.reason, mutation).message, { sent: mutation });
       }
       groups = elsewhere;
@@ -174,7 +178,7 @@ export class Link {
     return answers;
   }
 
-  async #callOne(session: Session, call: ScriptCall, deadline: number): Promise<Outcome[]> {
+  async #callOne(session: Session, call: ScriptCall, deadline: number): Promise<Outcome> {
     const { script, keys, args } = call;
     const given = [keys.length, ...keys, ...args] as const;
     const needed = this.#needed(call);
@@ -196,11 +200,11 @@ export class Link {
         if (!isUnknownScript(error) || monotonic() >= deadline) throw error;
         return needed > 0 ? send(redis.pipeline().eval(script.text, ...given)) : redis.eval(script.text, ...given);
       });
-      return [{ answer }];
+      return { answer };
     } catch (error) {
       const moved = movedTo(error);
       if (moved === null) throw error;
-      return [{ moved }];
+      return { moved };
     }
   }
 

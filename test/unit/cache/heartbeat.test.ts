@@ -131,11 +131,19 @@ describe('a heartbeat', () => {
   });
 
   test('tells of another pace at once', async () => {
-    const { beats, heartbeat } = start();
+    const { beats, clock, heartbeat } = start();
     (await beats.next()).answer('taken');
     await settled();
+    clock.advance(1);
+    expect(heartbeat.toldMs).toBe(9000);
     heartbeat.configure({ boundMs: 600, cutOffMs: 600 });
-    expect((await beats.next()).question.cutOffMs).toBe(600);
+    const told = await beats.next();
+    expect(told.question.cutOffMs).toBe(600);
+    expect(heartbeat.toldMs).toBe(9000);
+    clock.advance(1);
+    told.answer('taken');
+    await settled();
+    expect(heartbeat.toldMs).toBe(600);
   });
 
   test('signs off when nothing is served any more, and else does not', async () => {

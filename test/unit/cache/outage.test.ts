@@ -37,7 +37,7 @@ function make(more: Partial<CacheOptions> = {}) {
   };
   const cache = new CachedLookup(store.port, clock, options);
   const proof: { proven: Instant; generation: number } = { proven: instantOf(clock), generation: 0 };
-  const seen: { answered: Instant } = { answered: instantOf(clock) };
+  const seen = { answered: instantOf(clock), toldMs: options.cutOffMs };
   cache.follow(proof, seen);
   /** The feed and the heartbeat have just been answered. */
   const live = (): void => {
@@ -123,6 +123,19 @@ describe('a process that others do not see', () => {
     expect(cache.peek(A)).toBeUndefined();
     expect((await loading(A, foundOf('a'))).kind).toBe('found');
     expect(cache.peek(A)).toBeUndefined();
+  });
+
+  test('remembers for no longer than it has told them, whatever it was told since', async () => {
+    const { cache, clock, live, seen, loading } = make();
+    await loading(A, foundOf('a'));
+    clock.advance(10);
+    live();
+    seen.toldMs = bound;
+    clock.advance(bound + 1);
+    expect((await loading(A, away)).kind).toBe('unavailable');
+    seen.toldMs = cutOff;
+    expect((await loading(A, away)).kind).toBe('found');
+    expect(cache.results.stale).toBe(1);
   });
 
   test('does not believe the store either, where that may have been cut in two', async () => {

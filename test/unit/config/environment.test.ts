@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -69,7 +70,7 @@ describe('a configuration without a file', () => {
   it('names the variable or option of each mistake', async () => {
     expect(
       await problems(null, {
-        POSTERN_STORE_URL: 'rediss://127.0.0.1',
+        POSTERN_STORE_URL: 'mysql://127.0.0.1',
         POSTERN_LISTEN_PROXY: '8080',
         POSTERN_LISTEN_ADMIN: ':8081',
         POSTERN_LISTEN_DECISION: ':8082',
@@ -77,7 +78,7 @@ describe('a configuration without a file', () => {
       }),
     ).toEqual([
       'POSTERN_UPSTREAM: is not set; allowed: the URL of the API that is protected',
-      'POSTERN_STORE_URL: redis is not supported yet; allowed: a path',
+      'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, file:///PATH, redis://… or rediss://…',
       'POSTERN_LISTEN_PROXI: unknown key, did you mean proxy?; allowed: proxy, admin, telemetry',
       expect.stringMatching(/^POSTERN_LISTEN_PROXY: "8080" is no address and port; allowed: /),
       'POSTERN_LISTEN_DECISION: not supported yet; allowed: to leave it out',
@@ -87,7 +88,7 @@ describe('a configuration without a file', () => {
       '--upstream: is the proxy itself; allowed: the URL of the API behind it',
     ]);
     expect(await problems('http://a/b', { POSTERN_STORE_URL: 'mysql://x' })).toEqual([
-      'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, or file:///PATH',
+      'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, file:///PATH, redis://… or rediss://…',
       expect.stringMatching(/^--upstream: has a path; allowed: /),
     ]);
   });
@@ -131,6 +132,25 @@ describe('variables beside a file', () => {
     });
   });
 
+  it('it may be a Redis, if the file says nothing else', async () => {
+    const env = { POSTERN_STORE_URL: 'redis://:password@redis.internal:6380/2' };
+    const key = `admin: { keys: [{ name: ops, role: admin, key: "${randomBytes(24).toString('hex')}" }] }\n`;
+    const servers = { form: 'url', host: 'redis.internal', port: 6380 };
+    for (const more of [key, `${key}store: { kind: redis }\n`, `${key}store: { deadline: 70ms }\n`]) {
+      expect(await beside(more, env), more).toMatchObject({
+        config: { store: { kind: 'redis', servers, database: 2 } },
+      });
+    }
+    const elsewhere = await beside(`${key}store: { kind: redis, sentinels: ["a:1"], master: m }\n`, env);
+    expect(elsewhere).toMatchObject({ config: { store: { servers: { form: 'sentinel' } } } });
+    for (const more of ['', `${key}store: { kind: embedded }\n`]) {
+      const refused = await beside(more, env);
+      const lines = refused.ok ? [] : refused.problems.map(problemLine);
+      expect(lines, more).toHaveLength(1);
+      expect(lines.join()).not.toContain('password');
+    }
+  });
+
   it('a relative POSTERN_STORE_URL starts at the working folder', async () => {
     expect(await beside('', { POSTERN_STORE_URL: 'tokens' })).toMatchObject({
       config: { store: { path: path.resolve('tokens') } },
@@ -138,11 +158,11 @@ describe('variables beside a file', () => {
   });
 
   it('what is wrong with it is said where it counts', async () => {
-    const env = { POSTERN_STORE_URL: 'rediss://127.0.0.1' };
+    const env = { POSTERN_STORE_URL: 'mysql://127.0.0.1' };
     expect(await beside('store: { path: ./tokens }\n', env)).toMatchObject({ ok: true });
     const refused = await beside('', env);
     expect(refused.ok ? [] : refused.problems.map(problemLine)).toEqual([
-      'POSTERN_STORE_URL: redis is not supported yet; allowed: a path',
+      'POSTERN_STORE_URL: has the scheme mysql; allowed: a path, file:///PATH, redis://… or rediss://…',
     ]);
     const odd = await beside('store: 7\n', { POSTERN_STORE_URL: store });
     expect(odd.ok ? [] : odd.problems.map(problemLine)).toEqual([
