@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: [
       'test/e2e/bound.test.ts',
+      'test/e2e/failovers.test.ts',
       'test/e2e/kill.test.ts',
       'test/e2e/many-tokens.test.ts',
       'test/e2e/shutdown.test.ts',

@@ -1,31 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Hammer } from './hammer.ts';
+import { expect } from 'vitest';
+import { Hammer, type Strike } from './hammer.ts';
 import { Program } from './program.ts';
-import { RedisServer } from './redis.ts';
-import { RespProxy } from './resp-proxy.ts';
 import { type ApiAnswer, Served } from './served.ts';
 
-/** The bound of revocation, in milliseconds. */
-export const boundMs = 500;
+/** How long a process of the fleet serves what it knows. */
+export interface Habit {
+  /** YAML of its `store`. */
+  readonly store: string;
+  readonly serveMs: number;
+  readonly snapshots: boolean;
+}
 
 /** A process of the fleet, and those that came before it in the same folder. */
 export class Place {
   readonly cutOffMs: number;
-  readonly snapshots: boolean;
-  readonly proxy: RespProxy;
   readonly #config: string;
   #served!: Served;
   /** What the registry calls this process and those before it, as far as that was asked. */
   readonly names: Set<string> = new Set();
 
-  constructor(proxy: RespProxy, config: string, { serveMs, snapshots }: Habit) {
+  constructor(config: string, boundMs: number, { store, serveMs, snapshots }: Habit) {
     this.cutOffMs = Math.max(boundMs, serveMs);
-    this.snapshots = snapshots;
-    this.proxy = proxy;
     const snapshot = snapshots ? ', snapshot: { path: ./snapshot, interval: 1s }' : '';
     this.#config = `${config}
-store: { kind: redis, url: "redis://127.0.0.1:${proxy.port}", deadline: 100ms, mutation_deadline: 1s }
+store: ${store}
 revocation: { bound: ${boundMs}ms }
 outage: { serve_cached_for: ${serveMs}ms${snapshot} }
 `;
@@ -35,6 +35,7 @@ outage: { serve_cached_for: ${serveMs}ms${snapshot} }
     return this.#served;
   }
 
+  /** Starts it, in the folder of the one before. */
   async start(adminKey: string): Promise<void> {
     const folder = this.#served?.folder;
     this.#served = await Served.start({ config: this.#config, ...(folder === undefined ? {} : { folder }) });
@@ -46,32 +47,25 @@ outage: { serve_cached_for: ${serveMs}ms${snapshot} }
   }
 }
 
-interface Habit {
-  readonly serveMs: number;
-  readonly snapshots: boolean;
+/** What the answer to a revocation promised. */
+export interface Answered {
+  /** Wall milliseconds. */
+  readonly at: number;
+  readonly pending: readonly { readonly process: string; readonly until: number }[];
+  /** Whoever it does not list is known not to serve. */
+  readonly complete: boolean;
 }
 
-/** Of the first nothing can be taken away; the others serve for longer and longer, when the store is away. */
-const habits: readonly Habit[] = [
-  { serveMs: 0, snapshots: false },
-  { serveMs: 0, snapshots: false },
-  { serveMs: 1200, snapshots: false },
-  { serveMs: 3000, snapshots: true },
-];
-
-/** Processes of several habits on one Redis, each behind a network of its own, and somebody who asks all of them. */
+/** Processes on one store, and somebody who asks all of them, whatever becomes of them. */
 export class BoundFleet {
   readonly hammer: Hammer = new Hammer(35);
   readonly key: string = randomBytes(32).toString('hex');
-  readonly redis: RedisServer;
   readonly places: Place[] = [];
+  /** What has been looked at: a run in which nothing could have gone wrong shows here. */
+  readonly seen = { revoked: 0, unanswered: 0, pending: 0, meanwhile: 0, afterwards: 0, good: 0 };
 
-  private constructor(redis: RedisServer) {
-    this.redis = redis;
-  }
-
-  static async start(): Promise<BoundFleet> {
-    const fleet = new BoundFleet(await RedisServer.start());
+  static async start(boundMs: number, habits: readonly Habit[]): Promise<BoundFleet> {
+    const fleet = new BoundFleet();
     await fleet.hammer.listen();
     const config = `
 upstreams: { u: { url: "${fleet.hammer.url}" } }
@@ -81,10 +75,7 @@ tokens: { peppers: [{ id: p1, key: "${randomBytes(32).toString('hex')}" }] }
 guard: { failures: 0 }
 log: { access: none }
 `;
-    for (const habit of habits) {
-      const proxy = await RespProxy.start(fleet.redis.endpoint.port);
-      fleet.places.push(new Place(proxy, config, habit));
-    }
+    for (const habit of habits) fleet.places.push(new Place(config, boundMs, habit));
     await Promise.all(fleet.places.map(place => place.start(fleet.key)));
     await fleet.united();
     return fleet;
@@ -117,11 +108,79 @@ log: { access: none }
     }
   }
 
+  /** Tokens that every process knows. */
+  async mint(count: number): Promise<{ readonly id: string; readonly secret: string }[]> {
+    const tokens = await Promise.all(
+      Array.from({ length: count }, () => this.places[0]!.served.mint({ permissions: ['api'] })),
+    );
+    for (const { served } of this.places) {
+      for (const { secret } of tokens) expect(await served.status('/api/x', secret)).toBe(200);
+    }
+    return tokens;
+  }
+
+  /** Revokes a token, through the first process again and again if the other one gives no answer. */
+  async revoke(id: string, by: number, wait: string | null): Promise<Answered> {
+    let answer = await this.places[by]!.revoke(id, wait).catch(() => null);
+    while (answer === null || answer.status === 503) {
+      this.seen.unanswered++;
+      answer = await this.places[0]!.revoke(id, wait);
+    }
+    const at = Date.now();
+    this.seen.revoked++;
+    const { status, body } = answer;
+    expect([200, 202]).toContain(status);
+    const said = body['pending'] as readonly { readonly process: string; readonly may_serve_until: string }[];
+    const pending = said.map(({ process, may_serve_until }) => ({ process, until: Date.parse(may_serve_until) }));
+    if (status === 200) expect(pending).toEqual([]);
+    this.seen.pending += pending.length;
+    // With nobody pending it says that it does not know who else is live.
+    return { at, pending, complete: status === 200 || pending.length > 0 };
+  }
+
+  /**
+   * Holds what was asked against what was answered: the good token is never refused, and a revoked one admitted by
+   * nobody who had acknowledged that, nor by anybody else later than was printed. `what` tells a failure.
+   */
+  judge(strikes: readonly Strike[], good: string, revoked: ReadonlyMap<string, Answered>, what: string): void {
+    const late = strikes.filter(strike => this.#isLate(strike, revoked.get(strike.secret)));
+    // The first ones are enough to be told.
+    expect(
+      late.slice(0, 3).map(({ secret, ...strike }) => ({ ...strike, answered: revoked.get(secret) })),
+      `${late.length} late admissions: ${what}`,
+    ).toEqual([]);
+    const asked = strikes.filter(({ secret }) => secret === good);
+    this.seen.good += asked.filter(({ status }) => status === 200).length;
+    // Who is killed answers nothing.
+    const others = asked.filter(({ status }) => ![0, 200, 503].includes(status));
+    expect(others, what).toEqual([]);
+  }
+
+  #isLate({ place, sent, admitted }: Strike, answered: Answered | undefined): boolean {
+    if (answered === undefined || sent <= answered.at) return false;
+    const late = sent > until(answered, this.places[place]!);
+    if (late) this.seen.afterwards++;
+    else if (admitted) this.seen.meanwhile++;
+    return late && admitted;
+  }
+
   async stop(): Promise<void> {
     await Program.killAll();
     await Promise.all(this.places.map(({ served }) => served.remove()));
-    await Promise.all(this.places.map(({ proxy }) => proxy.close()));
-    await this.redis.stop();
     this.hammer.close();
   }
+}
+
+/** Wall milliseconds from which on nobody at this place may admit what was revoked. */
+function until({ at, pending, complete }: Answered, { names, cutOffMs }: Place): number {
+  if (!complete) return at + cutOffMs;
+  const own = pending.filter(({ process }) => names.has(process)).map(one => one.until);
+  for (const ms of own) expect(ms).toBeLessThanOrEqual(at + cutOffMs);
+  return Math.max(at, ...own);
+}
+
+/** Resolves when nobody may serve any of these any more. */
+export async function allOver(revoked: readonly Answered[]): Promise<void> {
+  const last = Math.max(...revoked.flatMap(({ at, pending }) => [at, ...pending.map(one => one.until)]));
+  await pause(Math.max(0, last - Date.now()) + 100);
 }
