@@ -58,7 +58,7 @@ export interface Answered {
 
 /** Processes on one store, and somebody who asks all of them, whatever becomes of them. */
 export class BoundFleet {
-  readonly hammer: Hammer = new Hammer(35);
+  readonly hammer: Hammer = new Hammer(50);
   readonly key: string = randomBytes(32).toString('hex');
   readonly places: Place[] = [];
   /** What has been looked at: a run in which nothing could have gone wrong shows here. */

@@ -41,13 +41,15 @@ export class Hammer {
   /** Sends each secret to each port until `over`; resolves with all of it when everything has come to an end. */
   async strike(ports: () => readonly number[], secrets: readonly string[], over: Promise<unknown>): Promise<Strike[]> {
     let striking = true;
-    void over.finally(() => {
+    const end = (): void => {
       striking = false;
-    });
+    };
+    over.then(end, end);
     while (striking) {
       for (const [place, port] of ports().entries()) for (const secret of secrets) this.#send(place, port, secret);
       await pause(this.#everyMs);
     }
+    await over;
     // An admission that is still on its way is one, too.
     await Promise.all(this.#waiting);
     const all = this.#strikes;
