@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Pool } from 'undici';
 import { CommandCounter } from '../support/command-counter.ts';
+import { Program } from '../support/program.ts';
 import { RedisServer } from '../support/redis.ts';
 import { Served } from '../support/served.ts';
 
@@ -18,6 +19,9 @@ const { values } = parseArgs({
 });
 const requests = Number(values.requests);
 const key = randomBytes(32).toString('hex');
+// Whatever fails, nothing stays behind.
+process.on('exit', () => void Program.killAll());
+
 const upstream = createServer((_, answer) => void answer.end('ok'));
 await new Promise<void>(resolve => upstream.listen(0, '127.0.0.1', resolve));
 const redis = await RedisServer.start();

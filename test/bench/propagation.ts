@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { Program } from '../support/program.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { RedisServer } from '../support/redis.ts';
 import { Served } from '../support/served.ts';
@@ -26,6 +27,9 @@ const { values } = parseArgs({
 const trials = Number(values.trials);
 const load = Number(values.load);
 const key = randomBytes(32).toString('hex');
+
+// Whatever fails, nothing stays behind.
+process.on('exit', () => void Program.killAll());
 
 const upstream = await new RecordingUpstream().listen();
 const redis = await RedisServer.start();
