@@ -62,10 +62,11 @@ function faultOf(random: () => number): Fault {
 
 function planOf(random: () => number, places: readonly Place[]): Plan {
   const troubles = places.slice(1).flatMap(({ cutOffMs }, i): Trouble[] => {
-    const afterMs = below(random, 300);
+    const fault = faultOf(random);
+    // A process that is killed has had the time to write a snapshot.
+    const afterMs = below(random, 300) + (fault.kind === 'kill' ? 1200 : 0);
     // Mostly for longer than it may serve what it knows.
     const forMs = Math.floor((0.4 + 1.4 * random()) * cutOffMs);
-    const fault = faultOf(random);
     return random() < 0.75 ? [{ place: i + 1, fault, afterMs, forMs }] : [];
   });
   const moments = troubles.flatMap(({ afterMs, forMs }) => [afterMs, afterMs, afterMs, afterMs + forMs]);
@@ -107,11 +108,13 @@ afterAll(async () => {
 });
 
 const faults: Record<string, number> = {};
+const count = (what: string): void => {
+  faults[what] = (faults[what] ?? 0) + 1;
+};
 
 async function suffer({ place: index, fault, afterMs, forMs }: Trouble): Promise<void> {
   const [place, link] = [fleet.places[index]!, networks[index]!];
-  const name = fault.kind === 'network' ? fault.name : fault.kind;
-  faults[name] = (faults[name] ?? 0) + 1;
+  count(fault.kind === 'network' ? fault.name : fault.kind);
   await pause(afterMs);
   switch (fault.kind) {
     case 'network':
@@ -129,6 +132,8 @@ async function suffer({ place: index, fault, afterMs, forMs }: Trouble): Promise
       await place.served.program.kill();
       await place.start(fleet.key);
       await pause(forMs);
+      if ((await place.served.metric('postern_cache_lookups_total{result="stale"}')) > 0)
+        count('served from a snapshot');
       await link.be({ kind: 'pass' });
   }
 }
