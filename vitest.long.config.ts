@@ -13,6 +13,7 @@ export default defineConfig({
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
       'test/hostile/paths.test.ts',
+      'test/unit/cache/flood.test.ts',
     ],
     env: {
       POSTERN_LONG: '1',
@@ -24,6 +25,7 @@ export default defineConfig({
       POSTERN_TARGETS: '1000000',
       POSTERN_TOKENS: '1000000',
       POSTERN_TRIALS: '1000',
+      POSTERN_GUESSES: '1000000',
     },
     pool: 'forks',
     fileParallelism: false,

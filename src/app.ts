@@ -36,6 +36,7 @@ import { AccountService } from './manage/account-service.ts';
 import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { TokenService } from './manage/token-service.ts';
+import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from './ports/token-store.ts';
@@ -49,6 +50,7 @@ import type { Logger } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { quietLog } from './telemetry/quiet-log.ts';
 import { createRecorder } from './telemetry/recorder.ts';
+import { RefusalTeller } from './telemetry/refusals.ts';
 import { RequestLog } from './telemetry/request-log.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
 import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
@@ -177,24 +179,29 @@ export class App {
     this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
     const { connectedMs: boundMs, cutOffMs } = boundsOf(config);
+    const found = opened?.found ?? null;
+    const watchers = new Watchers({ feed, tokens: this.#tokens }, found?.cursor ?? null);
     const apply = (events: readonly FeedEvent[]): Promise<void> => {
       this.#lookup.apply(events);
       return this.#snapshot?.bury(events) ?? Promise.resolve();
     };
     const listener: FeedListener = {
-      apply: events => {
+      apply: (events, cursor) => {
         for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
-        return apply(events);
+        const applied = apply(events);
+        // Changes of our own come this way too: here all are told in the order of the feed, and once.
+        watchers.changed(events, cursor);
+        return applied;
       },
-      missed: () => {
+      missed: cursor => {
         this.#lookup.missed();
+        watchers.missed(cursor);
         return this.#snapshot?.discard();
       },
       acknowledged: awaited => {
         if (awaited) this.#heartbeat.soon();
       },
     };
-    const found = opened?.found ?? null;
     this.#predecessor = found?.process ?? null;
     this.#follower = new FeedFollower(feed, listener, clock, boundMs, found?.cursor ?? null);
     this.#heartbeat = new Heartbeat(registry, processId, () => this.#follower.applied, clock, {
@@ -224,6 +231,7 @@ export class App {
         metrics: new RequestMetrics(metrics),
         requests: this.#requestLog,
         usage: record => this.#usage.count(record),
+        refusals: new RefusalTeller(watchers),
       },
       quiet,
     );
@@ -275,6 +283,7 @@ export class App {
           const { identity, transfer } = store.opened;
           return backupText(headingOf(identity, clock.wall()), transfer.dump());
         },
+        watchers,
         clock,
         log: quiet,
         version,
@@ -429,13 +438,16 @@ export class App {
     if (listen.proxy.tls !== null) this.#proxy.renewTls(listen.proxy.tls);
     if (listen.admin.tls !== null) this.#admin.renewTls(listen.admin.tls);
     if (listen.telemetry.tls !== null) this.#health.renewTls(listen.telemetry.tls);
+    const tokensChanged = differ(this.#config.tokens, next.tokens) || differ(this.#checksumKeys, checksumKeys);
     this.#config = next;
     this.#checksumKeys = checksumKeys;
     this.#generatedKey = generatedKey;
     this.#secrets = secrets;
     this.#guard = guard;
     this.#lookup.configure(cacheOptionsOf(next));
-    this.#lookup.declare(secrets.declaredBySecret);
+    // Memory outlives a reload that has nothing to do with it: not every token is to be looked up at once.
+    if (tokensChanged) this.#lookup.declare(secrets.declaredBySecret);
+    else this.#lookup.doubt();
     const { connectedMs: boundMs, cutOffMs } = boundsOf(next);
     this.#follower.configure(boundMs);
     this.#heartbeat.configure({ boundMs, cutOffMs });

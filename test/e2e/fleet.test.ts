@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CommandCounter } from '../support/command-counter.ts';
+import { EventStream } from '../support/event-stream.ts';
 import { Program } from '../support/program.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';
@@ -106,6 +107,34 @@ describe('tokens of a fleet', () => {
     await until(() => two.metric('postern_streams_closed_total{reason="revoked"}'), closings);
     expect([theirs.ended, theirs.closed, theirs.length]).toEqual([false, false, 0]);
     await RawClient.closeAll();
+  });
+
+  test('are watched from any process: changes of all once and in order, refusals where they happen', async () => {
+    const [here, there] = [await EventStream.open(one.ports.admin, key), await EventStream.open(two.ports.admin, key)];
+    const made: string[] = [];
+    for (const served of [one, two, one, two]) made.push((await served.mint()).id);
+    expect(await one.status('/api/x', null)).toBe(401);
+    for (const stream of [here, there]) {
+      await stream.until(() => stream.of('change').length === 4, 'four changes');
+      expect(stream.of('change').map(({ id }) => id)).toEqual(made);
+    }
+    expect(here.lastId).toBe(there.lastId);
+    await here.until(() => here.of('refusal').length === 1, 'refusal');
+
+    // Who was at one process goes on at the other.
+    here.leave();
+    const more = [await one.mint(), await two.mint()].map(({ id }) => id);
+    const back = await EventStream.open(two.ports.admin, key, { lastId: here.lastId });
+    more.push((await one.mint()).id);
+    await back.until(({ events }) => events.length === 3, 'what came meanwhile');
+    expect(back.of('change').map(({ id }) => id)).toEqual(more);
+    // An id that nobody was given takes nothing away from the fleet.
+    const [epoch] = here.lastId!.split(':');
+    const lost = await EventStream.open(two.ports.admin, key, { lastId: `${epoch}:999999` });
+    await lost.until(({ events }) => events.length === 1, 'gap');
+    await there.until(() => there.of('change').length === 7, 'all changes');
+    expect([lost.of('gap').length, lost.lastId, there.of('gap').length]).toEqual([1, back.lastId, 0]);
+    EventStream.leaveAll();
   });
 
   test('are counted together', async () => {
