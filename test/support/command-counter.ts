@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import type { Script } from '../../src/stores/redis/script.ts';
 import { addUsage } from '../../src/stores/redis/scripts/add-usage.ts';
 import { checkStore } from '../../src/stores/redis/scripts/check-store.ts';
@@ -19,34 +21,53 @@ function named(kind: string, scripts: readonly Script[]): [string, string][] {
   return scripts.map(({ sha }) => [sha, kind]);
 }
 
-/** Counts the commands that clients send to a database of a server, as `MONITOR` tells them, by what they are for. */
-export class CommandCounter {
-  readonly counts: Record<string, number> = {};
-  readonly #end: () => void;
+/** A line of `MONITOR`: time, database, where the command came from, its name and its first argument. */
+const line = /^\+\d+\.\d+ \[(\d+) (\S+)\] "([^"]*)"(?: "((?:[^"\\]|\\.)*)")?/;
 
-  private constructor(end: () => void) {
-    this.#end = end;
+/**
+ * Counts the commands that clients send to a database of a server, as `MONITOR` tells them, by what they are for. It reads
+ * them itself: ioredis takes one that comes before the answer to `MONITOR` for that answer, and fails.
+ */
+export class CommandCounter {
+  readonly #counts: Record<string, number> = {};
+  readonly #database: string;
+  readonly #socket: Socket;
+  #rest = '';
+
+  private constructor(socket: Socket, database: string) {
+    this.#socket = socket;
+    this.#database = database;
+    socket.setEncoding('latin1').on('data', text => this.#read(String(text)));
+    socket.on('error', () => {});
   }
 
   static async start(redis: RedisServer, database: string): Promise<CommandCounter> {
-    const monitor = await redis.client().monitor();
-    const counter = new CommandCounter(() => monitor.disconnect());
-    monitor.on('monitor', (_time: string, args: string[], source: string, where: string) => {
-      // What scripts do within the store is no command of a client.
-      if (where === database && source !== 'lua') counter.#count(args);
-    });
+    const socket = connect(redis.endpoint.port, redis.endpoint.host);
+    const counter = new CommandCounter(socket, database);
+    const begun = once(socket, 'data');
+    socket.write('MONITOR\r\n');
+    await begun;
     return counter;
   }
 
   /** What was counted until now. */
   end(): Readonly<Record<string, number>> {
-    this.#end();
-    return this.counts;
+    this.#socket.destroy();
+    return this.#counts;
   }
 
-  #count([name = '', first = '']: readonly string[]): void {
-    const command = name.toLowerCase();
+  #read(text: string): void {
+    const lines = (this.#rest + text).split('\r\n');
+    this.#rest = lines.pop()!;
+    for (const one of lines) {
+      const [, database, source, name = '', first = ''] = line.exec(one) ?? [];
+      // What scripts do within the store is no command of a client.
+      if (database === this.#database && source !== 'lua') this.#count(name.toLowerCase(), first);
+    }
+  }
+
+  #count(command: string, first: string): void {
     const kind = idle.get(command === 'evalsha' ? first : command) ?? `${command} ${first}`;
-    this.counts[kind] = (this.counts[kind] ?? 0) + 1;
+    this.#counts[kind] = (this.#counts[kind] ?? 0) + 1;
   }
 }
