@@ -9,6 +9,7 @@ export default defineConfig({
       'test/e2e/kill.test.ts',
       'test/e2e/many-tokens.test.ts',
       'test/e2e/shutdown.test.ts',
+      'test/e2e/snapshot-kills.test.ts',
       'test/hostile/aborts.test.ts',
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
