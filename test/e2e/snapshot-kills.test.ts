@@ -9,7 +9,7 @@ import { RespProxy } from '../support/resp-proxy.ts';
 import { patience } from '../support/tiers.ts';
 
 /** How many tokens are revoked around the death of a process, and how many of them at a time. */
-const trials = Number(process.env['POSTERN_TRIALS'] ?? 24);
+const trials = Number(process.env['POSTERN_TRIALS'] ?? 16);
 const together = 8;
 
 let redis: RedisServer;
