@@ -4,9 +4,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
+      'test/e2e/bound.test.ts',
+      'test/e2e/failovers.test.ts',
       'test/e2e/kill.test.ts',
       'test/e2e/many-tokens.test.ts',
       'test/e2e/shutdown.test.ts',
+      'test/e2e/snapshot-kills.test.ts',
       'test/hostile/aborts.test.ts',
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
@@ -22,6 +25,7 @@ export default defineConfig({
       POSTERN_RECORDS: '10000000',
       POSTERN_TARGETS: '1000000',
       POSTERN_TOKENS: '1000000',
+      POSTERN_TRIALS: '1000',
       POSTERN_GUESSES: '1000000',
     },
     pool: 'forks',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../src/cli/run.ts';
+import { patience } from './tiers.ts';
 
 /** The checkout that is tested. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url));
@@ -13,12 +14,17 @@ export const mainFile: string = fileURLToPath(new URL('../../src/main.ts', impor
 /** Starts of the program share what the first one has compiled: a third of the time of each. */
 const compileCache = path.join(tmpdir(), 'postern-compile-cache');
 
+/** Milliseconds in which a program says what it has to. Hours of tests have minutes in which a machine is busy. */
+const longest = Math.min(patience(20_000), 120_000);
+
 export interface ProgramOptions {
   readonly cwd?: string;
   /** Beside the tests' own environment, of which nothing that begins with POSTERN_ is passed on. */
   readonly env?: Readonly<Record<string, string>>;
   /** Another entry than `src/main.ts`. */
   readonly main?: string;
+  /** A program that runs it, with arguments of its own. */
+  readonly under?: readonly string[];
   readonly input?: string;
 }
 
@@ -63,7 +69,8 @@ export class Program {
 
   /** Postern, as `node src/main.ts …`. */
   static postern(args: readonly string[], options: ProgramOptions = {}): Program {
-    return new Program(process.execPath, [options.main ?? mainFile, ...args], options);
+    const [command, ...rest] = [...(options.under ?? []), process.execPath, options.main ?? mainFile, ...args];
+    return new Program(command!, rest, options);
   }
 
   /** Ends whatever a failed test has left running. */
@@ -76,7 +83,7 @@ export class Program {
   }
 
   /** Waits until it has said something; rejects when it ends without. */
-  async until(condition: (program: Program) => boolean, what: string, ms = 20_000): Promise<void> {
+  async until(condition: (program: Program) => boolean, what: string, ms: number = longest): Promise<void> {
     const late = Date.now() + ms;
     while (!condition(this)) {
       const left = late - Date.now();

@@ -10,6 +10,8 @@ export interface ServedOptions {
   readonly folder?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly main?: string;
+  /** A program that runs it, with arguments of its own. */
+  readonly under?: readonly string[];
   /** Addresses to listen on, where they matter. */
   readonly listen?: string;
 }
@@ -45,6 +47,7 @@ export class Served {
     const served = new Served(folder, file, {
       ...(options.env === undefined ? {} : { env: options.env }),
       ...(options.main === undefined ? {} : { main: options.main }),
+      ...(options.under === undefined ? {} : { under: options.under }),
     });
     const line = await served.said('listening');
     served.ports = {

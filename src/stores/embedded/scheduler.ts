@@ -183,5 +183,7 @@ const answered = (call: Call, answer: Answer<Operation>): Reply => ({ id: call.i
 const refusal = (call: Call, error: unknown): Reply => ({
   id: call.id,
   kind: 'unavailable',
-  why: error instanceof Error ? error.message : String(error),
+  why: isRefusedWrite(error) ? `its disk takes no writes (is it full, or read-only?): ${textOf(error)}` : textOf(error),
 });
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

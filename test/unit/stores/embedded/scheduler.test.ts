@@ -136,6 +136,7 @@ describe('what goes wrong', () => {
     run();
     const kinds = new Set(refused.map(id => replyTo(id)?.kind));
     expect(kinds).toContain('unavailable');
+    expect(replyTo(refused.at(-1)!)).toMatchObject({ why: expect.stringContaining('its disk takes no writes') });
     expect(has('a')).toBe(true);
     for (const [i, id] of refused.entries()) expect(has(`more-${i}`)).toBe(replyTo(id)?.kind === 'answer');
     expect(tableSize('audit')).toBe(tableSize('tokens'));
