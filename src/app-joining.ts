@@ -49,6 +49,7 @@ export function joinStore({ open, clock, logger, config, identity, joined }: Joi
   const watcher = {
     down: (cause: Error) => logger.error({}, 'the store is down', cause),
     up: () => logger.info({}, 'the store is up again'),
+    made: () => logger.warn({}, 'there was no store, and a new one was made: every token is unknown in it'),
     rolledBack: () => logger.error({}, 'the store has lost changes that it had acknowledged'),
   };
   let failed = false;

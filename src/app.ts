@@ -68,6 +68,7 @@ export class App {
   readonly #store: EventualStore;
   readonly #tokens: TokenStore;
   readonly #memory: Memory;
+  readonly #processId: string;
   readonly #usage: UsageCounters;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
@@ -165,6 +166,7 @@ export class App {
     });
     this.#memory = memory;
     memory.lookup.declare(secrets.declaredBySecret);
+    this.#processId = processId;
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
     this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
@@ -273,7 +275,8 @@ export class App {
     }
     for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
     this.#watch = watchConfig(loaded, () => void this.reload());
-    logger.info({ ...startupFields(loaded, this.#ports), version: this.#options.version }, 'listening');
+    const { version } = this.#options;
+    logger.info({ ...startupFields(loaded, this.#ports), process: this.#processId, version }, 'listening');
     // Somebody waits for this line.
     logger.sink.flush();
   }

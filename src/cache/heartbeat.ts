@@ -35,6 +35,8 @@ export class Heartbeat {
   reckonedMs = 0;
   /** A longer time that was told, and when that was answered first. */
   #raised: { readonly cutOffMs: number; readonly since: number } | null = null;
+  /** Told of every beat that failed; it is tried again. */
+  failed: (cause: unknown) => void = () => {};
   readonly #begun = Promise.withResolvers<void>();
   /** Resolves with the first beat that is answered. */
   readonly begun: Promise<void> = this.#begun.promise;
@@ -107,7 +109,8 @@ export class Heartbeat {
       });
       answered.catch(() => {});
       return await Promise.race([answered, this.#pause(boundMs / 3, given).then(() => false)]);
-    } catch {
+    } catch (error) {
+      this.failed(error);
       return false;
     } finally {
       given.abort();

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CommandCounter } from '../support/command-counter.ts';
 import { EventStream } from '../support/event-stream.ts';

@@ -77,7 +77,7 @@ export class Snapshot {
   #condemned = false;
   /** Counts how often everything was discarded: what began to be written before that is not put in place. */
   #era = 0;
-  /** When what is on disk was proved; null when nothing of this process is. */
+  /** When what is on disk was proved; null when nothing is that could be served from. */
   proven: Instant | null = null;
 
   private constructor(folder: string, process: string) {
@@ -127,6 +127,7 @@ export class Snapshot {
       lines.flatMap(line => ('token' in line ? [line.token] : [])),
     );
     recall.apply(await this.#tombstones.resume());
+    this.proven = recall.proven;
     const { store, process, cursor, checksumKeys } = head;
     return { store, process, cursor, checksumKeys, recall };
   }
