@@ -1,6 +1,7 @@
 import type { Code } from '../errors.ts';
 import type { AccountService } from '../manage/account-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
+import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Log } from '../ports/log.ts';
@@ -8,7 +9,7 @@ import type { TlsMaterial } from '../wire/server.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
-import { type AdminKey, authenticate } from './keys.ts';
+import { type AdminKey, authenticate, leftMs, suffices } from './keys.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
@@ -27,6 +28,7 @@ export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly backup: () => AsyncIterable<string>;
+  readonly watchers: Watchers;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the program, for the document. */
@@ -40,6 +42,8 @@ export class AdminListener {
   readonly #server: Server;
   readonly #router = new Router(operations);
   readonly #counts = new Map<number, number>();
+  /** Calls that are not answered to their end, and for how long their keys may go on with them. */
+  readonly #underWay = new Map<Incoming, () => number>();
   #policy: AdminPolicy;
   #hosts: Hosts;
   #document: string | null = null;
@@ -62,6 +66,7 @@ export class AdminListener {
   set policy(policy: AdminPolicy) {
     this.#policy = policy;
     this.#hosts = new Hosts(policy.hosts, this.#options.host);
+    for (const [incoming, left] of this.#underWay) if (left() === 0) incoming.endWait();
   }
 
   /** Answers so far, by status. */
@@ -94,16 +99,25 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, backup } = this.#parts;
+    const { clock, tokens, accounts, backup, watchers } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
     const { operation, params } = this.#route(incoming);
-    if (operation.role === 'admin' && key.role !== 'admin') {
+    if (!suffices(key.role, operation.role)) {
       throw new Rejection('forbidden', 'This needs a key with the role admin.');
     }
-    const services = { tokens, accounts, backup, document: () => this.#describe() };
-    return operation.run(incoming, { actor: { name: key.name, address: peer }, services, params });
+    const keyLeftMs = (): number => leftMs(key, operation.role, this.#policy.keys, clock.wall());
+    this.#follow(incoming, keyLeftMs);
+    const services = { tokens, accounts, backup, watchers, document: () => this.#describe() };
+    return operation.run(incoming, { actor: { name: key.name, address: peer }, keyLeftMs, services, params });
+  }
+
+  /** Until its answer has been sent, or its client is gone. */
+  #follow(incoming: Incoming, keyLeftMs: () => number): void {
+    if (incoming.over.aborted) return;
+    this.#underWay.set(incoming, keyLeftMs);
+    incoming.over.addEventListener('abort', () => this.#underWay.delete(incoming), { once: true });
   }
 
   #route({ form }: Incoming): { readonly operation: Operation; readonly params: Readonly<Record<string, string>> } {

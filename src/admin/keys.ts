@@ -46,6 +46,19 @@ export function authenticate(
   throw new Rejection('too_many_failures', detail, ['Retry-After', String(wait)]);
 }
 
+export const suffices = (role: Role, least: Role): boolean => role === 'admin' || least === 'read';
+
+/**
+ * Milliseconds for which a key that was let in may go on with a call, by the keys that are in force now; 0 when it may
+ * not any more.
+ */
+export function leftMs(key: AdminKey, least: Role, keys: readonly AdminKey[], now: Millis): number {
+  const ends = keys
+    .filter(({ sha256, role }) => timingSafeEqual(sha256, key.sha256) && suffices(role, least))
+    .map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY);
+  return Math.max(0, ...ends.map(end => end - now));
+}
+
 /** Compares digests of equal length, and all of them: the time says nothing about any key. */
 function matching(presented: string, keys: readonly AdminKey[], now: Millis): AdminKey | null {
   // The parser reads fields as latin1: this gives back the bytes that were sent.

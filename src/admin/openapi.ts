@@ -146,6 +146,7 @@ function problems(operation: Operation): Json {
 const fieldsOf: Readonly<Partial<Record<Code, readonly string[]>>> = {
   unauthenticated: ['WWW-Authenticate'],
   too_many_failures: ['Retry-After'],
+  overloaded: ['Retry-After'],
   store_unavailable: ['Retry-After'],
 };
 

@@ -7,6 +7,7 @@ import { Faults } from '../manage/faults.ts';
 import type { Actor } from '../manage/parts.ts';
 import type { Precondition } from '../manage/precondition.ts';
 import type { TokenService } from '../manage/token-service.ts';
+import type { Watchers } from '../manage/watchers.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { jsonType, mergeType, readJsonBody } from './body.ts';
 import { readPrecondition } from './conditional.ts';
@@ -58,6 +59,8 @@ export interface DocumentedAnswer {
 /** What a call works with, once it is known who asks for what. */
 export interface Context {
   readonly actor: Actor;
+  /** Milliseconds for which the key may go on with this call: 0 once it is gone, and infinite where there is no end. */
+  readonly keyLeftMs: () => number;
   readonly services: Services;
   /** Segments of the path that stand in braces in the template, by their names. */
   readonly params: Readonly<Record<string, string>>;
@@ -68,6 +71,7 @@ export interface Services {
   readonly accounts: AccountService;
   /** A backup of the store, as text, piece by piece. */
   readonly backup: () => AsyncIterable<string>;
+  readonly watchers: Watchers;
   /** The document of the API, as JSON. */
   readonly document: () => string;
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { accountOperations } from './account-operations.ts';
+import { eventOperations } from './event-operations.ts';
 import { type Operation, operation } from './operation.ts';
 import { storeOperations } from './store-operations.ts';
 import { tokenDetailOperations } from './token-detail-operations.ts';
@@ -16,6 +17,7 @@ export const operations: readonly Operation[] = [
   ...tokenOperations,
   ...tokenDetailOperations,
   ...accountOperations,
+  ...eventOperations,
   ...storeOperations,
   operation({
     method: 'GET',

@@ -138,6 +138,11 @@ export class CachedLookup implements TokenLookup {
     this.#tell(null);
   }
 
+  /** What was let through is judged again, by what is in force now. */
+  doubt(): void {
+    this.#tell(null);
+  }
+
   get size(): { readonly positive: number; readonly negative: number } {
     return { positive: this.#positive.size, negative: this.#negative.size };
   }

@@ -20,13 +20,16 @@ export const ageOf = (then: Instant, now: Instant): number =>
 
 /** Told of every change, in the order in which the store made them. */
 export interface FeedListener {
-  /** Evicts what the events touch, at once; resolves when they may be acknowledged. An event may be told twice. */
-  apply(events: readonly FeedEvent[]): Promise<void> | void;
+  /**
+   * Evicts what the events touch, at once; resolves when they may be acknowledged. `cursor`: that of the last one. An
+   * event may be told twice.
+   */
+  apply(events: readonly FeedEvent[], cursor: Cursor): Promise<void> | void;
   /**
    * Changes may have been missed: from here on nothing that was heard before counts as proof. Resolves when that may be
-   * acknowledged.
+   * acknowledged. `cursor`: where the feed goes on.
    */
-  missed(): Promise<void> | void;
+  missed(cursor: Cursor): Promise<void> | void;
   /** `applied` has moved. `awaited`: somebody waits to hear so. */
   acknowledged?(awaited: boolean): void;
 }
@@ -123,7 +126,7 @@ export class FeedFollower {
       this.#cursor = head;
       this.generation++;
       this.proven = sent;
-      this.#settle(this.#listener.missed(), head, false);
+      this.#settle(this.#listener.missed(head), head, false);
       return;
     }
     const waitMs = Math.max(1, Math.floor(this.#boundMs / 4));
@@ -133,10 +136,10 @@ export class FeedFollower {
     if (answer.kind === 'gap') {
       this.gaps++;
       this.generation++;
-      this.#settle(this.#listener.missed(), answer.cursor, true);
+      this.#settle(this.#listener.missed(answer.cursor), answer.cursor, true);
     } else if (answer.events.length > 0 || this.applied === null) {
       const awaited = answer.events.some(event => event.awaited);
-      this.#settle(this.#listener.apply(answer.events), answer.cursor, awaited);
+      this.#settle(this.#listener.apply(answer.events, answer.cursor), answer.cursor, awaited);
     }
     this.#cursor = answer.cursor;
     if (answer.kind === 'gap' || answer.complete) this.proven = sent;

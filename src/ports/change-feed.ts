@@ -17,6 +17,11 @@ export interface ChangeFeed {
    * the store's, or events after it were trimmed; everything cached must be checked again.
    */
   read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer>;
+  /**
+   * The same without waiting, for a position that somebody else names: what the store never had is a gap, and says
+   * nothing about the store.
+   */
+  since(cursor: Cursor): Promise<FeedAnswer>;
 }
 
 /** A position: `seq` is the last event seen within `epoch`. */

@@ -73,6 +73,7 @@ export const storeOperations = [
   'registry_sign_off',
   'registry_roll',
   'feed_head',
+  'feed_since',
   'feed_read',
 ] as const;
 export type StoreOperation = (typeof storeOperations)[number];

@@ -5,13 +5,14 @@ export interface RecorderSinks {
   readonly metrics: { record(record: RequestRecord): void };
   readonly requests: { record(record: RequestRecord): void };
   readonly usage: (record: RequestRecord) => void;
+  readonly refusals: { record(record: RequestRecord): void };
 }
 
 /**
- * Hands each record to usage, metrics and log. One that fails takes neither the others nor the request with it.
+ * Hands each record to usage, metrics, log and whoever watches refusals. One that fails takes neither the others nor the request with it.
  * `log` should be a quiet one.
  */
-export function createRecorder({ metrics, requests, usage }: RecorderSinks, log: Log): Recorder {
+export function createRecorder({ metrics, requests, usage, refusals }: RecorderSinks, log: Log): Recorder {
   return {
     record(record) {
       try {
@@ -28,6 +29,11 @@ export function createRecorder({ metrics, requests, usage }: RecorderSinks, log:
         requests.record(record);
       } catch (error) {
         log.fault(error, 'a request could not be logged');
+      }
+      try {
+        refusals.record(record);
+      } catch (error) {
+        log.fault(error, 'a refusal could not be told');
       }
     },
   };

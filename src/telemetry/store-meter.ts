@@ -84,6 +84,7 @@ export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): Pro
 export const meterFeed = (feed: ChangeFeed, meter: StoreMeter): ChangeFeed => ({
   mark: cursor => feed.mark(cursor),
   head: () => meter.timed('feed_head', () => feed.head()),
+  since: cursor => meter.timed('feed_since', () => feed.since(cursor)),
   read: (cursor, waitMs, signal) =>
     meter.counted(
       'feed_read',

@@ -110,6 +110,11 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/accounts', {}, { query: '?limit=1' });
     await asks('GET', '/v1/accounts', {}, { query: '?limit=0' });
 
+    // Events.
+    await asks('GET', '/v1/events', {});
+    await asks('GET', '/v1/events', {}, { query: '?type=x&token=/&since=1' });
+    await asks('GET', '/v1/events', {}, { fields: { 'last-event-id': 'x' } });
+
     // Tokens.
     const members = {
       name: 'a token',

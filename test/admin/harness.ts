@@ -5,6 +5,7 @@ import type { ServerOptions } from '../../src/admin/server.ts';
 import { backupText, headingOf } from '../../src/backup/format.ts';
 import { Guard } from '../../src/gate/guard.ts';
 import type { ManageParts } from '../../src/manage/parts.ts';
+import { Watchers } from '../../src/manage/watchers.ts';
 import type { Log } from '../../src/ports/log.ts';
 import { type Managed, openManaged } from '../support/managed.ts';
 
@@ -47,6 +48,10 @@ export interface Ask {
 export interface Admin {
   readonly managed: Managed;
   readonly listener: AdminListener;
+  /** Nobody tells them anything but the test. */
+  readonly watchers: Watchers;
+  /** The policy that it began with. */
+  readonly policy: AdminPolicy;
   readonly port: number;
   readonly log: LogEntry[];
   ask(method: string, path: string, ask?: Ask): Promise<Reply>;
@@ -74,27 +79,30 @@ export async function openAdmin({
   const note = (fields: object, message: string, error?: unknown) => void log.push({ fields, message, error });
   const logger: Log = { info: note, warn: note, error: note, fault: (error, message) => note({}, message, error) };
   const digest = (key: string) => hash('sha256', key, 'buffer');
+  const watchers = new Watchers(managed.store, await managed.store.feed.head());
+  const firstPolicy: AdminPolicy = {
+    keys: [
+      { name: 'ops', role: 'admin', sha256: digest(keys.admin), expiresAt: null },
+      { name: 'auditor', role: 'read', sha256: digest(keys.read), expiresAt: null },
+      { name: 'former', role: 'admin', sha256: digest(keys.expired), expiresAt: clock.wall() },
+    ],
+    hosts: null,
+    guard: new Guard({ failures: 0, perMs: 10_000 }, clock),
+    ...policy,
+  };
   const listener = new AdminListener(
     { host: '127.0.0.1', port: 0, tls: null, ...options },
     {
       tokens,
       accounts,
       backup: () => backupText(headingOf(managed.store.identity, clock.wall()), managed.store.transfer.dump()),
+      watchers,
       clock,
       log: logger,
       version: '0.0.0-test',
       ...listenerParts,
     },
-    {
-      keys: [
-        { name: 'ops', role: 'admin', sha256: digest(keys.admin), expiresAt: null },
-        { name: 'auditor', role: 'read', sha256: digest(keys.read), expiresAt: null },
-        { name: 'former', role: 'admin', sha256: digest(keys.expired), expiresAt: clock.wall() },
-      ],
-      hosts: null,
-      guard: new Guard({ failures: 0, perMs: 10_000 }, clock),
-      ...policy,
-    },
+    firstPolicy,
   );
   const port = await listener.listen();
   const agent = new http.Agent({ keepAlive: true });
@@ -102,6 +110,8 @@ export async function openAdmin({
   return {
     managed,
     listener,
+    watchers,
+    policy: firstPolicy,
     port,
     log,
     ask,
@@ -144,9 +154,14 @@ export function send(
     request.on('error', reject);
     request.on('response', response => {
       const pieces: Buffer[] = [];
-      response.on('data', (piece: Buffer) => pieces.push(piece));
+      const isEvents = response.headers['content-type'] === 'text/event-stream';
+      response.on('data', (piece: Buffer) => {
+        pieces.push(piece);
+        // It has no end: whoever asks in passing leaves after the first piece.
+        if (isEvents) response.destroy();
+      });
       response.on('error', reject);
-      response.on('end', () => {
+      response.on(isEvents ? 'close' : 'end', () => {
         const text = Buffer.concat(pieces).toString('utf8');
         const isJson = /[/+]json$/.test(response.headers['content-type'] ?? '') && text !== '';
         resolve({

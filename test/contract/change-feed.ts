@@ -38,6 +38,30 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       expect(await store.feed.read(head, 0)).toEqual({ kind: 'events', events: [], cursor: head, complete: true });
     });
 
+    test('what came after a position that somebody names is what a reader is told', async () => {
+      const start = await store.feed.head();
+      expect(await store.feed.since(start)).toEqual({ kind: 'events', events: [], cursor: start, complete: true });
+      for (const id of ['a', 'b', 'c']) await create(id);
+      for (const seq of [start.seq, start.seq + 2]) {
+        const cursor = { ...start, seq };
+        expect(await store.feed.since(cursor)).toEqual(await store.feed.read(cursor, 0));
+      }
+    });
+
+    test('a position that never was is a gap, and nothing that the store has to answer for', async () => {
+      await create('a');
+      const head = await store.feed.head();
+      for (const cursor of [
+        { epoch: 'another', seq: 0 },
+        { ...head, seq: head.seq + 1 },
+        { ...head, seq: 999_999_999_999_999 },
+      ]) {
+        expect(await store.feed.since(cursor)).toEqual({ kind: 'gap', cursor: head });
+      }
+      expect(await store.feed.head()).toEqual(head);
+      expect(await store.feed.read(head, 0)).toEqual({ kind: 'events', events: [], cursor: head, complete: true });
+    });
+
     test('every mutation is one event, numbered without a gap, as its caller was told', async () => {
       const start = await store.feed.head();
       const told = await Promise.all(Array.from({ length: 50 }, (_, i) => create(`t${i}`)));

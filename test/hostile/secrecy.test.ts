@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EventStream } from '../support/event-stream.ts';
 import { spellings } from '../support/postern.ts';
 import { Program, postern } from '../support/program.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -59,6 +60,7 @@ describe('a secret stands in no sink, whatever goes wrong', () => {
   const sinks: Record<string, string> = {};
   const secrets: Record<string, string> = {};
   let served: Served;
+  let events: EventStream;
   let plain: ReturnType<typeof createServer>;
   let folder = '';
 
@@ -108,8 +110,10 @@ shutdown: { delay: 0s, grace: 1s }`,
       env: { NODE_OPTIONS: `--import ${path.join(folder, 'crash.mjs')}` },
     });
     secrets['the admin key'] = served.adminKey;
+    events = await EventStream.open(served.ports.admin, served.adminKey);
   });
   afterAll(async () => {
+    EventStream.leaveAll();
     await Program.killAll();
     await served.remove();
     await rm(folder, { recursive: true, force: true });
@@ -222,6 +226,9 @@ shutdown: { delay: 0s, grace: 1s }`,
     await exchange(`GET http://${good}/ HTTP/1.1\r\nHost: ${good}\r\n\r\n`);
     await exchange(`CONNECT ${good}:80 HTTP/1.1\r\nHost: ${good}:80\r\n\r\n`);
     sinks['metrics'] = await served.metrics();
+    expect(events.of('change').length).toBeGreaterThan(0);
+    expect(events.of('refusal').length).toBeGreaterThan(50);
+    sinks['events'] = events.text;
     await served.logged();
     expect(findings(secrets, { ...sinks, log: served.program.stdout, stderr: served.program.stderr })).toEqual([]);
   });
@@ -245,6 +252,8 @@ shutdown: { delay: 0s, grace: 1s }`,
       ['POST', `/v1/tokens/${id}/disable`],
       ['GET', `/v1/tokens/${fresh}`],
       ['GET', `/v1/tokens?cursor=${fresh}`],
+      ['GET', `/v1/events?token=${fresh}/`],
+      ['GET', `/v1/events?type=${fresh}`],
       ['GET', `/v1/tokens?limit=${fresh}`],
       ['GET', `/v1/tokens?expires_before=${fresh}`],
       ['POST', '/v1/tokens', { expires_at: fresh }],
@@ -272,6 +281,7 @@ shutdown: { delay: 0s, grace: 1s }`,
       }
     }
     sinks['metrics'] = await served.metrics();
+    sinks['events'] = events.text;
     await served.logged();
     expect(findings(secrets, { ...sinks, log: served.program.stdout, stderr: served.program.stderr })).toEqual([]);
   });

@@ -63,6 +63,7 @@ export interface FeedRead {
 export class HeldFeed implements ChangeFeed {
   readonly heads: HeldCalls<null, Cursor> = new HeldCalls();
   readonly reads: HeldCalls<FeedRead, FeedAnswer> = new HeldCalls();
+  readonly looks: HeldCalls<Cursor, FeedAnswer> = new HeldCalls();
 
   head(): Promise<Cursor> {
     return this.heads.ask(null);
@@ -77,6 +78,10 @@ export class HeldFeed implements ChangeFeed {
       signal?.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
     });
     return Promise.race([this.reads.ask({ cursor, waitMs }), aborted]);
+  }
+
+  since(cursor: Cursor): Promise<FeedAnswer> {
+    return this.looks.ask(cursor);
   }
 }
 

@@ -110,6 +110,10 @@ export class EmbeddedChangeFeed implements ChangeFeed {
   read(cursor: Cursor, waitMs: number, signal?: AbortSignal): Promise<FeedAnswer> {
     return this.#owner.call('readFeed', [cursor, waitMs], { waitMs, signal });
   }
+
+  since(cursor: Cursor): Promise<FeedAnswer> {
+    return this.read(cursor, 0);
+  }
 }
 
 export class EmbeddedProcessRegistry implements ProcessRegistry {

@@ -72,6 +72,16 @@ export class RedisChangeFeed implements ChangeFeed {
     return this.#look(cursor, signal);
   }
 
+  /** Without a mark, and without leaving one: those of this process say where it was itself. */
+  async since(cursor: Cursor): Promise<FeedAnswer> {
+    const position = [cursor.epoch, cursor.seq, '', readAtOnce];
+    const [kind, epoch, last, , entries] = (await this.#unit.read(readFeed, position)) as Reply;
+    if (kind !== 'events') return { kind: 'gap', cursor: { epoch, seq: last } };
+    const events = entries.map(eventOf);
+    const seq = cursor.seq + events.length;
+    return { kind, events, cursor: { epoch, seq }, complete: seq === last };
+  }
+
   async #look(cursor: Cursor, signal: AbortSignal | undefined): Promise<FeedAnswer> {
     const { epoch, seq } = cursor;
     const seen = { epoch, seq, mark: cursor.mark ?? this.#marks.of(cursor) };

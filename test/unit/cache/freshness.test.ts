@@ -224,6 +224,7 @@ describe('a follower', () => {
     const feed: ChangeFeed = {
       mark: () => Promise.resolve(''),
       head: () => Promise.resolve(at(7)),
+      since: () => Promise.reject(new StoreUnavailable('gone')),
       read: (_cursor, _waitMs, signal) => {
         if (signals.push(signal!) === 3) enough.resolve();
         return Promise.reject(new StoreUnavailable('gone'));

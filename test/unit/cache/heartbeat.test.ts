@@ -1,6 +1,7 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 import { never } from '../../../src/cache/freshness.ts';
-import { Heartbeat, type Pace } from '../../../src/cache/heartbeat.ts';
+import { Heartbeat, type Pace, passed } from '../../../src/cache/heartbeat.ts';
 import type { Cursor } from '../../../src/ports/change-feed.ts';
 import type { Heartbeat as Beat, ProcessRegistry } from '../../../src/ports/process-registry.ts';
 import { HeldCalls, settled } from '../../support/held-store.ts';
@@ -131,11 +132,19 @@ describe('a heartbeat', () => {
   });
 
   test('tells of another pace at once', async () => {
-    const { beats, heartbeat } = start();
+    const { beats, clock, heartbeat } = start();
     (await beats.next()).answer('taken');
     await settled();
+    clock.advance(1);
+    expect(heartbeat.reckonedMs).toBe(9000);
     heartbeat.configure({ boundMs: 600, cutOffMs: 600 });
-    expect((await beats.next()).question.cutOffMs).toBe(600);
+    const told = await beats.next();
+    expect(told.question.cutOffMs).toBe(600);
+    expect(heartbeat.reckonedMs).toBe(9000);
+    clock.advance(1);
+    told.answer('taken');
+    await settled();
+    expect(heartbeat.reckonedMs).toBe(600);
   });
 
   test('reckons with a longer time only when what was said of the shorter one has passed', async () => {
@@ -182,4 +191,15 @@ describe('a heartbeat', () => {
     await other.heartbeat.stop(false);
     expect(other.signedOff).toEqual([]);
   });
+});
+
+test('a pause leaves nothing behind on its signal, however it ends', async () => {
+  const [whole, short] = [new AbortController(), new AbortController()];
+  await passed(1, whole.signal);
+  const ended = passed(60_000, short.signal);
+  expect(getEventListeners(short.signal, 'abort')).toHaveLength(1);
+  short.abort();
+  await ended;
+  await passed(60_000, short.signal);
+  for (const { signal } of [whole, short]) expect(getEventListeners(signal, 'abort')).toEqual([]);
 });

@@ -268,10 +268,10 @@ describe('the recorder', () => {
     const seen: string[] = [];
     const sink = (name: string) => ({ record: () => void seen.push(name) });
     createRecorder(
-      { metrics: sink('metrics'), requests: sink('log'), usage: sink('usage').record },
+      { metrics: sink('metrics'), requests: sink('log'), usage: sink('usage').record, refusals: sink('refusals') },
       memoryLog(),
     ).record(recordOf());
-    expect(seen).toEqual(['usage', 'metrics', 'log']);
+    expect(seen).toEqual(['usage', 'metrics', 'log', 'refusals']);
   });
 
   it('keeps the others going when one of them fails, and tells of it', () => {
@@ -284,12 +284,14 @@ describe('the recorder', () => {
       metrics: { record: broken },
       requests: { record: () => void seen.push('log') },
       usage: broken,
+      refusals: { record: broken },
     };
     createRecorder(sinks, log).record(recordOf());
     expect(seen).toEqual(['log']);
     expect(log.spoken.map(({ message }) => message)).toEqual([
       'a request could not be added to usage',
       'a request could not be counted',
+      'a refusal could not be told',
     ]);
   });
 });

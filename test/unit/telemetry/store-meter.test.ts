@@ -104,6 +104,7 @@ describe('a metered feed', () => {
       {
         mark: async () => '',
         head: async () => cursor,
+        since: async () => ({ kind: 'gap', cursor }),
         read: async () => {
           clock.advance(30_000);
           return { kind: 'events', events: [], cursor, complete: true };
@@ -123,6 +124,7 @@ describe('a metered feed', () => {
       {
         mark: async () => '',
         head: async () => cursor,
+        since: async () => ({ kind: 'gap', cursor }),
         read: (_, __, signal) =>
           new Promise((_, reject) =>
             signal?.addEventListener('abort', () => reject(new StoreUnavailable('called off'))),

@@ -81,6 +81,25 @@ test('lost changes are noticed when as many others have been made since', async 
   expect(await read(writer)).toBe('gap');
 });
 
+test('positions that others name begin no epoch, and do not make a reader forget where it was', async () => {
+  const server = await RedisServer.start();
+  const [follower, writer] = [await follow(server), await follow(server)];
+  await create(writer, 'a');
+  await server.client().save();
+  await create(writer, ...Array.from({ length: 60 }, (_, i) => `t${i}`));
+  await read(follower);
+  const { cursor } = follower;
+  for (let seq = 0; seq <= 60; seq++) {
+    expect(await follower.store.feed.since({ ...cursor, seq })).toMatchObject({ kind: 'events', cursor });
+  }
+  expect(await follower.store.feed.since({ ...cursor, seq: 62 })).toEqual({ kind: 'gap', cursor });
+  expect([await read(follower), follower.begun]).toEqual(['', 0]);
+  await crash(server);
+  const others = Array.from({ length: 60 }, (_, i) => `u${i}`);
+  await expect.poll(() => create(writer, ...others).then(() => 'made', String), { timeout: 10_000 }).toBe('made');
+  expect(await read(follower)).toBe('gap');
+});
+
 test('a feed that was trimmed is a gap in the same epoch', async () => {
   const follower = await follow(rig.server, { feedEvents: 5 });
   await create(follower, 'a');
