@@ -99,6 +99,7 @@ export class App {
     const retired = opened?.found?.checksumKeys ?? null;
     let app: App | null = null;
     let joined: Joined = { checksumKeys: retired, generatedKey: null };
+    const release = (): Promise<void> => opened?.snapshot.close() ?? Promise.resolve();
     const store = await joinStore({
       open: options.openStore ?? openStore,
       clock,
@@ -109,12 +110,16 @@ export class App {
         joined = news;
         if (app !== null) app.#join(news);
       },
+    }).catch(async (error: unknown) => {
+      await release();
+      throw error;
     });
     try {
       app = new App(options, processId, store, joined, opened);
       await app.#listen();
       return app;
     } catch (error) {
+      await release();
       await store.close();
       throw error;
     }

@@ -261,3 +261,19 @@ test('known tokens are served for as long as is configured, and counted as stale
   await until(() => ready(served), 200);
   expect(await served.stop()).toBe(0);
 });
+
+test('a process that is cut off is waited for, whoever is started in its folder meanwhile', async () => {
+  const { port } = await store();
+  const proxy = await RespProxy.start(port);
+  const first = await start({ outage: snapshots, port: proxy.port });
+  const { id, secret } = await first.mint({ permissions: ['api'] });
+  expect(await first.status('/api/x', secret)).toBe(200);
+  await snapshotOf(first, 1);
+  await proxy.be({ kind: 'swallow' });
+  const second = await start({ port, outage: snapshots, folder: first.folder });
+  await until(() => ready(second), 200);
+  const { status, body } = await second.admin('DELETE', `/v1/tokens/${id}?wait=200ms`);
+  expect(status).toBe(202);
+  expect(body['pending']).toHaveLength(1);
+  await proxy.close();
+});

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Account } from '../../core/token.ts';
 import type { Cursor } from '../../ports/change-feed.ts';
@@ -6,15 +6,8 @@ import type { Clock } from '../../ports/clock.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
 import { type Instant, instantOf } from '../freshness.ts';
 import { Recall, type Remembered } from '../recall.ts';
-import {
-  putInPlace,
-  readSealed,
-  removeFile,
-  replaceFile,
-  SnapshotDamaged,
-  syncFolder,
-  writeSealed,
-} from './sealed-file.ts';
+import { lockFolder } from './folder-lock.ts';
+import { putInPlace, readSealed, removeFile, SnapshotDamaged, syncFolder, writeSealed } from './sealed-file.ts';
 import { Tombstones } from './tombstones.ts';
 
 /** What a snapshot says of itself, in its first line. */
@@ -63,8 +56,8 @@ export interface Contents {
 export class Snapshot {
   readonly #folder: string;
   readonly #file: string;
-  readonly #owner: string;
   readonly #process: string;
+  readonly #lock: { release(): void };
   readonly #tombstones: Tombstones;
   /** What changes files, one after the other. */
   #busy: Promise<void> = Promise.resolve();
@@ -80,17 +73,18 @@ export class Snapshot {
   /** When what is on disk was proved; null when nothing is that could be served from. */
   proven: Instant | null = null;
 
-  private constructor(folder: string, process: string) {
+  private constructor(folder: string, process: string, lock: { release(): void }) {
     this.#folder = folder;
     this.#file = path.join(folder, 'snapshot');
-    this.#owner = path.join(folder, 'process');
     this.#process = process;
+    this.#lock = lock;
     this.#tombstones = new Tombstones(path.join(folder, 'tombstones'));
   }
 
   /**
-   * Opens the folder, and makes it when there is none; it is this process's from now on. `keys`: those that the seal may
-   * have been made with. `refused` says why what was found is of no use. Rejects when the folder cannot be written to.
+   * Opens the folder, and makes it when there is none; it is this process's until it is closed. `keys`: those that the
+   * seal may have been made with. `refused` says why what was found is of no use. Rejects with `SnapshotTaken` when the
+   * folder is another's, else when it cannot be written to.
    */
   static async open(
     folder: string,
@@ -99,13 +93,17 @@ export class Snapshot {
     clock: Clock,
   ): Promise<{ readonly snapshot: Snapshot; readonly found: Found | null; readonly refused: string | null }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const snapshot = new Snapshot(folder, process);
-    await replaceFile(snapshot.#owner, process);
+    const lock = lockFolder(folder);
+    if (lock === null) throw new SnapshotTaken(folder);
+    const snapshot = new Snapshot(folder, process, lock);
     try {
       const found = await snapshot.#read(keys, clock);
       return { snapshot, found, refused: null };
     } catch (error) {
-      if (!(error instanceof SnapshotDamaged || error instanceof SyntaxError)) throw error;
+      if (!(error instanceof SnapshotDamaged || error instanceof SyntaxError)) {
+        lock.release();
+        throw error;
+      }
       return { snapshot, found: null, refused: error.message };
     }
   }
@@ -132,7 +130,7 @@ export class Snapshot {
     return { store, process, cursor, checksumKeys, recall };
   }
 
-  /** Writes what is known, in place of what was there. Rejects with `SnapshotTaken` when the folder is another's. */
+  /** Writes what is known, in place of what was there. */
   async write(contents: Contents, key: Buffer): Promise<void> {
     const { cursor, proven, clockOffsetMs, cutOffMs, checksumKeys, accounts, tokens, store } = contents;
     const era = this.#era;
@@ -147,7 +145,6 @@ export class Snapshot {
     };
     this.#writing = true;
     try {
-      await this.#refuseTaken();
       await writeSealed(this.#file, linesOf(head, accounts, tokens), key);
       await this.#alone(async () => {
         if (era !== this.#era) return;
@@ -193,6 +190,7 @@ export class Snapshot {
 
   async close(): Promise<void> {
     await this.#alone(() => this.#tombstones.close());
+    this.#lock.release();
   }
 
   async #remove(): Promise<void> {
@@ -202,11 +200,6 @@ export class Snapshot {
     this.#condemned = false;
     this.proven = null;
     await this.#tombstones.clear();
-  }
-
-  /** Two processes that write here would take each other's tombstones away: the later one has it. */
-  async #refuseTaken(): Promise<void> {
-    if ((await readFile(this.#owner, 'utf8')) !== this.#process) throw new SnapshotTaken(this.#folder);
   }
 
   /** One after the other. */
@@ -220,7 +213,7 @@ export class Snapshot {
   }
 }
 
-/** Another process has opened this one's folder. */
+/** The folder is that of another process, which lives. */
 export class SnapshotTaken extends Error {
   constructor(folder: string) {
     super(`another process keeps its snapshot in ${folder}: every process needs a folder of its own`);
