@@ -28,7 +28,8 @@ test('a secret is in the answer that makes it and nowhere else: not in any other
   await admin.ask('PUT', '/v1/tokens/imported', { json: { secret_sha256: imported } });
 
   const replies: Reply[] = [];
-  for (const { method, path } of operations) {
+  // A backup is made of digests: `e2e/store.test.ts` looks for secrets in it.
+  for (const { method, path } of operations.filter(operation => operation.path !== '/v1/store/backup')) {
     for (const name of [id, 'imported', 'nothing']) {
       for (const [key, json] of [
         [keys.admin, undefined],
