@@ -265,6 +265,8 @@ export class Server {
 
   /** Resolves when what was written has left, or the connection is gone: a client that reads nothing for long is cut. */
   #drained(response: http.ServerResponse): Promise<void> {
+    // One that has gone already does not say so again.
+    if (response.destroyed) return Promise.resolve();
     return new Promise(resolve => {
       const cut = setTimeout(() => response.destroy(), this.#options.writeTimeoutMs ?? 30_000);
       const done = (): void => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { BackupLines } from '../../src/backup/lines.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
@@ -74,14 +75,20 @@ test('no more is read from the store than the client takes, and one that takes n
   socket.destroy();
 });
 
-test('a client that leaves ends the reading', async () => {
+test.each([
+  ['while more is sent than it takes', 1 << 20, 0],
+  ['while nothing is sent', 1, 20],
+])('a client that leaves ends the reading, %s', async (_when, size, pauseMs) => {
   let ended: () => void = () => {};
   const isOver = new Promise<void>(resolve => {
     ended = resolve;
   });
   async function* endless(): AsyncGenerator<string> {
     try {
-      for (;;) yield 'x'.repeat(1 << 20);
+      for (;;) {
+        if (pauseMs > 0) await pause(pauseMs);
+        yield 'x'.repeat(size);
+      }
     } finally {
       ended();
     }

@@ -13,6 +13,8 @@ const idle: ReadonlyMap<string, string> = new Map([
   ['xread', 'feed'],
   ...named('feed', [readFeed]),
   ...named('heartbeat', [beat]),
+  // On a busy machine a read of the feed is given up, and made again over a new connection.
+  ...['hello', 'client', 'info', 'select'].map((name): [string, string] => [name, 'connecting']),
   // A report asks first whether it is still the same store.
   ...named('usage', [checkStore, readReportNumber, addUsage, keepReportNumber]),
 ]);
