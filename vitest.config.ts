@@ -8,6 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // One for each processor of a small machine. Much of the time is spent waiting for programs to start and end.
     maxWorkers: 2,
+    // What is waited for comes at once, but for a busy machine.
+    expect: { poll: { interval: 25, timeout: 15_000 } },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,

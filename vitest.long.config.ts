@@ -30,6 +30,8 @@ export default defineConfig({
     },
     pool: 'forks',
     fileParallelism: false,
+    // What is waited for comes at once, but for a busy machine.
+    expect: { poll: { interval: 25, timeout: 15_000 } },
     testTimeout: 3_600_000,
     hookTimeout: 600_000,
   },

@@ -55,9 +55,15 @@ export function joinStore({ open, clock, logger, config, identity, joined }: Joi
     open: async () => {
       const store = await open(config().store, clock, watcher, identity);
       try {
-        await refuseDeclared(config(), store.tokens);
-        const generatedKey = await ownKey(config(), store);
-        joined({ generatedKey, checksumKeys: await checksumKeysOf(config(), store) });
+        let asked: Config;
+        let answer: Joined;
+        // A reload that came meanwhile could not ask a store that was not open.
+        do {
+          asked = config();
+          await refuseDeclared(asked, store.tokens);
+          answer = { generatedKey: await ownKey(asked, store), checksumKeys: await checksumKeysOf(asked, store) };
+        } while (asked !== config());
+        joined(answer);
         return store;
       } catch (error) {
         await store.close();

@@ -1,9 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import type { AdminListener } from './admin/admin-listener.ts';
 import type { HealthListener } from './admin/health.ts';
-import type { CachedLookup } from './cache/cached-lookup.ts';
-import { ageOf, type FeedFollower, instantOf } from './cache/freshness.ts';
-import type { SnapshotKeeper } from './cache/snapshot/keeper.ts';
+import type { Memory } from './app-memory.ts';
+import { ageOf, instantOf } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
 import { boundsOf } from './config/outage.ts';
 import type { ProxyListener } from './gate/listener.ts';
@@ -20,16 +19,14 @@ export interface Rooms {
   readonly admin: AdminListener;
   readonly health: HealthListener;
   readonly forwarder: UpstreamForwarder;
-  readonly lookup: CachedLookup;
-  readonly follower: FeedFollower;
-  /** Null when none is kept. */
-  readonly snapshot: SnapshotKeeper | null;
+  readonly memory: Memory;
   readonly draining: () => boolean;
 }
 
 /** Rooms keep plain numbers; here they are joined to the metrics that show them. */
 export function joinMetrics(metrics: Metrics, rooms: Rooms) {
-  const { clock, version, config, proxy, admin, health, forwarder, lookup, follower, snapshot, draining } = rooms;
+  const { clock, version, config, proxy, admin, health, forwarder, memory, draining } = rooms;
+  const { lookup, follower, snapshot } = memory;
 
   metrics.observe('connections', () => [
     [{ listener: 'proxy' }, proxy.connections],

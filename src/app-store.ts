@@ -18,6 +18,7 @@ import {
 
 /** Work on a store that nobody serves from here: backups, moves and checks. */
 
+export { opening as backupOpening } from './backup/format.ts';
 export { StoreInUse, StoreMissing } from './stores/open-store.ts';
 
 const clock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };

@@ -1,37 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { AdminListener, type AdminPolicy } from './admin/admin-listener.ts';
+import { AdminListener } from './admin/admin-listener.ts';
 import { HealthListener } from './admin/health.ts';
-import { ConfigurationRefused, checksumKeysOf, type Joined, joinStore, ownKey, refuseDeclared } from './app-joining.ts';
+import { type InForce, inForceOf, joinNext, knowsTheSame, type Surroundings } from './app-in-force.ts';
+import { ConfigurationRefused, type Joined, joinStore } from './app-joining.ts';
+import { Memory } from './app-memory.ts';
 import { joinMetrics } from './app-metrics.ts';
-import { keepingOf, keepSnapshot, type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
+import { type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
-import {
-  adminKeysOf,
-  cacheOptionsOf,
-  fieldRulesOf,
-  listenerOf,
-  policyOf,
-  processNameOf,
-  type Secrets,
-  secretsOf,
-} from './app-values.ts';
+import { listenerOf, processNameOf } from './app-values.ts';
 import { backupText, headingOf } from './backup/format.ts';
-import { CachedLookup } from './cache/cached-lookup.ts';
-import { FeedFollower, type FeedListener } from './cache/freshness.ts';
-import { Heartbeat } from './cache/heartbeat.ts';
-import type { SnapshotKeeper } from './cache/snapshot/keeper.ts';
-import type { Config } from './config/config.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
-import { boundsOf } from './config/outage.ts';
 import { problemLine } from './config/problems.ts';
-import { compareForReload } from './config/reload.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
 import { StoreUnavailable } from './errors.ts';
 import { Gate } from './gate/gate.ts';
-import { Guard } from './gate/guard.ts';
 import { ProxyListener } from './gate/listener.ts';
-import type { Policy } from './gate/policy.ts';
 import { AccountService } from './manage/account-service.ts';
 import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
@@ -39,8 +23,7 @@ import { TokenService } from './manage/token-service.ts';
 import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
-import type { FeedEvent, TokenStore } from './ports/token-store.ts';
-import type { FieldRules } from './proxy/fields.ts';
+import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
@@ -82,14 +65,9 @@ export interface AppOptions {
  */
 export class App {
   readonly #options: AppOptions;
-  readonly #clock: Clock;
   readonly #store: EventualStore;
   readonly #tokens: TokenStore;
-  readonly #lookup: CachedLookup;
-  readonly #follower: FeedFollower;
-  readonly #heartbeat: Heartbeat;
-  readonly #snapshot: SnapshotKeeper | null;
-  readonly #predecessor: string | null;
+  readonly #memory: Memory;
   readonly #usage: UsageCounters;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
@@ -98,13 +76,8 @@ export class App {
   readonly #health: HealthListener;
   readonly #requestLog: RequestLog;
   readonly #reloads: { readonly result: (success: boolean, hash: string | null) => void };
-  #generatedKey: string | null;
-  /** In `Via`, to know a request that comes round. */
-  readonly #instance = `postern-${randomBytes(4).toString('hex')}`;
-  #config: Config;
-  #checksumKeys: readonly string[];
-  #secrets: Secrets;
-  #guard: Guard;
+  readonly #surroundings: Surroundings;
+  #inForce: InForce;
   #watch: ConfigWatch | null = null;
   #draining = false;
   #reloading: Promise<boolean> = Promise.resolve(true);
@@ -129,7 +102,7 @@ export class App {
       open: options.openStore ?? openStore,
       clock,
       logger,
-      config: () => (app === null ? config : app.#config),
+      config: () => (app === null ? config : app.#inForce.config),
       identity: opened?.found?.store ?? null,
       joined: news => {
         joined = news;
@@ -150,7 +123,7 @@ export class App {
     options: AppOptions,
     processId: string,
     store: EventualStore,
-    { checksumKeys, generatedKey }: Joined,
+    joined: Joined,
     opened: OpenedSnapshot | null,
   ) {
     const { logger, loaded, version } = options;
@@ -158,13 +131,11 @@ export class App {
     const clock = options.clock ?? systemClock;
     const quiet = quietLog(logger, clock, 10_000);
     this.#options = options;
-    this.#clock = clock;
-    this.#config = config;
     this.#store = store;
-    this.#generatedKey = generatedKey;
-    this.#guard = new Guard(config.guard, clock);
-    this.#checksumKeys = checksumKeys;
-    this.#secrets = secretsOf(config, checksumKeys);
+    const instance = `postern-${randomBytes(4).toString('hex')}`;
+    this.#surroundings = { clock, instance };
+    this.#inForce = inForceOf(config, joined, this.#surroundings, null);
+    const { secrets, policy, admin, fields } = this.#inForce;
     this.closed = new Promise(resolve => {
       this.#settleClosed = resolve;
     });
@@ -176,53 +147,24 @@ export class App {
     const feed = meterFeed(store.feed, meter);
     const registry = meterRegistry(store.registry, meter);
 
-    this.#lookup = new CachedLookup(this.#tokens, clock, cacheOptionsOf(config));
     const propagation = metrics.histogram('revocation_propagation_seconds').at({});
-    const { connectedMs: boundMs, cutOffMs } = boundsOf(config);
-    const found = opened?.found ?? null;
-    const watchers = new Watchers({ feed, tokens: this.#tokens }, found?.cursor ?? null);
-    const apply = (events: readonly FeedEvent[]): Promise<void> => {
-      this.#lookup.apply(events);
-      return this.#snapshot?.bury(events) ?? Promise.resolve();
-    };
-    const listener: FeedListener = {
-      apply: (events, cursor) => {
-        for (const { at } of events) propagation.observe(Math.max(0, clock.wall() - at) / 1000);
-        const applied = apply(events);
-        // Changes of our own come this way too: here all are told in the order of the feed, and once.
-        watchers.changed(events, cursor);
-        return applied;
-      },
-      missed: cursor => {
-        this.#lookup.missed();
-        watchers.missed(cursor);
-        return this.#snapshot?.discard();
-      },
-      acknowledged: awaited => {
-        if (awaited) this.#heartbeat.soon();
-      },
-    };
-    this.#predecessor = found?.process ?? null;
-    this.#follower = new FeedFollower(feed, listener, clock, boundMs, found?.cursor ?? null);
-    this.#heartbeat = new Heartbeat(registry, processId, () => this.#follower.applied, clock, {
-      boundMs,
-      cutOffMs,
+    const watchers = new Watchers({ feed, tokens: this.#tokens }, opened?.found?.cursor ?? null);
+    const memory = new Memory({
+      config,
+      clock,
+      log: quiet,
+      process: processId,
+      store,
+      tokens: this.#tokens,
+      feed,
+      registry,
+      checksumKeys: () => this.#inForce.checksumKeys,
+      opened,
+      propagated: seconds => propagation.observe(seconds),
+      watchers,
     });
-    this.#lookup.follow(this.#follower, this.#heartbeat);
-    this.#lookup.remember(found?.recall ?? null);
-    this.#snapshot =
-      opened &&
-      keepSnapshot(opened, {
-        config,
-        store,
-        lookup: this.#lookup,
-        follower: this.#follower,
-        heartbeat: this.#heartbeat,
-        checksumKeys: () => this.#checksumKeys,
-        clock,
-        log: quiet,
-      });
-    this.#lookup.declare(this.#secrets.declaredBySecret);
+    this.#memory = memory;
+    memory.lookup.declare(secrets.declaredBySecret);
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
     this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
@@ -236,15 +178,15 @@ export class App {
       quiet,
     );
 
-    this.#forwarder = new UpstreamForwarder(config.upstreams, fieldRulesOf(config, this.#instance), {
+    this.#forwarder = new UpstreamForwarder(config.upstreams, fields, {
       clock,
       log: logger,
       lookup: options.lookup ?? systemLookup,
     });
-    this.#lookup.onChange(events => this.#forwarder.changed(events));
+    memory.lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
-      { lookup: this.#lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance: this.#instance },
-      policyOf(config, this.#guard, this.#secrets.reader),
+      { lookup: memory.lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance },
+      policy,
     );
     this.#proxy = new ProxyListener(
       { ...listenerOf(config.listen.proxy), ...config.listen.proxy },
@@ -261,7 +203,7 @@ export class App {
       ledger,
       flushUsage: () => this.#usage.flush(),
       apply: events =>
-        apply(events).then(
+        memory.apply(events).then(
           () => true,
           error => {
             quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
@@ -271,7 +213,7 @@ export class App {
       secrets: this.#maker(),
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
-      declared: () => this.#secrets.declaredById,
+      declared: () => this.#inForce.secrets.declaredById,
     };
     this.#admin = new AdminListener(
       listenerOf(config.listen.admin),
@@ -288,7 +230,7 @@ export class App {
         log: quiet,
         version,
       },
-      { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard: this.#guard },
+      admin,
     );
     this.#health = new HealthListener(listenerOf(config.listen.telemetry), {
       metrics: () => metrics.metrics(),
@@ -300,14 +242,12 @@ export class App {
     this.#reloads = joinMetrics(metrics, {
       clock,
       version,
-      config: () => this.#config,
+      config: () => this.#inForce.config,
       proxy: this.#proxy,
       admin: this.#admin,
       health: this.#health,
       forwarder: this.#forwarder,
-      lookup: this.#lookup,
-      follower: this.#follower,
-      snapshot: this.#snapshot,
+      memory,
       draining: () => this.#draining,
     });
     this.#reloads.result(true, loaded.hash);
@@ -316,13 +256,10 @@ export class App {
   async #listen(): Promise<void> {
     const { logger, loaded } = this.#options;
     this.#usage.start();
-    this.#follower.start();
     this.#forwarder.start();
-    this.#heartbeat.start();
-    this.#snapshot?.start();
-    void this.#succeed();
+    this.#memory.start();
     // A store that is there has answered before the first request asks.
-    if (this.#store.opened !== null) await Promise.race([this.#heartbeat.begun, pause(1000)]);
+    if (this.#store.opened !== null) await Promise.race([this.#memory.heartbeat.begun, pause(1000)]);
     try {
       // Probes and scrapes are answered before requests are.
       this.#ports = { ...this.#ports, telemetry: await this.#health.listen() };
@@ -348,12 +285,14 @@ export class App {
 
   /** The admin key that the store keeps where none is configured; else null. */
   get generatedKey(): string | null {
-    return this.#generatedKey;
+    return this.#inForce.generatedKey;
   }
 
   /** What is missing before requests can be served. Never the upstream: a sidecar would wait for its own pod. */
   missing(): string[] {
     const missing: string[] = [];
+    const { config, generatedKey } = this.#inForce;
+    const { lookup, follower } = this.#memory;
     if (this.#draining) missing.push('draining');
     for (const [name, listener] of [
       ['proxy', this.#proxy],
@@ -361,9 +300,9 @@ export class App {
     ] as const) {
       if (!listener.listening) missing.push(`listener ${name}`);
     }
-    const usable = this.#follower.failures === 0 && this.#follower.lagSeconds * 1000 <= this.#config.revocation.boundMs;
-    if (!usable && !this.#lookup.serves) missing.push('store');
-    if (this.#config.admin.keys.length === 0 && this.#generatedKey === null) missing.push('admin.key');
+    const usable = follower.failures === 0 && follower.lagSeconds * 1000 <= config.revocation.boundMs;
+    if (!usable && !lookup.serves) missing.push('store');
+    if (config.admin.keys.length === 0 && generatedKey === null) missing.push('admin.key');
     return missing;
   }
 
@@ -380,9 +319,9 @@ export class App {
     this.#watch?.follow(loaded);
     try {
       if (!loaded.ok) throw new ConfigurationRefused(loaded.problems.map(problemLine));
-      const prepared = await this.#prepare(loaded.config);
+      const joined = await joinNext(this.#inForce, loaded.config, this.#store.opened, this.#tokens);
       for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
-      this.#take(loaded.config, prepared);
+      this.#take(inForceOf(loaded.config, joined, this.#surroundings, this.#inForce));
     } catch (error) {
       const refused = 'the new configuration is not taken';
       if (error instanceof ConfigurationRefused) for (const problem of error.lines) logger.error({ problem }, refused);
@@ -396,95 +335,39 @@ export class App {
     return true;
   }
 
-  /**
-   * Everything that can fail, before anything is changed. The store is asked only about what it has not been asked
-   * before: an outage is no reason to keep an old route. Rejects with everything that speaks against it.
-   */
-  async #prepare(next: Config): Promise<Prepared> {
-    const { tokens } = this.#config;
-    const fixed = compareForReload(this.#config, next);
-    if (fixed.length > 0) throw new ConfigurationRefused(fixed.map(key => `${key}: cannot change without a restart`));
-    // A store that is not open yet is asked all this when it is.
-    const store = this.#store.opened;
-    let checksumKeys = this.#checksumKeys;
-    let generatedKey = next.admin.keys.length > 0 ? null : this.#generatedKey;
-    if (store !== null) {
-      if (differ(tokens.declared, next.tokens.declared)) await refuseDeclared(next, this.#tokens);
-      if (differ(tokens.peppers, next.tokens.peppers)) checksumKeys = await checksumKeysOf(next, store);
-      generatedKey ??= await ownKey(next, store);
-    }
-    return this.#compose(next, { checksumKeys, generatedKey });
-  }
-
-  /** What a configuration means, once everything about it is known. */
-  #compose(next: Config, { checksumKeys, generatedKey }: Joined): Prepared {
-    const { guard } = this.#config;
-    const secrets = secretsOf(next, checksumKeys);
-    const nextGuard = differ(guard, next.guard) ? new Guard(next.guard, this.#clock) : this.#guard;
-    return {
-      checksumKeys,
-      generatedKey,
-      secrets,
-      guard: nextGuard,
-      policy: policyOf(next, nextGuard, secrets.reader),
-      admin: { keys: adminKeysOf(next, generatedKey), hosts: next.admin.hosts, guard: nextGuard },
-      fields: fieldRulesOf(next, this.#instance),
-    };
-  }
-
-  #take(next: Config, { checksumKeys, generatedKey, secrets, guard, policy, admin, fields }: Prepared): void {
-    // First: OpenSSL has the last word on a certificate.
-    const { listen } = next;
+  /** Everything that could fail was asked before, but for one thing: OpenSSL has the last word on a certificate. */
+  #take(next: InForce): void {
+    const { listen, upstreams, log } = next.config;
     if (listen.proxy.tls !== null) this.#proxy.renewTls(listen.proxy.tls);
     if (listen.admin.tls !== null) this.#admin.renewTls(listen.admin.tls);
     if (listen.telemetry.tls !== null) this.#health.renewTls(listen.telemetry.tls);
-    const tokensChanged = differ(this.#config.tokens, next.tokens) || differ(this.#checksumKeys, checksumKeys);
-    this.#config = next;
-    this.#checksumKeys = checksumKeys;
-    this.#generatedKey = generatedKey;
-    this.#secrets = secrets;
-    this.#guard = guard;
-    this.#lookup.configure(cacheOptionsOf(next));
-    // Memory outlives a reload that has nothing to do with it: not every token is to be looked up at once.
-    if (tokensChanged) this.#lookup.declare(secrets.declaredBySecret);
-    else this.#lookup.doubt();
-    const { connectedMs: boundMs, cutOffMs } = boundsOf(next);
-    this.#follower.configure(boundMs);
-    this.#heartbeat.configure({ boundMs, cutOffMs });
-    this.#snapshot?.configure(keepingOf(next));
-    this.#forwarder.configure(next.upstreams, fields);
-    this.#gate.policy = policy;
-    this.#admin.policy = admin;
-    this.#options.logger.level = next.log.level;
-    this.#requestLog.configure(next.log);
+    const sameTokens = knowsTheSame(this.#inForce, next);
+    this.#inForce = next;
+    this.#memory.configure(next.config, sameTokens ? null : next.secrets.declaredBySecret);
+    this.#forwarder.configure(upstreams, next.fields);
+    this.#gate.policy = next.policy;
+    this.#admin.policy = next.admin;
+    this.#options.logger.level = log.level;
+    this.#requestLog.configure(log);
   }
 
   /** The store is open: what it says about the configuration in force holds from now on. */
   #join(joined: Joined): void {
-    this.#take(this.#config, this.#compose(this.#config, joined));
+    this.#take(inForceOf(this.#inForce.config, joined, this.#surroundings, this.#inForce));
   }
 
-  /** Once this process is where the one before it was, nobody serves what that one knew. */
-  async #succeed(): Promise<void> {
-    if (this.#predecessor === null) return;
-    await this.#heartbeat.begun;
-    await this.#store.registry.signOff(this.#predecessor).catch(() => {});
-  }
-
-  /** Ends what goes on in the background. A snapshot outlives the process, and others go on reckoning with it. */
+  /** Ends what goes on in the background. */
   async #end(): Promise<void> {
     await this.#usage.stop();
-    await this.#follower.stop();
-    await this.#snapshot?.stop();
-    await this.#heartbeat.stop(this.#snapshot === null);
+    await this.#memory.stop();
   }
 
   /** Secrets are made as the configuration in force says, not the one that was there at the start. */
   #maker(): SecretMaker {
     return {
-      mint: () => this.#secrets.maker.mint(),
-      digest: sha256 => this.#secrets.maker.digest(sha256),
-      digests: sha256 => this.#secrets.maker.digests(sha256),
+      mint: () => this.#inForce.secrets.maker.mint(),
+      digest: sha256 => this.#inForce.secrets.maker.digest(sha256),
+      digests: sha256 => this.#inForce.secrets.maker.digests(sha256),
     };
   }
 
@@ -496,7 +379,7 @@ export class App {
     if (this.#draining) return this.closed;
     this.#draining = true;
     this.#gate.draining = true;
-    const { delayMs, graceMs } = this.#config.shutdown;
+    const { delayMs, graceMs } = this.#inForce.config.shutdown;
     const { logger } = this.#options;
     logger.info({ in_flight: this.#gate.inFlight }, 'draining');
     this.#watch?.close();
@@ -518,18 +401,5 @@ export class App {
     this.#settleClosed();
   }
 }
-
-/** What a configuration needs that could fail. */
-interface Prepared {
-  readonly checksumKeys: readonly string[];
-  readonly generatedKey: string | null;
-  readonly secrets: Secrets;
-  readonly guard: Guard;
-  readonly policy: Policy;
-  readonly admin: AdminPolicy;
-  readonly fields: FieldRules;
-}
-
-const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));

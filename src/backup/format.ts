@@ -5,7 +5,7 @@ import type { StoreRecord } from '../ports/store-transfer.ts';
  * A backup is lines of JSON: a heading, one line for each record, and an end that says how many there were and the
  * SHA-256 of all bytes before it. What has no end is not whole.
  */
-export const formatName = 'postern-backup';
+const formatName = 'postern-backup';
 export const formatVersion = 1;
 
 /** How every backup begins: so it is told from a configuration file. */

@@ -90,7 +90,7 @@ export class BackupLines {
 
   #refuseOther(line: Buffer): void {
     if (!line.subarray(0, opening.length).equals(Buffer.from(opening))) {
-      throw new BackupUnreadable('it is no backup of Postern: those begin with {"format":"postern-backup"');
+      throw new BackupUnreadable(`it is no backup of Postern: those begin with ${opening}`);
     }
   }
 

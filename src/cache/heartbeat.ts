@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Cursor } from '../ports/change-feed.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
@@ -116,16 +117,6 @@ export class Heartbeat {
   }
 }
 
-const passed = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise(resolve => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
+/** Resolves after so many milliseconds, or with the signal. No listener is left on it, or it would never be collected. */
+export const passed = (ms: number, signal: AbortSignal): Promise<void> =>
+  pause(ms, undefined, { signal }).catch(() => {});

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { backupOpening } from '../app-store.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { problemLine } from '../config/problems.ts';
@@ -16,9 +17,6 @@ export type Place =
       readonly file: string | null;
     }
   | { readonly kind: 'backup'; readonly file: string };
-
-/** How every backup begins. */
-const opening = '{"format":"postern-backup"';
 
 /** Files that people name so are configurations, whether they are there or not. */
 const configuration = /\.(ya?ml|json)$/i;
@@ -68,8 +66,8 @@ async function isBackup(file: string): Promise<boolean> {
     throw new UsageError(`${file}: ${error.message}`);
   });
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(opening.length), 0, opening.length, 0);
-    return buffer.subarray(0, bytesRead).toString('latin1') === opening;
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(backupOpening.length), 0, backupOpening.length, 0);
+    return buffer.subarray(0, bytesRead).toString('latin1') === backupOpening;
   } finally {
     await handle.close();
   }

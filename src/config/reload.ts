@@ -2,8 +2,8 @@ import type { Config } from './config.ts';
 import { viewOf } from './view.ts';
 
 /**
- * Keys whose change needs a restart: sockets, the store and the snapshot's folder are opened once. Certificates may be renewed, because only
- * what their files hold changes then.
+ * Keys whose change needs a restart: sockets, the store and the snapshot's folder are opened once. Certificates may be
+ * renewed, because only what their files hold changes then.
  */
 export function compareForReload(running: Config, next: Config): string[] {
   const changed = (a: unknown, b: unknown): boolean => plain(a) !== plain(b);

@@ -81,8 +81,8 @@ export class Acknowledgements {
   }
 
   /**
-   * Who has come to the change's position, or to where the feed ends now. Looks again until everybody has, the time is up, or nobody
-   * waits any more. Never rejects for want of an answer: the change is made, whatever becomes of this.
+   * Who has come to the change's position, or to where the feed ends now. Looks again until everybody has, the time is
+   * up, or nobody waits any more. Never rejects for want of an answer: the change is made, whatever becomes of this.
    */
   async of({ position, held }: Applied, { waitMs = 0, over }: Patience): Promise<Acknowledgement> {
     const { clock, process } = this.#parts;

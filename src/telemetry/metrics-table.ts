@@ -76,7 +76,7 @@ export const metricsTable = {
   },
   cache_lookups_total: {
     type: 'counter',
-    help: 'Token look-ups by what the cache had: a token, a known absence, an old entry, or nothing',
+    help: 'Token look-ups by what the cache had: a token, a known absence, an old entry, or nothing. Those that the store left unanswered count as unavailable too, and what was served all the same as stale',
     labels: { result: ['hit', 'negative', 'stale', 'miss', 'unavailable'] },
   },
   cache_entries: { type: 'gauge', help: 'Entries of the token cache', labels: {} },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CommandCounter } from '../support/command-counter.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { Program } from '../support/program.ts';
@@ -8,7 +8,7 @@ import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { RedisServer } from '../support/redis.ts';
 import { Served } from '../support/served.ts';
 
-/** Several processes, one Redis: each in a process of its own, as they are run. */
+/** Several processes, one Redis: each in a process of its own, as they are run. One fleet for all tests. */
 
 const upstream = new RecordingUpstream();
 const key = randomBytes(32).toString('hex');
@@ -41,18 +41,16 @@ async function start(): Promise<Served> {
 
 beforeAll(async () => {
   await upstream.listen();
-});
-beforeEach(async () => {
-  upstream.reset();
   redis = await RedisServer.start({ persistent: true });
   [one, two] = await Promise.all([start(), start()]);
 });
-afterEach(async () => {
+beforeEach(() => upstream.reset());
+afterAll(async () => {
   await Promise.all([one.stop(), two.stop()]);
   await RedisServer.stopAll();
   await Program.killAll();
+  await upstream.close();
 });
-afterAll(() => upstream.close());
 
 const until = (what: () => Promise<unknown>, wanted: unknown, ms = 10_000): Promise<unknown> =>
   expect.poll(what, { interval: 20, timeout: ms }).toEqual(wanted);
@@ -173,44 +171,34 @@ describe('tokens of a fleet', () => {
   });
 });
 
-describe('a store that is away', () => {
-  test('is not an answer: known tokens work for the bound, then 503; it comes back without a restart', async () => {
-    const known = await one.mint({ permissions: ['api'] });
-    const unknown = await two.mint({ permissions: ['api'] });
-    const revoked = await two.mint({ permissions: ['api'] });
-    await two.admin('DELETE', `/v1/tokens/${revoked.id}`);
-    expect(await one.status('/api/x', known.secret)).toBe(200);
+test('a store that is away is not an answer: known tokens work for the bound, then 503; it comes back without a restart', async () => {
+  const known = await one.mint({ permissions: ['api'] });
+  const unknown = await two.mint({ permissions: ['api'] });
+  const revoked = await two.mint({ permissions: ['api'] });
+  await two.admin('DELETE', `/v1/tokens/${revoked.id}`);
+  expect(await one.status('/api/x', known.secret)).toBe(200);
 
-    await redis.kill();
-    expect(await one.status('/api/x', known.secret)).toBe(200);
-    expect(await one.status('/api/x', unknown.secret)).toBe(503);
-    expect((await one.admin('POST', '/v1/tokens', { permissions: ['api'] })).status).toBe(503);
-    await until(() => one.status('/api/x', known.secret), 503);
-    expect(await one.metric('postern_store_up')).toBe(0);
-    expect((await fetch(`${one.telemetry}/readyz`)).status).toBe(503);
-    expect(await one.status('/api/x', revoked.secret)).toBe(503);
+  await redis.kill();
+  expect(await one.status('/api/x', known.secret)).toBe(200);
+  expect(await one.status('/api/x', unknown.secret)).toBe(503);
+  expect((await one.admin('POST', '/v1/tokens', { permissions: ['api'] })).status).toBe(503);
+  await until(() => one.status('/api/x', known.secret), 503);
+  expect(await one.metric('postern_store_up')).toBe(0);
+  expect((await fetch(`${one.telemetry}/readyz`)).status).toBe(503);
+  expect(await one.status('/api/x', revoked.secret)).toBe(503);
 
-    await redis.restart();
-    await until(() => one.status('/api/x', known.secret), 200);
-    expect(await one.status('/api/x', unknown.secret)).toBe(200);
-    expect(await one.status('/api/x', revoked.secret)).toBe(401);
-    await until(async () => (await fetch(`${one.telemetry}/readyz`)).status, 200);
-  });
-
-  test('is not an empty one: after FLUSHALL nobody is refused for an unknown token, and nothing is made', async () => {
-    const { secret } = await one.mint({ permissions: ['api'] });
-    expect(await one.status('/api/x', secret)).toBe(200);
-    await redis.client().flushall();
-    expect(await two.status('/api/x', secret)).toBe(503);
-    await until(() => one.status('/api/x', secret), 503);
-    expect((await one.admin('POST', '/v1/tokens', {})).status).toBe(503);
-  });
+  await redis.restart();
+  await until(() => one.status('/api/x', known.secret), 200);
+  expect(await one.status('/api/x', unknown.secret)).toBe(200);
+  expect(await one.status('/api/x', revoked.secret)).toBe(401);
+  await until(async () => (await fetch(`${one.telemetry}/readyz`)).status, 200);
 });
 
 test('a Redis that may drop keys is refused at the start, with the remedy', async () => {
   await redis.client().config('SET', 'maxmemory-policy', 'allkeys-lru');
-  const program = Program.postern(['serve', '--config', one.file], {});
+  const program = Program.postern(['serve', '--config', one.file]);
   expect((await program.exited()).code).toBe(1);
+  await redis.client().config('SET', 'maxmemory-policy', 'noeviction');
   expect(program.stderr).toMatch(/allkeys-lru.*noeviction/);
   expect(program.stderr).not.toContain(key);
 });
@@ -235,4 +223,14 @@ test('secrets are not in the store', async () => {
   for (const part of [secret, secret.slice(4, 24), secret.slice(20), pepper, key]) {
     expect(texts.some(text => text.includes(part))).toBe(false);
   }
+});
+
+// Last: this store is none any more.
+test('a store that was emptied is not an empty one: after FLUSHALL nobody is refused for an unknown token, and nothing is made', async () => {
+  const { secret } = await one.mint({ permissions: ['api'] });
+  expect(await one.status('/api/x', secret)).toBe(200);
+  await redis.client().flushall();
+  expect(await two.status('/api/x', secret)).toBe(503);
+  await until(() => one.status('/api/x', secret), 503);
+  expect((await one.admin('POST', '/v1/tokens', {})).status).toBe(503);
 });

@@ -2,28 +2,29 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Program } from '../support/program.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { RedisServer } from '../support/redis.ts';
 import { RespProxy } from '../support/resp-proxy.ts';
 import { Served } from '../support/served.ts';
 
-/** Starts without the store, and outages that last: what the table of outages promises, from outside. */
+/**
+ * Starts without the store, and outages that last: what the table of outages promises, from outside. Much of it is waiting,
+ * so that tests run beside each other, each with a store of its own.
+ */
 
 const upstream = new RecordingUpstream();
 const key = randomBytes(32).toString('hex');
 const pepper = randomBytes(32).toString('hex');
 
-let redis: RedisServer;
-
 interface Settings {
+  readonly port: number;
   readonly outage?: string;
-  readonly port?: number;
   readonly folder?: string;
 }
 
-async function start({ outage = '', port = redis.endpoint.port, folder }: Settings = {}): Promise<Served> {
+async function start({ port, outage = '', folder }: Settings): Promise<Served> {
   const served = await Served.start({
     ...(folder === undefined ? {} : { folder }),
     config: `
@@ -43,8 +44,9 @@ ${outage}
 
 const snapshots = 'outage: { serve_cached_for: 10m, snapshot: { path: ./snapshot, interval: 1s } }';
 
-const until = (what: () => Promise<unknown>, wanted: unknown, ms = 15_000): Promise<unknown> =>
-  expect.poll(what, { interval: 25, timeout: ms }).toEqual(wanted);
+/** Tests beside each other cannot share `expect.poll`. */
+const until = (what: () => unknown, wanted: unknown): Promise<unknown> =>
+  vi.waitFor(async () => expect(await what()).toEqual(wanted), { interval: 25, timeout: 15_000 });
 
 const ready = async (served: Served): Promise<number> => (await fetch(`${served.telemetry}/readyz`)).status;
 
@@ -52,30 +54,32 @@ const ready = async (served: Served): Promise<number> => (await fetch(`${served.
 const snapshotOf = (served: Served, tokens: number): Promise<unknown> => {
   const file = path.join(served.folder, 'snapshot/snapshot');
   const count = (): number => (existsSync(file) ? readFileSync(file, 'utf8').split('{"token":').length - 1 : 0);
-  return expect.poll(count, { interval: 25, timeout: 15_000 }).toBe(tokens);
+  return until(count, tokens);
 };
 
 beforeAll(async () => {
   await upstream.listen();
 });
-beforeEach(async () => {
-  upstream.reset();
-  redis = await RedisServer.start({ persistent: true });
-});
-afterEach(async () => {
+afterAll(async () => {
   await Program.killAll();
   await RedisServer.stopAll();
+  await upstream.close();
 });
-afterAll(() => upstream.close());
 
-describe('a store that is not there at the start', () => {
+const store = async (): Promise<{ readonly redis: RedisServer; readonly port: number }> => {
+  const redis = await RedisServer.start({ persistent: true });
+  return { redis, port: redis.endpoint.port };
+};
+
+describe.concurrent('a store that is not there at the start', () => {
   test('is waited for by a process that lives and is not ready: 503 at once, and all is well when it comes', async () => {
-    const first = await start();
+    const { redis, port } = await store();
+    const first = await start({ port });
     const { secret } = await first.mint({ permissions: ['api'] });
     await first.stop({ keep: true });
     await redis.kill();
 
-    const served = await start();
+    const served = await start({ port });
     expect((await fetch(`${served.telemetry}/livez`)).status).toBe(200);
     const notReady = await fetch(`${served.telemetry}/readyz`);
     expect([notReady.status, await notReady.text()]).toEqual([503, expect.stringContaining('store')]);
@@ -97,7 +101,8 @@ describe('a store that is not there at the start', () => {
   });
 
   test('may also say nothing at all; the program ends when it is told to', async () => {
-    const proxy = await RespProxy.start(redis.endpoint.port);
+    const { port } = await store();
+    const proxy = await RespProxy.start(port);
     await proxy.be({ kind: 'swallow' });
     const served = await start({ port: proxy.port });
     expect(await ready(served)).toBe(503);
@@ -114,9 +119,10 @@ describe('a store that is not there at the start', () => {
   });
 });
 
-describe('a snapshot', () => {
+describe.concurrent('a snapshot', () => {
   test('lets known tokens pass when the store is away at the start, and nobody who was revoked', async () => {
-    const served = await start({ outage: snapshots });
+    const { redis, port } = await store();
+    const served = await start({ port, outage: snapshots });
     const [known, early, late, unknown] = await Promise.all(
       Array.from({ length: 4 }, () => served.mint({ permissions: ['api'] })),
     );
@@ -129,7 +135,7 @@ describe('a snapshot', () => {
     await served.program.kill();
     await redis.kill();
 
-    const again = await start({ outage: snapshots, folder: served.folder });
+    const again = await start({ port, outage: snapshots, folder: served.folder });
     expect(await ready(again)).toBe(200);
     expect(await again.status('/api/x', known!.secret)).toBe(200);
     expect(await again.status('/api/x', early!.secret)).toBe(503);
@@ -146,28 +152,30 @@ describe('a snapshot', () => {
   });
 
   test('that is too old is not served from', async () => {
+    const { redis, port } = await store();
     const outage = 'outage: { serve_cached_for: 2s, snapshot: { path: ./snapshot, interval: 1s } }';
-    const served = await start({ outage });
+    const served = await start({ port, outage });
     const { secret } = await served.mint({ permissions: ['api'] });
     expect(await served.status('/api/x', secret)).toBe(200);
     await snapshotOf(served, 1);
     await served.program.kill();
     await redis.kill();
     await pause(2500);
-    const again = await start({ outage, folder: served.folder });
+    const again = await start({ port, outage, folder: served.folder });
     expect(await ready(again)).toBe(503);
     expect(await again.status('/api/x', secret)).toBe(503);
   });
 
   test('knows its store: an empty one in its place is unavailable, and stays empty', async () => {
-    const served = await start({ outage: snapshots });
+    const { redis, port } = await store();
+    const served = await start({ port, outage: snapshots });
     const [known, other] = [await served.mint({ permissions: ['api'] }), await served.mint({ permissions: ['api'] })];
     expect(await served.status('/api/x', known.secret)).toBe(200);
     await snapshotOf(served, 1);
     await served.stop({ keep: true });
     await redis.client().flushall();
 
-    const again = await start({ outage: snapshots, folder: served.folder });
+    const again = await start({ port, outage: snapshots, folder: served.folder });
     expect(await again.status('/api/x', known.secret)).toBe(200);
     expect(await again.status('/api/x', other.secret)).toBe(503);
     expect((await again.admin('POST', '/v1/tokens', {})).status).toBe(503);
@@ -176,9 +184,10 @@ describe('a snapshot', () => {
   });
 
   test('outlives its process: others reckon with it until it is too old, or the next process has taken over', async () => {
+    const { port } = await store();
     const [one, two] = await Promise.all([
-      start({ outage: 'outage: { serve_cached_for: 20s, snapshot: { path: ./snapshot, interval: 1s } }' }),
-      start(),
+      start({ port, outage: 'outage: { serve_cached_for: 20s, snapshot: { path: ./snapshot, interval: 1s } }' }),
+      start({ port }),
     ]);
     const token = await one.mint({ permissions: ['api'] });
     expect(await one.status('/api/x', token.secret)).toBe(200);
@@ -190,6 +199,7 @@ describe('a snapshot', () => {
     expect(Date.parse(gone!.may_serve_until) - Date.now()).toBeGreaterThan(5000);
 
     const again = await start({
+      port,
       outage: 'outage: { serve_cached_for: 20s, snapshot: { path: ./snapshot, interval: 1s } }',
       folder: one.folder,
     });
@@ -200,7 +210,8 @@ describe('a snapshot', () => {
 });
 
 test('known tokens are served for as long as is configured, and counted as stale; then they are 503', async () => {
-  const served = await start({ outage: 'outage: { serve_cached_for: 4s }' });
+  const { redis, port } = await store();
+  const served = await start({ port, outage: 'outage: { serve_cached_for: 4s }' });
   expect(await served.metric('postern_revocation_bound_seconds{kind="cut_off"}')).toBe(4);
   const { secret } = await served.mint({ permissions: ['api'] });
   expect(await served.status('/api/x', secret)).toBe(200);

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import type { FeedEvent } from '../../ports/token-store.ts';
 import { removeFile, replaceFile, syncFolder } from './sealed-file.ts';
@@ -17,7 +17,7 @@ export class Tombstones {
     this.#file = file;
   }
 
-  /** All that stand in the file. A last line without its end was never told. */
+  /** All that stand in the file. A last line without its end was never told: it is cut off, for others come behind it. */
   static async read(file: string): Promise<Tombstone[]> {
     let text: string;
     try {
@@ -26,7 +26,9 @@ export class Tombstones {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     }
-    const lines = text.split('\n').slice(0, -1);
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    if (whole !== text) await truncate(file, Buffer.byteLength(whole));
+    const lines = whole.split('\n').slice(0, -1);
     return lines.map(line => JSON.parse(line) as Tombstone);
   }
 

@@ -12,7 +12,7 @@ import { Filler } from './filler.ts';
 import { readMeta } from './schema.ts';
 
 /** Where in the store's folder a file is filled, until it is whole. */
-export const draftFolder = 'migrating';
+const draftFolder = 'migrating';
 
 /**
  * A store in a folder that has none yet. It is filled in a folder below, under SQLite's lock, and moved to its place when

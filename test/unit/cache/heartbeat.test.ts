@@ -1,6 +1,7 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 import { never } from '../../../src/cache/freshness.ts';
-import { Heartbeat, type Pace } from '../../../src/cache/heartbeat.ts';
+import { Heartbeat, type Pace, passed } from '../../../src/cache/heartbeat.ts';
 import type { Cursor } from '../../../src/ports/change-feed.ts';
 import type { Heartbeat as Beat, ProcessRegistry } from '../../../src/ports/process-registry.ts';
 import { HeldCalls, settled } from '../../support/held-store.ts';
@@ -156,4 +157,15 @@ describe('a heartbeat', () => {
     await other.heartbeat.stop(false);
     expect(other.signedOff).toEqual([]);
   });
+});
+
+test('a pause leaves nothing behind on its signal, however it ends', async () => {
+  const [whole, short] = [new AbortController(), new AbortController()];
+  await passed(1, whole.signal);
+  const ended = passed(60_000, short.signal);
+  expect(getEventListeners(short.signal, 'abort')).toHaveLength(1);
+  short.abort();
+  await ended;
+  await passed(60_000, short.signal);
+  for (const { signal } of [whole, short]) expect(getEventListeners(signal, 'abort')).toEqual([]);
 });

@@ -176,7 +176,12 @@ describe('a change after a snapshot', () => {
     await snapshot.bury([event(11, 'token', 'a')]);
     const file = path.join(folder, 'tombstones');
     writeFileSync(file, `${readFileSync(file, 'utf8')}{"seq":12,"kind":"to`);
-    expect((await open(folder, clock, 'p2')).found!.recall.find(['d-b'])).not.toBeNull();
+    const next = await open(folder, clock, 'p2');
+    expect(next.found!.recall.find(['d-b'])).not.toBeNull();
+    // Nor is it in the way of those that come behind it.
+    await next.snapshot.bury([event(12, 'token', 'b')]);
+    const last = await open(folder, clock, 'p3');
+    expect([last.refused, last.found?.recall.size]).toEqual([null, 0]);
   });
 
   test('that cannot be read takes the snapshot with it', async () => {
