@@ -20,7 +20,8 @@ export class ConfigurationRefused extends Error {
 
 /** What the store says once, before it is used. */
 export interface Joined {
-  readonly checksumKeys: readonly string[];
+  /** Null before it has. */
+  readonly checksumKeys: readonly string[] | null;
   /** The admin key that the store keeps, where none is configured; else null. */
   readonly generatedKey: string | null;
 }
@@ -48,6 +49,7 @@ export function joinStore({ open, clock, logger, config, identity, joined }: Joi
   const watcher = {
     down: (cause: Error) => logger.error({}, 'the store is down', cause),
     up: () => logger.info({}, 'the store is up again'),
+    made: () => logger.warn({}, 'there was no store, and a new one was made: every token is unknown in it'),
     rolledBack: () => logger.error({}, 'the store has lost changes that it had acknowledged'),
   };
   let failed = false;

@@ -23,7 +23,7 @@ export interface MemoryParts {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly registry: ProcessRegistry;
-  readonly checksumKeys: () => readonly string[];
+  readonly checksumKeys: () => readonly string[] | null;
   /** Null when none is kept. */
   readonly opened: OpenedSnapshot | null;
   /** Told how many seconds after it was made a change is applied. */
@@ -69,12 +69,14 @@ export class Memory {
         watchers.missed(cursor);
         return this.snapshot?.discard();
       },
+      failed: (cause: unknown) => log.warn({}, 'the feed of changes cannot be read', cause),
       acknowledged: (awaited: boolean) => {
         if (awaited) this.heartbeat.soon();
       },
     };
     this.follower = new FeedFollower(feed, listener, clock, pace.boundMs, found?.cursor ?? null);
     this.heartbeat = new Heartbeat(registry, process, () => this.follower.applied, clock, pace);
+    this.heartbeat.failed = cause => log.warn({}, 'other processes cannot be told that this one lives', cause);
     this.lookup.follow(this.follower, this.heartbeat);
     this.lookup.remember(found?.recall ?? null);
     const { lookup, follower, heartbeat } = this;

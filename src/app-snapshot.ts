@@ -2,7 +2,7 @@ import type { CachedLookup } from './cache/cached-lookup.ts';
 import type { FeedFollower, Instant } from './cache/freshness.ts';
 import type { Heartbeat } from './cache/heartbeat.ts';
 import { type Contained, type Keeping, SnapshotKeeper } from './cache/snapshot/keeper.ts';
-import { type Found, Snapshot } from './cache/snapshot/snapshot.ts';
+import { type Found, Snapshot, SnapshotTaken } from './cache/snapshot/snapshot.ts';
 import type { Config } from './config/config.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
@@ -21,7 +21,8 @@ export interface SnapshotRooms {
   readonly lookup: CachedLookup;
   readonly follower: FeedFollower;
   readonly heartbeat: Heartbeat;
-  readonly checksumKeys: () => readonly string[];
+  /** Null before the store has said which they are. */
+  readonly checksumKeys: () => readonly string[] | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -35,7 +36,7 @@ export const keepingOf = (config: Config): Keeping => ({
   key: sealKeysOf(config)[0]!,
 });
 
-/** Opens the snapshot's folder, where one is configured. Rejects when it cannot be written to. */
+/** Opens the snapshot's folder, where one is configured and no other process has it. Rejects when it cannot be written to. */
 export async function openSnapshot(
   config: Config,
   process: string,
@@ -45,11 +46,18 @@ export async function openSnapshot(
   const settings = config.outage.snapshot;
   if (settings === null) return null;
   const { folder } = settings;
-  const { snapshot, found, refused } = await Snapshot.open(folder, process, sealKeysOf(config), clock).catch(
-    (error: Error) => {
-      throw new Error(`outage.snapshot: ${folder} cannot be used: ${error.message}`, { cause: error });
-    },
-  );
+  const opened = await Snapshot.open(folder, process, sealKeysOf(config), clock).catch((error: Error) => {
+    if (error instanceof SnapshotTaken) return null;
+    throw new Error(`outage.snapshot: ${folder} cannot be used: ${error.message}`, { cause: error });
+  });
+  if (opened === null) {
+    logger.error(
+      { folder },
+      'no snapshot is kept: another process has its own there, and every process needs a folder',
+    );
+    return null;
+  }
+  const { snapshot, found, refused } = opened;
   if (refused !== null) logger.warn({ folder, why: refused }, 'the snapshot is not used');
   else if (found !== null) {
     const age = Math.round((clock.monotonic() - found.recall.proven.monotonic) / 1000);
@@ -75,9 +83,13 @@ export function keepSnapshot({ snapshot }: OpenedSnapshot, rooms: SnapshotRooms)
       const knowledge = lookup.knowledge();
       const written = snapshot.proven?.monotonic ?? Number.NEGATIVE_INFINITY;
       // A busy feed has gone on meanwhile: who begins at the mark hears again of what came after it.
-      if (knowledge === null || follower.cursor?.epoch !== at.epoch || proven.monotonic <= written) return null;
+      const keys = checksumKeys();
+      if (knowledge === null || keys === null || follower.cursor?.epoch !== at.epoch || proven.monotonic <= written)
+        return null;
       const cursor = { ...at, mark };
-      return { store: store.identity, cursor, proven, clockOffsetMs, checksumKeys: checksumKeys(), ...knowledge };
+      const { reckonedMs: cutOffMs } = heartbeat;
+      const about = { store: store.identity, cursor, proven, clockOffsetMs, cutOffMs };
+      return { ...about, checksumKeys: keys, ...knowledge };
     };
   };
   return new SnapshotKeeper(snapshot, contents, keepingOf(config), log);

@@ -67,8 +67,8 @@ export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): Ca
   deadlineMs: store.deadlineMs,
 });
 
-/** `checksumKeys`: those that the store keeps. */
-export function secretsOf({ tokens }: Config, checksumKeys: readonly string[]): Secrets {
+/** `checksumKeys`: those that the store keeps; null before it has said. */
+export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | null): Secrets {
   const peppers = new Peppers(tokens.peppers, tokens.acceptUnkeyed, checksumKeys);
   const mint = new Mint(peppers, tokens.prefix);
   const declaredById = new Map<string, StoredToken>();

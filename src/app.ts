@@ -68,6 +68,7 @@ export class App {
   readonly #store: EventualStore;
   readonly #tokens: TokenStore;
   readonly #memory: Memory;
+  readonly #processId: string;
   readonly #usage: UsageCounters;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
@@ -95,9 +96,10 @@ export class App {
     const { logger, clock = systemClock } = options;
     const processId = processNameOf(hostname(), randomBytes(6).toString('hex'));
     const opened = await openSnapshot(config, processId, clock, logger);
-    const retired = opened?.found?.checksumKeys ?? [];
+    const retired = opened?.found?.checksumKeys ?? null;
     let app: App | null = null;
     let joined: Joined = { checksumKeys: retired, generatedKey: null };
+    const release = (): Promise<void> => opened?.snapshot.close() ?? Promise.resolve();
     const store = await joinStore({
       open: options.openStore ?? openStore,
       clock,
@@ -108,12 +110,16 @@ export class App {
         joined = news;
         if (app !== null) app.#join(news);
       },
+    }).catch(async (error: unknown) => {
+      await release();
+      throw error;
     });
     try {
       app = new App(options, processId, store, joined, opened);
       await app.#listen();
       return app;
     } catch (error) {
+      await release();
       await store.close();
       throw error;
     }
@@ -165,6 +171,7 @@ export class App {
     });
     this.#memory = memory;
     memory.lookup.declare(secrets.declaredBySecret);
+    this.#processId = processId;
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
     this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
@@ -273,7 +280,8 @@ export class App {
     }
     for (const problem of loaded.warnings) logger.warn({ problem: problemLine(problem) }, 'configuration warning');
     this.#watch = watchConfig(loaded, () => void this.reload());
-    logger.info({ ...startupFields(loaded, this.#ports), version: this.#options.version }, 'listening');
+    const { version } = this.#options;
+    logger.info({ ...startupFields(loaded, this.#ports), process: this.#processId, version }, 'listening');
     // Somebody waits for this line.
     logger.sink.flush();
   }

@@ -49,7 +49,7 @@ export function answerTo(error: unknown, requestId: string, mutates: boolean): A
   const retry = ['Retry-After', '1'];
   if (!mutates || !error.sent) {
     return problemAnswer(
-      { code: 'store_unavailable', detail: 'The store did not answer. Try again.' },
+      { code: 'store_unavailable', detail: 'The store did not answer, or cannot do it now. Try again.' },
       requestId,
       retry,
     );

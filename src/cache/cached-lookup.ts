@@ -30,12 +30,11 @@ export interface Proof {
   readonly generation: number;
 }
 
-/** Whether others see this process. */
+/** Whether others see this process: when the last heartbeat was sent that was answered. */
 export interface Seen {
-  /** When the last heartbeat was sent that was answered. */
   readonly answered: Instant;
-  /** Milliseconds from then on for which they reckon with this process, as it told them. */
-  readonly toldMs: number;
+  /** Milliseconds after it for which all of them reckon with this process; 0 before the first. */
+  readonly reckonedMs: number;
 }
 
 interface Entry {
@@ -80,13 +79,16 @@ export class CachedLookup implements TokenLookup {
   #options: CacheOptions;
   #positive: LRUCache<string, Entry>;
   #negative: LRUCache<string, Entry>;
+  /** Those that whoever asks joins. */
   readonly #flights = new Map<string, Flight>();
+  /** All that are under way, forgotten ones too: a change is told to each of them. */
+  readonly #underWay = new Set<Flight>();
   readonly #byToken = new Map<string, Set<string>>();
   readonly #byOwner = new Map<string, Set<string>>();
   readonly #byDigest = new Map<string, string>();
   #declared: DeclaredTokens = new Map();
   #proof: Proof = { proven: never, generation: 0 };
-  #seen: Seen = { answered: never, toldMs: 0 };
+  #seen: Seen = { answered: never, reckonedMs: 0 };
   #recall: Recall | null = null;
   readonly #breaker = new Breaker();
   /** Told after every change, null when anything may have changed. */
@@ -186,7 +188,7 @@ export class CachedLookup implements TokenLookup {
   /** Evicts what the events touch; look-ups under way will notice too. */
   apply(events: readonly FeedEvent[]): void {
     for (const event of events) {
-      for (const flight of this.#flights.values()) flight.seen.push(event);
+      for (const flight of this.#underWay) flight.seen.push(event);
       const keys = (event.kind === 'token' ? this.#byToken : this.#byOwner).get(event.id);
       for (const key of keys === undefined ? [] : [...keys]) this.#positive.delete(key);
       for (const digest of event.digests) {
@@ -222,7 +224,7 @@ export class CachedLookup implements TokenLookup {
 
   /** Protocol rule: used until `bound` after the sending of the last request that proved it, by both clocks. */
   #usable(entry: Entry, now: Instant): boolean {
-    return this.#isSeen(now) && this.#provedWithin(this.#options.boundMs, entry, now);
+    return this.#isSeen(now) && this.#provedWithin(Math.min(this.#options.boundMs, this.#cutOffMs), entry, now);
   }
 
   /**
@@ -235,18 +237,33 @@ export class CachedLookup implements TokenLookup {
   }
 
   #isSeen(now: Instant): boolean {
-    const { answered, toldMs } = this.#seen;
-    return ageOf(answered, now) <= toldMs;
+    return ageOf(this.#seen.answered, now) <= this.#cutOffMs;
+  }
+
+  /** A bound that was raised holds when others have heard of it: until then they reckon with the one of before. */
+  get #cutOffMs(): number {
+    return Math.min(this.#options.cutOffMs, this.#seen.reckonedMs);
+  }
+
+  /**
+   * What an earlier process knew goes on from where the feed is, as long as that has had no gap and others see this
+   * process: a feed that is heard where nobody else does proves nothing. By itself it is good until nobody reckons with
+   * the earlier process any more.
+   */
+  #recalls({ proven, cutOffMs }: Recall, now: Instant): boolean {
+    if (this.#proof.generation !== 0) return false;
+    if (ageOf(proven, now) <= Math.min(cutOffMs, this.#options.cutOffMs)) return true;
+    return this.#isSeen(now) && ageOf(this.#proof.proven, now) <= this.#cutOffMs;
   }
 
   /** Of a process that neither the feed nor the store answers: what was proved not too long ago. */
   #known({ key, digests }: PresentedSecret): Evidence {
     const now = instantOf(this.#clock);
-    const { boundMs, cutOffMs } = this.#options;
+    const { boundMs } = this.#options;
     // Who hears from the feed knows what it does not prove.
     if (ageOf(this.#proof.proven, now) <= boundMs) return unavailable;
     const entry = this.#positive.get(key);
-    if (entry !== undefined && this.#isSeen(now) && this.#provedWithin(cutOffMs, entry, now)) {
+    if (entry !== undefined && this.#isSeen(now) && this.#provedWithin(this.#cutOffMs, entry, now)) {
       this.results.stale++;
       return { kind: 'found', subject: entry.subject! };
     }
@@ -258,10 +275,7 @@ export class CachedLookup implements TokenLookup {
 
   #remembered(key: string, digests: readonly string[], now: Instant): Subject | null {
     const recall = this.#recall;
-    if (recall === null) return null;
-    // It goes on from where the earlier process was, as long as the feed has had no gap.
-    const proof = { sent: recall.proven, generation: 0 };
-    if (!this.#provedWithin(this.#options.cutOffMs, proof, now)) return null;
+    if (recall === null || !this.#recalls(recall, now)) return null;
     const declared = this.#declared.get(key);
     if (declared === undefined) return recall.find(digests);
     const account = declared.owner === null ? null : recall.account(declared.owner);
@@ -271,10 +285,8 @@ export class CachedLookup implements TokenLookup {
   /** Whether anything may be served from memory now, should the store not answer: an earlier process's tokens, too. */
   get serves(): boolean {
     const now = instantOf(this.#clock);
-    const { cutOffMs } = this.#options;
-    if (this.#isSeen(now) && ageOf(this.#proof.proven, now) <= cutOffMs) return true;
-    if (this.#recall === null || this.#recall.size === 0) return false;
-    return this.#provedWithin(cutOffMs, { sent: this.#recall.proven, generation: 0 }, now);
+    if (this.#isSeen(now) && ageOf(this.#proof.proven, now) <= this.#cutOffMs) return true;
+    return this.#recall !== null && this.#recall.size > 0 && this.#recalls(this.#recall, now);
   }
 
   /** What is known and proved, for the process that comes after this one. Null when that is nothing. */
@@ -303,9 +315,12 @@ export class CachedLookup implements TokenLookup {
   #launch(key: string, digests: readonly string[]): Promise<Evidence> {
     const seen: FeedEvent[] = [];
     const evidence = this.#ask(key, digests, seen).finally(() => {
+      this.#underWay.delete(flight);
       if (this.#isCurrent(key, seen)) this.#flights.delete(key);
     });
-    this.#flights.set(key, { evidence, seen });
+    const flight: Flight = { evidence, seen };
+    this.#underWay.add(flight);
+    this.#flights.set(key, flight);
     return evidence;
   }
 

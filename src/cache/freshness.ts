@@ -32,6 +32,8 @@ export interface FeedListener {
   missed(cursor: Cursor): Promise<void> | void;
   /** `applied` has moved. `awaited`: somebody waits to hear so. */
   acknowledged?(awaited: boolean): void;
+  /** A read has failed; it is tried again. */
+  failed?(cause: unknown): void;
 }
 
 /**
@@ -109,10 +111,11 @@ export class FeedFollower {
       try {
         await this.#step(signal);
         this.failures = 0;
-      } catch {
+      } catch (error) {
         // An outage shows in the age of the proof. Ask again soon, not all at once.
         if (signal.aborted) return;
         this.failures++;
+        this.#listener.failed?.(error);
         const ms = Math.min(1000, 50 * 2 ** Math.min(this.failures, 5)) * (0.5 + Math.random() / 2);
         await pause(ms, undefined, { signal }).catch(() => {});
       }

@@ -28,8 +28,15 @@ export class Heartbeat {
   #due = false;
   /** When the last beat was sent that the store answered. One that takes no writes from anybody has answered, too. */
   answered: Instant = never;
-  /** The cut-off bound that it told. Another one holds only once it is told. */
-  toldMs = 0;
+  /**
+   * Milliseconds after it for which whoever revokes something reckons with this process; 0 before the first. A longer
+   * time than before counts only when what was said of the shorter one has passed: somebody may have relied on it.
+   */
+  reckonedMs = 0;
+  /** A longer time that was told, and when that was answered first. */
+  #raised: { readonly cutOffMs: number; readonly since: number } | null = null;
+  /** Told of every beat that failed; it is tried again. */
+  failed: (cause: unknown) => void = () => {};
   readonly #begun = Promise.withResolvers<void>();
   /** Resolves with the first beat that is answered. */
   readonly begun: Promise<void> = this.#begun.promise;
@@ -94,21 +101,29 @@ export class Heartbeat {
     try {
       const beat = this.#registry.beat({ process: this.#process, applied, cutOffMs });
       // An answer that comes later than this is still an answer to what was sent then.
-      const answered = beat.then(() => {
-        if (sent.monotonic > this.answered.monotonic) {
-          this.answered = sent;
-          this.toldMs = cutOffMs;
-        }
+      const answered = beat.then(outcome => {
+        if (sent.monotonic > this.answered.monotonic) this.answered = sent;
+        this.#told(cutOffMs, outcome === 'taken');
         this.#begun.resolve();
         return true;
       });
       answered.catch(() => {});
       return await Promise.race([answered, this.#pause(boundMs / 3, given).then(() => false)]);
-    } catch {
+    } catch (error) {
+      this.failed(error);
       return false;
     } finally {
       given.abort();
     }
+  }
+
+  #told(cutOffMs: number, taken: boolean): void {
+    const now = this.#clock.monotonic();
+    const over = this.#raised?.cutOffMs === cutOffMs && now - this.#raised.since > this.reckonedMs;
+    if (this.reckonedMs === 0 || cutOffMs <= this.reckonedMs || over) {
+      this.reckonedMs = cutOffMs;
+      this.#raised = null;
+    } else if (taken && this.#raised?.cutOffMs !== cutOffMs) this.#raised = { cutOffMs, since: now };
   }
 
   /** Less than that when it is cut short, or this ends. */

@@ -19,13 +19,16 @@ export interface Remembered {
 export class Recall {
   /** When they were last proved. */
   readonly proven: Instant;
+  /** Milliseconds after that for which others reckon with the process that proved them. */
+  readonly cutOffMs: number;
   readonly #tokens = new Map<string, Remembered>();
   readonly #accounts = new Map<string, Account>();
   readonly #byToken = new Map<string, string[]>();
   readonly #byOwner = new Map<string, string[]>();
 
-  constructor(proven: Instant, accounts: Iterable<Account>, tokens: Iterable<Remembered>) {
+  constructor(proven: Instant, cutOffMs: number, accounts: Iterable<Account>, tokens: Iterable<Remembered>) {
     this.proven = proven;
+    this.cutOffMs = cutOffMs;
     for (const account of accounts) this.#accounts.set(account.id, account);
     for (const known of tokens) {
       this.#tokens.set(known.digest, known);

@@ -44,6 +44,8 @@ export type KeptKeys =
 export interface StoreWatcher {
   down(cause: Error): void;
   up(): void;
+  /** There was none, and it was made: what was kept elsewhere before is not in it. */
+  made?(): void;
   /** It has lost changes that it had acknowledged, and begun a new epoch: every process checks everything again. */
   rolledBack?(): void;
 }

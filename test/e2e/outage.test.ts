@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -22,9 +22,14 @@ interface Settings {
   readonly port: number;
   readonly outage?: string;
   readonly folder?: string;
+  readonly peppers?: readonly string[];
 }
 
-async function start({ port, outage = '', folder }: Settings): Promise<Served> {
+/** Peppers, the first of which makes new secrets. */
+const peppersOf = (ids: readonly string[]): string =>
+  ids.map(id => `{ id: ${id}, key: "${createHash('sha256').update(`${pepper} ${id}`).digest('hex')}" }`).join(', ');
+
+async function start({ port, outage = '', folder, peppers = ['p1'] }: Settings): Promise<Served> {
   const served = await Served.start({
     ...(folder === undefined ? {} : { folder }),
     config: `
@@ -32,7 +37,7 @@ upstreams: { u: { url: "${upstream.url}" } }
 routes: [{ path: /api/**, require: api }]
 admin: { keys: [{ name: ops, role: admin, key: "${key}" }] }
 store: { kind: redis, url: "redis://127.0.0.1:${port}/1", deadline: 300ms, mutation_deadline: 1s }
-tokens: { peppers: [{ id: p1, key: "${pepper}" }] }
+tokens: { peppers: [${peppersOf(peppers)}] }
 revocation: { bound: 1500ms }
 guard: { failures: 0 }
 ${outage}
@@ -72,6 +77,23 @@ const store = async (): Promise<{ readonly redis: RedisServer; readonly port: nu
 };
 
 describe.concurrent('a store that is not there at the start', () => {
+  test('has not said which peppers there were: a secret of one of them is not told from a good one', async () => {
+    const { redis, port } = await store();
+    const first = await start({ port });
+    const { secret } = await first.mint({ permissions: ['api'] });
+    await first.stop();
+    const second = await start({ port, peppers: ['p2', 'p1'] });
+    expect(await second.status('/api/x', secret)).toBe(200);
+    await second.stop();
+    await redis.kill();
+
+    const served = await start({ port, peppers: ['p2'] });
+    expect(await served.status('/api/x', secret)).toBe(503);
+    await redis.restart();
+    await until(() => served.status('/api/x', secret), 200);
+    expect(await served.status('/api/x', `${secret.slice(0, -1)}${secret.endsWith('0') ? '1' : '0'}`)).toBe(401);
+  });
+
   test('is waited for by a process that lives and is not ready: 503 at once, and all is well when it comes', async () => {
     const { redis, port } = await store();
     const first = await start({ port });
@@ -238,4 +260,20 @@ test('known tokens are served for as long as is configured, and counted as stale
   await until(() => served.status('/api/x', secret), 200);
   await until(() => ready(served), 200);
   expect(await served.stop()).toBe(0);
+});
+
+test('a process that is cut off is waited for, whoever is started in its folder meanwhile', async () => {
+  const { port } = await store();
+  const proxy = await RespProxy.start(port);
+  const first = await start({ outage: snapshots, port: proxy.port });
+  const { id, secret } = await first.mint({ permissions: ['api'] });
+  expect(await first.status('/api/x', secret)).toBe(200);
+  await snapshotOf(first, 1);
+  await proxy.be({ kind: 'swallow' });
+  const second = await start({ port, outage: snapshots, folder: first.folder });
+  await until(() => ready(second), 200);
+  const { status, body } = await second.admin('DELETE', `/v1/tokens/${id}?wait=200ms`);
+  expect(status).toBe(202);
+  expect(body['pending']).toHaveLength(1);
+  await proxy.close();
 });

@@ -158,7 +158,7 @@ export class CacheWorld {
     const secret = this.#secret(key);
     const memory = this.cache.peek(secret);
     if (memory !== undefined) {
-      this.#hold(key, memory, this.#clears);
+      this.#hold(key, memory);
       this.seen[memory.kind === 'found' ? 'hit' : 'absent']++;
       if (memory.kind === 'absent' && this.now - this.#absentSent[key]! > this.#options.negativeTtlMs) {
         this.faults.push(`that there is no secret ${key} was remembered for too long`);
@@ -176,7 +176,7 @@ export class CacheWorld {
         return;
       }
       this.seen.loaded++;
-      this.#hold(key, evidence, clears);
+      this.#hold(key, evidence);
       if (clears !== this.#clears) return;
       if (evidence.kind === 'found') this.#owed.set(key, this.follower.generation);
       else this.#owed.delete(key);
@@ -184,7 +184,7 @@ export class CacheWorld {
   }
 
   /** Evidence must have been true within the bound, and no applied event may contradict it. */
-  #hold(key: number, evidence: Evidence, clears: number): void {
+  #hold(key: number, evidence: Evidence): void {
     const facts = this.#facts[key]!;
     const index =
       evidence.kind === 'found' ? evidence.subject.token.version : facts.findLastIndex(({ exists }) => !exists);
@@ -194,9 +194,8 @@ export class CacheWorld {
     if (this.now - until > this.#options.boundMs) {
       this.faults.push(`secret ${key}: what ended at ${until} was served at ${this.now}`);
     }
-    // What was forgotten while it was looked up may still answer those who had asked.
     const floor = Math.max(this.#floors.token[key]!, evidence.kind === 'found' ? this.#floors.account[key]! : 0);
-    if (clears === this.#clears && index < floor) {
+    if (index < floor) {
       this.faults.push(`secret ${key}: fact ${index} was served after fact ${floor} was applied`);
     }
   }

@@ -91,5 +91,5 @@ export const settled = (): Promise<void> => new Promise(resolve => setImmediate(
 /** A process that others see, at any time. */
 export const always = {
   answered: { monotonic: Number.POSITIVE_INFINITY, wall: Number.POSITIVE_INFINITY },
-  toldMs: Number.POSITIVE_INFINITY,
+  reckonedMs: Number.POSITIVE_INFINITY,
 } as const;

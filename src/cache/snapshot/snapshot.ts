@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Account } from '../../core/token.ts';
 import type { Cursor } from '../../ports/change-feed.ts';
@@ -6,15 +6,8 @@ import type { Clock } from '../../ports/clock.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
 import { type Instant, instantOf } from '../freshness.ts';
 import { Recall, type Remembered } from '../recall.ts';
-import {
-  putInPlace,
-  readSealed,
-  removeFile,
-  replaceFile,
-  SnapshotDamaged,
-  syncFolder,
-  writeSealed,
-} from './sealed-file.ts';
+import { lockFolder } from './folder-lock.ts';
+import { putInPlace, readSealed, removeFile, SnapshotDamaged, syncFolder, writeSealed } from './sealed-file.ts';
 import { Tombstones } from './tombstones.ts';
 
 /** What a snapshot says of itself, in its first line. */
@@ -26,6 +19,8 @@ interface Head {
   readonly cursor: Cursor;
   /** When what it says was last proved: on the store's clock, and on the wall clock here. */
   readonly proven: { readonly store: number; readonly wall: number };
+  /** Milliseconds after that for which others reckon with the process that wrote it. */
+  readonly cutOffMs: number;
   /** Keys of checksums that the store keeps, in hex. */
   readonly checksumKeys: readonly string[];
 }
@@ -46,6 +41,8 @@ export interface Contents {
   /** When it was proved, and how far the store's clock is ahead of the wall clock, in milliseconds. */
   readonly proven: Instant;
   readonly clockOffsetMs: number;
+  /** Milliseconds after that for which others reckon with this process. */
+  readonly cutOffMs: number;
   readonly checksumKeys: readonly string[];
   readonly accounts: readonly Account[];
   readonly tokens: readonly Remembered[];
@@ -59,8 +56,8 @@ export interface Contents {
 export class Snapshot {
   readonly #folder: string;
   readonly #file: string;
-  readonly #owner: string;
   readonly #process: string;
+  readonly #lock: { release(): void };
   readonly #tombstones: Tombstones;
   /** What changes files, one after the other. */
   #busy: Promise<void> = Promise.resolve();
@@ -69,22 +66,25 @@ export class Snapshot {
   #writing = false;
   /** Events that could neither be written, nor the snapshot removed. */
   #owed: FeedEvent[] = [];
+  /** What stands must not be served from any more, and could not be removed yet. */
+  #condemned = false;
   /** Counts how often everything was discarded: what began to be written before that is not put in place. */
   #era = 0;
-  /** When what is on disk was proved; null when nothing of this process is. */
+  /** When what is on disk was proved; null when nothing is that could be served from. */
   proven: Instant | null = null;
 
-  private constructor(folder: string, process: string) {
+  private constructor(folder: string, process: string, lock: { release(): void }) {
     this.#folder = folder;
     this.#file = path.join(folder, 'snapshot');
-    this.#owner = path.join(folder, 'process');
     this.#process = process;
+    this.#lock = lock;
     this.#tombstones = new Tombstones(path.join(folder, 'tombstones'));
   }
 
   /**
-   * Opens the folder, and makes it when there is none; it is this process's from now on. `keys`: those that the seal may
-   * have been made with. `refused` says why what was found is of no use. Rejects when the folder cannot be written to.
+   * Opens the folder, and makes it when there is none; it is this process's until it is closed. `keys`: those that the
+   * seal may have been made with. `refused` says why what was found is of no use. Rejects with `SnapshotTaken` when the
+   * folder is another's, else when it cannot be written to.
    */
   static async open(
     folder: string,
@@ -93,13 +93,17 @@ export class Snapshot {
     clock: Clock,
   ): Promise<{ readonly snapshot: Snapshot; readonly found: Found | null; readonly refused: string | null }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const snapshot = new Snapshot(folder, process);
-    await replaceFile(snapshot.#owner, process);
+    const lock = lockFolder(folder);
+    if (lock === null) throw new SnapshotTaken(folder);
+    const snapshot = new Snapshot(folder, process, lock);
     try {
       const found = await snapshot.#read(keys, clock);
       return { snapshot, found, refused: null };
     } catch (error) {
-      if (!(error instanceof SnapshotDamaged || error instanceof SyntaxError)) throw error;
+      if (!(error instanceof SnapshotDamaged || error instanceof SyntaxError)) {
+        lock.release();
+        throw error;
+      }
       return { snapshot, found: null, refused: error.message };
     }
   }
@@ -116,19 +120,19 @@ export class Snapshot {
     const age = now.wall - Math.min(head.proven.store, head.proven.wall);
     const recall = new Recall(
       { monotonic: now.monotonic - age, wall: now.wall - age },
+      head.cutOffMs,
       lines.flatMap(line => ('account' in line ? [line.account] : [])),
       lines.flatMap(line => ('token' in line ? [line.token] : [])),
     );
-    const tombstones = await Tombstones.read(path.join(this.#folder, 'tombstones'));
-    this.#tombstones.resume(tombstones);
-    recall.apply(tombstones);
+    recall.apply(await this.#tombstones.resume());
+    this.proven = recall.proven;
     const { store, process, cursor, checksumKeys } = head;
     return { store, process, cursor, checksumKeys, recall };
   }
 
-  /** Writes what is known, in place of what was there. Rejects with `SnapshotTaken` when the folder is another's. */
+  /** Writes what is known, in place of what was there. */
   async write(contents: Contents, key: Buffer): Promise<void> {
-    const { cursor, proven, clockOffsetMs, checksumKeys, accounts, tokens, store } = contents;
+    const { cursor, proven, clockOffsetMs, cutOffMs, checksumKeys, accounts, tokens, store } = contents;
     const era = this.#era;
     const head: Head = {
       snapshot: 1,
@@ -136,16 +140,17 @@ export class Snapshot {
       process: this.#process,
       cursor,
       proven: { store: Math.floor(proven.wall + clockOffsetMs), wall: Math.floor(proven.wall) },
+      cutOffMs,
       checksumKeys,
     };
     this.#writing = true;
     try {
-      await this.#refuseTaken();
       await writeSealed(this.#file, linesOf(head, accounts, tokens), key);
       await this.#alone(async () => {
         if (era !== this.#era) return;
         await putInPlace(this.#file);
         this.#stands = true;
+        this.#condemned = false;
         this.proven = proven;
         await this.#tombstones.prune(cursor.seq);
       });
@@ -156,14 +161,16 @@ export class Snapshot {
 
   /** Resolves when a later process would not serve what these events touch. */
   async bury(events: readonly FeedEvent[]): Promise<void> {
-    if (events.length === 0 || !(this.#stands || this.#writing)) return;
+    if (!(this.#stands || this.#writing)) return;
     await this.#alone(async () => {
       this.#owed.push(...events);
+      // What was acknowledged after this would be in vain.
+      if (this.#condemned) await this.#remove();
       try {
         await this.#tombstones.add(this.#owed);
       } catch {
         // What cannot be corrected must not stay: a file can be removed where none can be written.
-        this.#era++;
+        this.#condemn();
         await this.#remove();
       }
       this.#owed = [];
@@ -172,25 +179,27 @@ export class Snapshot {
 
   /** Resolves when nothing is left that a later process could serve from. */
   discard(): Promise<void> {
-    this.#era++;
+    this.#condemn();
     return this.#alone(() => this.#remove());
+  }
+
+  #condemn(): void {
+    this.#era++;
+    this.#condemned = true;
   }
 
   async close(): Promise<void> {
     await this.#alone(() => this.#tombstones.close());
+    this.#lock.release();
   }
 
   async #remove(): Promise<void> {
     await removeFile(this.#file);
     await syncFolder(this.#folder);
     this.#stands = false;
+    this.#condemned = false;
     this.proven = null;
     await this.#tombstones.clear();
-  }
-
-  /** Two processes that write here would take each other's tombstones away: the later one has it. */
-  async #refuseTaken(): Promise<void> {
-    if ((await readFile(this.#owner, 'utf8')) !== this.#process) throw new SnapshotTaken(this.#folder);
   }
 
   /** One after the other. */
@@ -204,7 +213,7 @@ export class Snapshot {
   }
 }
 
-/** Another process has opened this one's folder. */
+/** The folder is that of another process, which lives. */
 export class SnapshotTaken extends Error {
   constructor(folder: string) {
     super(`another process keeps its snapshot in ${folder}: every process needs a folder of its own`);

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { FeedEvent } from '../../ports/token-store.ts';
 import { removeFile, replaceFile, syncFolder } from './sealed-file.ts';
@@ -11,36 +11,42 @@ export class Tombstones {
   readonly #file: string;
   #handle: FileHandle | null = null;
   #kept: Tombstone[] = [];
-  #numbers = new Set<number>();
+  /** A number alone is none: after changes were lost it stands for another one. */
+  #names = new Set<string>();
 
   constructor(file: string) {
     this.#file = file;
   }
 
-  /** All that stand in the file. A last line without its end was never told: it is cut off, for others come behind it. */
-  static async read(file: string): Promise<Tombstone[]> {
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    if (whole !== text) await truncate(file, Buffer.byteLength(whole));
-    const lines = whole.split('\n').slice(0, -1);
-    return lines.map(line => JSON.parse(line) as Tombstone);
+  /** Goes on with what an earlier process left: all that stand in the file. */
+  async resume(): Promise<readonly Tombstone[]> {
+    const [lines, rest] = await this.#read();
+    this.#keep(lines.map(line => JSON.parse(line) as Tombstone));
+    // A last line without its end was never told, and what comes next must not stand behind it.
+    if (rest !== '') await replaceFile(this.#file, text(this.#kept));
+    return this.#kept;
   }
 
-  /** Goes on with what an earlier process left. */
-  resume(kept: readonly Tombstone[]): void {
-    this.#kept = [...kept];
-    this.#numbers = new Set(kept.map(({ seq }) => seq));
+  async #read(): Promise<[lines: string[], rest: string]> {
+    try {
+      const lines = (await readFile(this.#file, 'utf8')).split('\n');
+      return [lines, lines.pop()!];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [[], ''];
+      throw error;
+    }
+  }
+
+  #keep(tombstones: readonly Tombstone[]): void {
+    this.#kept = [...tombstones];
+    this.#names = new Set(tombstones.map(nameOf));
   }
 
   /** Resolves when these are on disk. One call at a time. */
   async add(events: readonly FeedEvent[]): Promise<void> {
-    const fresh = events.filter(({ seq }) => !this.#numbers.has(seq)).map(({ seq, kind, id }) => ({ seq, kind, id }));
+    const fresh = events
+      .filter(event => !this.#names.has(nameOf(event)))
+      .map(({ seq, kind, id }) => ({ seq, kind, id }));
     if (fresh.length === 0) return;
     if (this.#handle === null) {
       this.#handle = await open(this.#file, 'a', 0o600);
@@ -50,7 +56,7 @@ export class Tombstones {
     await this.#handle.datasync();
     for (const tombstone of fresh) {
       this.#kept.push(tombstone);
-      this.#numbers.add(tombstone.seq);
+      this.#names.add(nameOf(tombstone));
     }
   }
 
@@ -60,12 +66,12 @@ export class Tombstones {
     if (kept.length === this.#kept.length) return;
     await this.close();
     await replaceFile(this.#file, text(kept));
-    this.resume(kept);
+    this.#keep(kept);
   }
 
   /** Leaves all of them away. */
   async clear(): Promise<void> {
-    this.resume([]);
+    this.#keep([]);
     await this.close();
     await removeFile(this.#file);
   }
@@ -76,6 +82,8 @@ export class Tombstones {
     await handle?.close();
   }
 }
+
+const nameOf = ({ seq, kind, id }: Tombstone): string => `${seq} ${kind} ${id}`;
 
 const text = (tombstones: readonly Tombstone[]): string =>
   tombstones.map(tombstone => `${JSON.stringify(tombstone)}\n`).join('');

@@ -245,7 +245,8 @@ export class Link {
   ): Promise<void> {
     const missing = (why: string) => new StoreUnavailable(`not confirmed by a majority: ${why}`, { sent: true });
     if (error !== null) throw missing(scrubbed(error).message);
-    for (let have = Number(count); have < this.#needed(call); ) {
+    // A reply that is no number is none of a replica.
+    for (let have = Number(count); !(have >= this.#needed(call)); ) {
       if (!lives()) throw missing('the connection to the store was lost');
       if (monotonic() >= deadline - confirmMargin) throw missing('too few replicas have answered in time');
       const waited = redis.call('WAIT', this.#needed(call), slice(deadline)).catch((fault: unknown) => {

@@ -89,7 +89,10 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     unit = opened;
     await opened.check();
     // A store that others may find, and lose again, has not been made yet.
-    if (made) await opened.settled();
+    if (made) {
+      await opened.settled();
+      watcher?.made?.();
+    }
     const marks = new Marks();
     const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {

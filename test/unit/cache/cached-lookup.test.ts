@@ -549,3 +549,14 @@ describe('declared tokens', () => {
     expect(store.finds.count).toBe(2);
   });
 });
+
+test('a look-up that was forgotten hears of changes all the same: nobody is let in after they were acknowledged', async () => {
+  const { cache, store } = make();
+  const evidence = cache.load(A);
+  const first = await store.finds.next();
+  cache.clear();
+  cache.apply([changed('token', 'a', ['new-a'])]);
+  first.answer(found());
+  (await store.finds.next()).answer(null);
+  expect((await evidence).kind).toBe('absent');
+});

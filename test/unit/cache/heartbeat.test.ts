@@ -136,15 +136,49 @@ describe('a heartbeat', () => {
     (await beats.next()).answer('taken');
     await settled();
     clock.advance(1);
-    expect(heartbeat.toldMs).toBe(9000);
+    expect(heartbeat.reckonedMs).toBe(9000);
     heartbeat.configure({ boundMs: 600, cutOffMs: 600 });
     const told = await beats.next();
     expect(told.question.cutOffMs).toBe(600);
-    expect(heartbeat.toldMs).toBe(9000);
+    expect(heartbeat.reckonedMs).toBe(9000);
     clock.advance(1);
     told.answer('taken');
     await settled();
-    expect(heartbeat.toldMs).toBe(600);
+    expect(heartbeat.reckonedMs).toBe(600);
+  });
+
+  test('reckons with a longer time only when what was said of the shorter one has passed', async () => {
+    const { beats, heartbeat, pass } = start();
+    expect(heartbeat.reckonedMs).toBe(0);
+    (await beats.next()).answer('taken');
+    await heartbeat.begun;
+    expect(heartbeat.reckonedMs).toBe(9000);
+    heartbeat.configure({ boundMs: 3000, cutOffMs: 60_000 });
+    (await beats.next()).answer('taken');
+    for (let waited = 0; waited <= 9000; waited += 1500) {
+      await settled();
+      expect(heartbeat.reckonedMs).toBe(9000);
+      await pass(1500);
+      (await beats.next()).answer('taken');
+    }
+    await settled();
+    expect(heartbeat.reckonedMs).toBe(60_000);
+    heartbeat.configure({ boundMs: 3000, cutOffMs: 4000 });
+    (await beats.next()).answer('taken');
+    await settled();
+    expect(heartbeat.reckonedMs).toBe(4000);
+  });
+
+  test('that was refused has not raised what others reckon with', async () => {
+    const { beats, heartbeat, pass } = start();
+    (await beats.next()).answer('taken');
+    await settled();
+    heartbeat.configure({ boundMs: 3000, cutOffMs: 60_000 });
+    for (let waited = 0; waited <= 12_000; waited += 1500) {
+      (await beats.next()).answer('refused');
+      await pass(1500);
+    }
+    expect(heartbeat.reckonedMs).toBe(9000);
   });
 
   test('signs off when nothing is served any more, and else does not', async () => {

@@ -37,7 +37,7 @@ function make(more: Partial<CacheOptions> = {}) {
   };
   const cache = new CachedLookup(store.port, clock, options);
   const proof: { proven: Instant; generation: number } = { proven: instantOf(clock), generation: 0 };
-  const seen = { answered: instantOf(clock), toldMs: options.cutOffMs };
+  const seen: { answered: Instant; reckonedMs: number } = { answered: instantOf(clock), reckonedMs: options.cutOffMs };
   cache.follow(proof, seen);
   /** The feed and the heartbeat have just been answered. */
   const live = (): void => {
@@ -51,7 +51,7 @@ function make(more: Partial<CacheOptions> = {}) {
     else look.answer(answer);
     return evidence;
   };
-  return { clock, store, cache, proof, seen, live, loading };
+  return { clock, store, cache, options, proof, seen, live, loading };
 }
 
 describe('a process that neither the feed nor the store answers', () => {
@@ -114,6 +114,17 @@ test('a process that hears from the feed serves nothing that the feed does not p
   expect((await loading(A, away)).kind).toBe('unavailable');
 });
 
+test('a cut-off bound that was raised holds only when others have heard of it', async () => {
+  const { cache, clock, seen, loading, options } = make({ cutOffMs: bound });
+  await loading(A, foundOf('a'));
+  cache.configure({ ...options, boundMs: cutOff, cutOffMs: cutOff });
+  clock.advance(bound + 1);
+  expect(cache.peek(A)).toBeUndefined();
+  expect((await loading(A, away)).kind).toBe('unavailable');
+  seen.reckonedMs = cutOff;
+  expect(cache.peek(A)?.kind).toBe('found');
+});
+
 describe('a process that others do not see', () => {
   test('asks the store each time: nobody waits for it to hear of a revocation', async () => {
     const { cache, clock, proof, loading } = make({ cutOffMs: bound });
@@ -123,19 +134,6 @@ describe('a process that others do not see', () => {
     expect(cache.peek(A)).toBeUndefined();
     expect((await loading(A, foundOf('a'))).kind).toBe('found');
     expect(cache.peek(A)).toBeUndefined();
-  });
-
-  test('remembers for no longer than it has told them, whatever it was told since', async () => {
-    const { cache, clock, live, seen, loading } = make();
-    await loading(A, foundOf('a'));
-    clock.advance(10);
-    live();
-    seen.toldMs = bound;
-    clock.advance(bound + 1);
-    expect((await loading(A, away)).kind).toBe('unavailable');
-    seen.toldMs = cutOff;
-    expect((await loading(A, away)).kind).toBe('found');
-    expect(cache.results.stale).toBe(1);
   });
 
   test('does not believe the store either, where that may have been cut in two', async () => {
@@ -165,7 +163,7 @@ test('a store that fails again and again is not waited for by every request', as
 describe('what an earlier process knew', () => {
   const { digest, previous: _, ...token } = aToken('a', { digest: 'new-a', owner: 'acme' });
   const recalled = (clock: ManualClock) =>
-    new Recall(instantOf(clock), [anAccount('acme')], [{ digest, token, account: 'acme', secretUntil: null }]);
+    new Recall(instantOf(clock), cutOff, [anAccount('acme')], [{ digest, token, account: 'acme', secretUntil: null }]);
 
   /** A process that has begun with a snapshot, and has heard of nothing yet. */
   function begun() {
@@ -186,6 +184,24 @@ describe('what an earlier process knew', () => {
     clock.advance(cutOff + 1);
     expect((await loading(A, away)).kind).toBe('unavailable');
     expect(cache.serves).toBe(false);
+  });
+
+  test('is not proved by a feed that is heard where nobody else sees this process', async () => {
+    const { cache, clock, proof, loading } = begun();
+    for (let ms = 0; ms <= cutOff; ms += bound) {
+      clock.advance(bound);
+      proof.proven = instantOf(clock);
+    }
+    clock.advance(bound + 1);
+    expect((await loading(A, away)).kind).toBe('unavailable');
+    expect(cache.serves).toBe(false);
+  });
+
+  test('is not served for longer than others reckon with that process, whatever this one may do', async () => {
+    const { cache, clock, loading, options } = begun();
+    cache.configure({ ...options, cutOffMs: 2 * cutOff });
+    clock.advance(cutOff + 1);
+    expect((await loading(A, away)).kind).toBe('unavailable');
   });
 
   test('gives way to what the store says', async () => {

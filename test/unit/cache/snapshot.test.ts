@@ -12,7 +12,9 @@ import { ManualClock } from '../../support/manual-clock.ts';
 
 const key = randomBytes(32);
 const folders: string[] = [];
-afterEach(() => {
+const opened: Snapshot[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map(snapshot => snapshot.close()));
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
@@ -42,14 +44,20 @@ const contents = (clock: ManualClock, more: Partial<Contents> = {}): Contents =>
   cursor: { epoch: 'e', seq: 10 },
   proven: instantOf(clock),
   clockOffsetMs: 0,
+  cutOffMs: 60_000,
   checksumKeys: ['ab'],
   accounts: [anAccount('acme')],
   tokens: [remembered('a'), remembered('b', 'acme')],
   ...more,
 });
 
-const open = (folder: string, clock: ManualClock, process = 'p1', keys = [key]) =>
-  Snapshot.open(folder, process, keys, clock);
+/** Opens a folder, which whoever had it lets go of. */
+async function open(folder: string, clock: ManualClock, process = 'p1', keys = [key]) {
+  await Promise.all(opened.splice(0).map(snapshot => snapshot.close()));
+  const result = await Snapshot.open(folder, process, keys, clock);
+  opened.push(result.snapshot);
+  return result;
+}
 
 /** A folder in which a process has left a snapshot. */
 async function written(more: Partial<Contents> = {}) {
@@ -176,12 +184,19 @@ describe('a change after a snapshot', () => {
     await snapshot.bury([event(11, 'token', 'a')]);
     const file = path.join(folder, 'tombstones');
     writeFileSync(file, `${readFileSync(file, 'utf8')}{"seq":12,"kind":"to`);
-    const next = await open(folder, clock, 'p2');
-    expect(next.found!.recall.find(['d-b'])).not.toBeNull();
-    // Nor is it in the way of those that come behind it.
-    await next.snapshot.bury([event(12, 'token', 'b')]);
-    const last = await open(folder, clock, 'p3');
-    expect([last.refused, last.found?.recall.size]).toEqual([null, 0]);
+    const { snapshot: next, found } = await open(folder, clock, 'p2');
+    expect(found!.recall.find(['d-b'])).not.toBeNull();
+    // What comes next does not stand on its line.
+    await next.bury([event(12, 'token', 'b')]);
+    const { found: last } = await open(folder, clock, 'p3');
+    expect(['d-a', 'd-b'].map(digest => last!.recall.find([digest]))).toEqual([null, null]);
+  });
+
+  test('is told from another of the same number, as there is after changes were lost', async () => {
+    const { clock, folder, snapshot } = await written();
+    await snapshot.bury([event(11, 'token', 'a')]);
+    await snapshot.bury([event(11, 'token', 'b')]);
+    expect((await open(folder, clock, 'p2')).found!.recall.find(['d-b'])).toBeNull();
   });
 
   test('that cannot be read takes the snapshot with it', async () => {
@@ -213,13 +228,28 @@ describe('a gap', () => {
     expect((await open(folder, clock, 'p2')).found).toBeNull();
     expect(snapshot.proven).toBeNull();
   });
+
+  test('that could not be noted on disk keeps every later change from being told, until it is', async () => {
+    const { clock, folder, snapshot, file } = await written();
+    const sealed = readFileSync(file);
+    // A folder cannot be unlinked: so it is with a file on a disk that refuses.
+    rmSync(file);
+    mkdirSync(file);
+    await expect(snapshot.discard()).rejects.toThrow();
+    await expect(snapshot.bury([event(11, 'token', 'b')])).rejects.toThrow();
+    await expect(snapshot.bury([])).rejects.toThrow();
+    rmSync(file, { recursive: true });
+    writeFileSync(file, sealed);
+    await snapshot.bury([]);
+    expect((await open(folder, clock, 'p2')).found).toBeNull();
+  });
 });
 
-test('a folder is of the process that opened it last', async () => {
+test('a folder is of one process, for as long as that lives: whoever has it knows that the one before has ended', async () => {
   const { clock, folder, snapshot } = await written();
-  await open(folder, clock, 'p2');
-  clock.advance(10);
-  await expect(snapshot.write(contents(clock), key)).rejects.toThrow(SnapshotTaken);
+  await expect(Snapshot.open(folder, 'p2', [key], clock)).rejects.toThrow(SnapshotTaken);
+  await snapshot.close();
+  expect((await open(folder, clock, 'p2')).found).toMatchObject({ process: 'p1' });
 });
 
 test('a folder that cannot be made is told', async () => {

@@ -33,7 +33,10 @@ export function sentinel(place: SentinelPlace): Topology {
       const [host, port] = Array.isArray(address) ? [String(address[0]), Number(address[1])] : ['', 0];
       const epoch = Number(said.get('config-epoch'));
       if (host === '' || !(port > 0) || !(epoch >= 0)) throw new Error('it names no master');
-      const dataNodes = 1 + Number(said.get('num-slaves') ?? said.get('num-replicas') ?? 0);
+      const counted = String(said.get('num-slaves') ?? said.get('num-replicas'));
+      // A majority of nobody knows how many would be nobody.
+      if (!/^\d{1,9}$/.test(counted)) throw new Error('it does not say how many replicas there are');
+      const dataNodes = 1 + Number(counted);
       return { epoch, shards: [{ slots: [[0, slotCount - 1]], master: { host, port }, dataNodes }] };
     },
     endpoint: ({ host, port }) => ({ host, port, ...login }),
