@@ -157,8 +157,10 @@ describe('tokens of a fleet', () => {
     const before = await reported();
     const counter = await CommandCounter.start(redis, '1');
     const began = performance.now();
-    for (let i = 0; i < 300; i++) expect(await one.status('/api/x', secrets[i % 10]!)).toBe(200);
-    await until(async () => (await reported()) > before + 1, true);
+    // Where nothing was used nothing is reported.
+    for (let i = 0; i < 300 || (await reported()) < before + 2; i++) {
+      expect(await one.status('/api/x', secrets[i % 10]!)).toBe(200);
+    }
     const seconds = (performance.now() - began) / 1000;
     const counts = counter.end();
     const { feed = 0, heartbeat = 0, usage = 0, ...others } = counts;
