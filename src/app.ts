@@ -392,19 +392,24 @@ export class App {
     logger.info({ in_flight: this.#gate.inFlight }, 'draining');
     this.#watch?.close();
     if (options.skipDelay !== true && delayMs > 0) await pause(delayMs);
-    const gone = this.#proxy.close();
-    if (!(await this.#gate.idle(graceMs))) {
-      this.#forwarder.closeStreams('drain');
-      // Closing handshakes get their second; whatever is left then is cut.
-      await this.#gate.idle(1500);
+    try {
+      const gone = this.#proxy.close();
+      if (!(await this.#gate.idle(graceMs))) {
+        this.#forwarder.closeStreams('drain');
+        // Closing handshakes get their second; whatever is left then is cut.
+        await this.#gate.idle(1500);
+      }
+      this.#proxy.destroyConnections();
+      await gone;
+      this.#forwarder.close();
+      await this.#end();
+      await this.#admin.close();
+      await this.#store.close();
+      await this.#health.close();
+    } catch (error) {
+      // Whatever stays open ends with the process.
+      logger.fault(error, 'not everything could be closed');
     }
-    this.#proxy.destroyConnections();
-    await gone;
-    this.#forwarder.close();
-    await this.#end();
-    await this.#admin.close();
-    await this.#store.close();
-    await this.#health.close();
     logger.info({}, 'closed');
     this.#settleClosed();
   }

@@ -87,13 +87,15 @@ export class Heartbeat {
       const applied = this.#applied();
       const { boundMs } = this.#pace;
       // Before anything is known there is nothing to tell: the first change of that is told at once.
-      const answered = applied === null || (await this.#beat(applied));
+      const told = applied === null || (await this.#beat(applied));
       if (this.#due) continue;
       this.#waiting = new AbortController();
-      await this.#pause(answered ? boundMs / 2 : boundMs / 10, this.#waiting);
+      // Others see this process again as soon as the store takes writes again.
+      await this.#pause(told ? boundMs / 2 : boundMs / 10, this.#waiting);
     }
   }
 
+  /** Whether others have been told. */
   async #beat(applied: Cursor): Promise<boolean> {
     const sent = instantOf(this.#clock);
     const { boundMs, cutOffMs } = this.#pace;
@@ -105,7 +107,7 @@ export class Heartbeat {
         if (sent.monotonic > this.answered.monotonic) this.answered = sent;
         this.#told(cutOffMs, outcome === 'taken');
         this.#begun.resolve();
-        return true;
+        return outcome === 'taken';
       });
       answered.catch(() => {});
       return await Promise.race([answered, this.#pause(boundMs / 3, given).then(() => false)]);

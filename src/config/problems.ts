@@ -11,7 +11,10 @@ export interface Problem {
 }
 
 /** `file:line:column key: what is wrong, what is allowed`, in one line. */
-export const problemLine = (problem: Problem): string => composed(problem).replace(/\p{Cc}+/gu, ' ');
+export const problemLine = (problem: Problem): string => withoutLogins(composed(problem).replace(/\p{Cc}+/gu, ' '));
+
+/** A URL that stands where it does not belong may have a password in it; as a path it has one slash. */
+const withoutLogins = (text: string): string => text.replace(/(:\/\/?)[^\s"'@/]*@/g, '$1…@');
 
 function composed({ at, key, message }: Problem): string {
   if (at === null) return key === '' ? message : `${key}: ${message}`;

@@ -158,7 +158,7 @@ describe('tokens of a fleet', () => {
     const before = await reported();
     const counter = await CommandCounter.start(redis, '1');
     const began = performance.now();
-    // Reports come only while there is something to report.
+    // Where nothing was used nothing is reported.
     for (let i = 0; i < 300 || (await reported()) < before + 2; i++) {
       expect(await one.status('/api/x', secrets[i % 10]!)).toBe(200);
     }
@@ -192,6 +192,7 @@ test('a store that is away is not an answer: known tokens work for the bound, th
 
   await redis.restart();
   await until(() => one.status('/api/x', known.secret), 200);
+  // What is known is proved by the feed; look-ups that have failed are tried again a moment later.
   await until(() => one.status('/api/x', unknown.secret), 200);
   expect(await one.status('/api/x', revoked.secret)).toBe(401);
   await until(async () => (await fetch(`${one.telemetry}/readyz`)).status, 200);

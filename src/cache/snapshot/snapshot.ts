@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Account } from '../../core/token.ts';
 import type { Cursor } from '../../ports/change-feed.ts';
@@ -93,6 +93,9 @@ export class Snapshot {
     clock: Clock,
   ): Promise<{ readonly snapshot: Snapshot; readonly found: Found | null; readonly refused: string | null }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    const { mode } = await stat(folder);
+    // Who can write there can take tombstones away.
+    if ((mode & 0o022) !== 0) throw new Error('others may write to it: take that away (chmod go-w)');
     const lock = lockFolder(folder);
     if (lock === null) throw new SnapshotTaken(folder);
     const snapshot = new Snapshot(folder, process, lock);

@@ -84,6 +84,15 @@ describe('a heartbeat', () => {
     expect(heartbeat.answered.monotonic).toBe(0);
   });
 
+  test('that was refused is tried again soon: others see the process only once one is taken', async () => {
+    const { beats, pass } = start();
+    (await beats.next()).answer('refused');
+    await pass(300);
+    (await beats.next()).answer('taken');
+    await pass(1500);
+    await beats.next();
+  });
+
   test('that fails is tried again soon, and nobody has seen the process', async () => {
     const { beats, heartbeat, pass } = start();
     (await beats.next()).fail(new Error('away'));
@@ -174,9 +183,9 @@ describe('a heartbeat', () => {
     (await beats.next()).answer('taken');
     await settled();
     heartbeat.configure({ boundMs: 3000, cutOffMs: 60_000 });
-    for (let waited = 0; waited <= 12_000; waited += 1500) {
+    for (let waited = 0; waited <= 12_000; waited += 300) {
       (await beats.next()).answer('refused');
-      await pass(1500);
+      await pass(300);
     }
     expect(heartbeat.reckonedMs).toBe(9000);
   });

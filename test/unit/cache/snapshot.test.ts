@@ -258,3 +258,10 @@ test('a folder that cannot be made is told', async () => {
   chmodSync(file, 0o600);
   await expect(open(file, new ManualClock())).rejects.toThrow();
 });
+
+test('a folder that others may write to is refused: they could take a revocation away', async () => {
+  const folder = aFolder();
+  mkdirSync(folder);
+  chmodSync(folder, 0o777);
+  await expect(open(folder, new ManualClock())).rejects.toThrow('chmod go-w');
+});

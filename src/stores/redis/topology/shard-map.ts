@@ -72,7 +72,7 @@ export class ShardMap {
   #askIn(ms: number): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.#ask(), ms);
+    this.#timer = setTimeout(() => void this.#ask().catch(() => {}), ms);
     // Whoever waits for the store keeps the process alive; looking around does not.
     this.#timer.unref();
   }
