@@ -112,6 +112,8 @@ describe('every path of management, with every method', () => {
           const { status } = await ask(method, path, { key });
           if (status !== 401) seen.push(`${method} ${path} with ${who}: ${status}`);
         }
+        // A stream of events does not end.
+        if (method === 'GET' && path === '/v1/events') continue;
         const { status } = await ask(method, path, { key: keys.read });
         const reads = method === 'GET' || method === 'HEAD';
         const listed = matrix.get(path)!.has(method);

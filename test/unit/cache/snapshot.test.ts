@@ -13,8 +13,11 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const key = randomBytes(32);
 const folders: string[] = [];
 const opened: Snapshot[] = [];
+/** What was closed may have been told of a change since, which opens its file again. */
+const ever: Snapshot[] = [];
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map(snapshot => snapshot.close()));
+  opened.length = 0;
+  await Promise.all(ever.splice(0).map(snapshot => snapshot.close()));
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
@@ -56,6 +59,7 @@ async function open(folder: string, clock: ManualClock, process = 'p1', keys = [
   await Promise.all(opened.splice(0).map(snapshot => snapshot.close()));
   const result = await Snapshot.open(folder, process, keys, clock);
   opened.push(result.snapshot);
+  ever.push(result.snapshot);
   return result;
 }
 
