@@ -39,6 +39,23 @@ async function read(follower: Follower): Promise<string> {
   return kind;
 }
 
+/**
+ * Reads until it is in another epoch: nothing but gaps. The connection for changes may come back after the one for reads;
+ * until then there is a gap all the same, and the epoch begins later.
+ */
+async function readIntoNextEpoch(follower: Follower, epoch: string): Promise<void> {
+  const end = performance.now() + 15_000;
+  for (;;) {
+    const kind = await read(follower);
+    if (follower.cursor.epoch !== epoch) {
+      expect(kind).toBe('gap');
+      return;
+    }
+    expect(['gap', '']).toContain(kind);
+    expect(performance.now()).toBeLessThan(end);
+  }
+}
+
 /** Ends the server as a loss of power does, and starts it with what it had saved. */
 async function crash(server: RedisServer): Promise<void> {
   await server.kill('SIGKILL');
@@ -56,7 +73,7 @@ test('a store that comes back without its last changes begins an epoch, once, an
   const { epoch } = first.cursor;
   await crash(server);
 
-  expect(await Promise.all([read(first), read(second)])).toEqual(['gap', 'gap']);
+  await Promise.all([first, second].map(follower => readIntoNextEpoch(follower, epoch)));
   // It could not have seen by itself that what it has looked up since may be of a history that is gone.
   expect(await read(behind)).toBe('gap');
   expect(first.cursor).toEqual({ epoch: expect.not.stringMatching(epoch), seq: 1 });
@@ -76,7 +93,7 @@ test('lost changes are noticed when as many others have been made since', async 
   const { epoch } = follower.cursor;
   await crash(server);
   await expect.poll(() => create(writer, 'd', 'e').then(() => 'made', String), { timeout: 10_000 }).toBe('made');
-  expect(await read(follower)).toBe('gap');
+  await readIntoNextEpoch(follower, epoch);
   expect(follower.cursor).toEqual({ epoch: expect.not.stringMatching(epoch), seq: 3 });
   expect(await read(writer)).toBe('gap');
 });
