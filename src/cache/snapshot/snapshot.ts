@@ -95,7 +95,8 @@ export class Snapshot {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const { mode } = await stat(folder);
     // Who can write there can take tombstones away.
-    if ((mode & 0o022) !== 0) throw new Error('others may write to it: take that away (chmod go-w)');
+    if ((mode & 0o022) !== 0)
+      throw new Error('others may write to it: take that away (chmod go-w), or name a folder in it that is made then');
     const lock = lockFolder(folder);
     if (lock === null) throw new SnapshotTaken(folder);
     const snapshot = new Snapshot(folder, process, lock);
