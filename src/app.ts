@@ -13,6 +13,7 @@ import { backupText, headingOf } from './backup/format.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { problemLine } from './config/problems.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
+import { noProofs } from './core/constraint.ts';
 import { StoreUnavailable } from './errors.ts';
 import { Gate } from './gate/gate.ts';
 import { ProxyListener } from './gate/listener.ts';
@@ -192,7 +193,15 @@ export class App {
     });
     memory.lookup.onChange(events => this.#forwarder.changed(events));
     this.#gate = new Gate(
-      { lookup: memory.lookup, forwarder: this.#forwarder, recorder, clock, log: quiet, instance },
+      {
+        lookup: memory.lookup,
+        prover: { prove: () => noProofs },
+        forwarder: this.#forwarder,
+        recorder,
+        clock,
+        log: quiet,
+        instance,
+      },
       policy,
     );
     this.#proxy = new ProxyListener(

@@ -12,10 +12,16 @@ const count = z.number().nonnegative();
 const version = z.int().min(1);
 const json = z.unknown() as z.ZodType<Json>;
 
+const grant = z.strictObject({ resources: z.array(z.string()), actions: z.record(z.string(), z.boolean()) });
+const ownPermissions = z.union([z.array(z.string()), z.array(grant), z.record(z.string(), z.boolean())]);
+
 const account: z.ZodType<Account> = z.strictObject({
   id,
   name: z.string(),
   enabled: z.boolean(),
+  roles: z.array(id),
+  permissions: ownPermissions.nullable(),
+  owns: z.array(z.string()).nullable(),
   revokedBefore: millisOrNull,
   deleted: z.boolean(),
   createdAt: millis,
@@ -30,11 +36,13 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   kind: z.string(),
   hint: z.string().nullable(),
   state: z.enum(['enabled', 'disabled', 'revoked']),
+  mode: z.enum(['enforce', 'shadow']),
   createdAt: millis,
   updatedAt: millis,
   notBefore: millisOrNull,
   expiresAt: millisOrNull,
-  permissions: z.union([z.array(z.string()), z.record(z.string(), z.boolean())]),
+  permissions: z.union([ownPermissions, z.literal('inherit')]),
+  constraints: z.looseObject({}) as z.ZodType<StoredToken['constraints']>,
   extra: z.record(z.string(), json),
   tags: z.array(z.string()),
   version,

@@ -279,7 +279,9 @@ export class CachedLookup implements TokenLookup {
     const declared = this.#declared.get(key);
     if (declared === undefined) return recall.find(digests);
     const account = declared.owner === null ? null : recall.account(declared.owner);
-    return declared.owner !== null && account === null ? null : compileSubject(declared, account, declared.digest);
+    return declared.owner !== null && account === null
+      ? null
+      : compileSubject(declared, account, recall.rolesOf(account), declared.digest);
   }
 
   /** Whether anything may be served from memory now, should the store not answer: an earlier process's tokens, too. */
@@ -370,8 +372,10 @@ export class CachedLookup implements TokenLookup {
     const declared = this.#declared.get(key);
     if (declared === undefined) return this.#store.find(digests);
     const index = digests.indexOf(declared.digest);
-    if (declared.owner === null) return Promise.resolve({ token: declared, account: null, index });
-    return this.#store.getAccount(declared.owner).then(account => ({ token: declared, account, index }));
+    if (declared.owner === null) return Promise.resolve({ token: declared, account: null, roles: [], index });
+    return this.#store
+      .getOwner(declared.owner)
+      .then(owner => ({ token: declared, account: owner?.account ?? null, roles: owner?.roles ?? [], index }));
   }
 
   #keep(
@@ -410,7 +414,10 @@ export class CachedLookup implements TokenLookup {
 
 function evidenceOf(found: FoundToken | null, digests: readonly string[]): Evidence {
   if (found === null) return absent;
-  return { kind: 'found', subject: compileSubject(found.token, found.account, digests[found.index] ?? '') };
+  return {
+    kind: 'found',
+    subject: compileSubject(found.token, found.account, found.roles, digests[found.index] ?? ''),
+  };
 }
 
 function touches(event: FeedEvent, digests: readonly string[], found: FoundToken | null): boolean {

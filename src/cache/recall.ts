@@ -1,5 +1,4 @@
-import { Grants } from '../core/permissions.ts';
-import type { Account, Millis, Subject, Token } from '../core/token.ts';
+import { type Account, type Millis, type Role, type Subject, subjectOf, type Token } from '../core/token.ts';
 import type { FeedEvent } from '../ports/token-store.ts';
 import type { Instant } from './freshness.ts';
 
@@ -56,9 +55,14 @@ export class Recall {
       if (known === undefined) continue;
       const { token, account, secretUntil } = known;
       const owner = account === null ? null : (this.#accounts.get(account) ?? null);
-      return { token, account: owner, grants: new Grants(token.permissions), secretUntil };
+      return subjectOf(token, owner, this.rolesOf(owner), secretUntil);
     }
     return null;
+  }
+
+  /** The roles that an account has, in the order in which they apply. */
+  rolesOf(_account: Account | null): readonly Role[] {
+    return [];
   }
 
   account(id: string): Account | null {

@@ -9,6 +9,8 @@ export type Place =
   | { readonly kind: 'header'; readonly name: string; readonly scheme: string | null }
   | { readonly kind: 'query'; readonly name: string }
   | { readonly kind: 'cookie'; readonly name: string }
+  /** A member of an inspected body. */
+  | { readonly kind: 'form'; readonly name: string }
   | { readonly kind: 'websocket_protocol'; readonly prefix: string };
 
 /** One value found at a configured place, and enough to cut it out again. */
@@ -16,7 +18,9 @@ export type Found =
   | { readonly place: 'header'; readonly field: number; readonly value: string }
   | { readonly place: 'query'; readonly pair: Pair; readonly value: string }
   | { readonly place: 'cookie'; readonly name: string; readonly field: number; readonly value: string }
-  | { readonly place: 'websocket_protocol'; readonly protocol: string; readonly field: number; readonly value: string };
+  | { readonly place: 'websocket_protocol'; readonly protocol: string; readonly field: number; readonly value: string }
+  /** In the body, which is forwarded as it came. */
+  | { readonly place: 'form'; readonly name: string; readonly value: string };
 
 export type Reading =
   | { readonly kind: 'none' }
@@ -35,6 +39,8 @@ export class Places {
   readonly headers: ReadonlyMap<string, HeaderPlace>;
   readonly queries: ReadonlySet<string>;
   readonly cookies: ReadonlySet<string>;
+  /** Members of inspected bodies. */
+  readonly forms: ReadonlySet<string>;
   readonly protocolPrefix: string | null;
   /** The scheme that a `WWW-Authenticate` challenge names. */
   readonly challengeScheme: 'Bearer' | 'ApiKey';
@@ -43,6 +49,7 @@ export class Places {
     const headers = new Map<string, { schemes: Set<string>; bare: boolean }>();
     const queries = new Set<string>();
     const cookies = new Set<string>();
+    const forms = new Set<string>();
     let protocolPrefix: string | null = null;
     for (const place of places) {
       if (place.kind === 'header') {
@@ -53,11 +60,13 @@ export class Places {
         headers.set(name, entry);
       } else if (place.kind === 'query') queries.add(place.name);
       else if (place.kind === 'cookie') cookies.add(place.name);
+      else if (place.kind === 'form') forms.add(place.name);
       else protocolPrefix = place.prefix;
     }
     this.headers = headers;
     this.queries = queries;
     this.cookies = cookies;
+    this.forms = forms;
     this.protocolPrefix = protocolPrefix;
     this.challengeScheme = headers.get('authorization')?.schemes.has('bearer') ? 'Bearer' : 'ApiKey';
   }

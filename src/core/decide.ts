@@ -1,8 +1,11 @@
+import { breachOf, type Proofs } from './constraint.ts';
 import type { Found, Reading } from './credential.ts';
 import { type Denial, deny, denyToken } from './decision.ts';
 import type { Form } from './form.ts';
 import { cookieFault } from './origin.ts';
-import type { Requirement, Route } from './route.ts';
+import type { Parameters } from './parameters.ts';
+import type { Route } from './route.ts';
+import type { Claim, Demand } from './rule.ts';
 import { type InvalidCause, type Millis, type Subject, subjectFault } from './token.ts';
 
 /**
@@ -18,6 +21,8 @@ class Permit {
   readonly permissions: readonly string[];
   /** Credentials to cut from what is sent. */
   readonly cut: readonly Found[];
+  /** What it would have been refused with, were the route or the token not in shadow mode. */
+  readonly shadowed: Denial | null;
   readonly #sealed = true;
 
   constructor(
@@ -26,12 +31,14 @@ class Permit {
     reason: 'allowed' | 'public',
     permissions: readonly string[],
     cut: readonly Found[],
+    shadowed: Denial | null = null,
   ) {
     this.route = route;
     this.subject = subject;
     this.reason = reason;
     this.permissions = permissions;
     this.cut = cut;
+    this.shadowed = shadowed;
   }
 
   static isPermit(decision: Decision): decision is Permit {
@@ -57,22 +64,34 @@ export interface Question {
   readonly route: Route;
   readonly reading: Reading;
   readonly evidence: Evidence;
+  /** What the route's rule makes of the request. */
+  readonly claim: Claim;
+  readonly parameters: Parameters;
+  /** What the token's constraints asked to be computed. */
+  readonly proofs: Proofs;
+  /** Address of the client. */
+  readonly client: string;
   /** `scheme://host` that the client used, as far as a trusted proxy or the connection tells. */
   readonly origin: string;
   readonly now: Millis;
 }
 
 /**
- * The decision on one request: plain data and an instant in, a permit or a denial out. Order: token, its state,
- * constraints, permission. Malformed requests, unknown routes and ambiguous credentials were refused before.
+ * The decision on one request: plain data and an instant in, a permit or a denial out. Malformed requests, unknown routes
+ * and ambiguous credentials were refused before.
  */
 export function decide(question: Question): Decision {
-  const { route, reading, evidence, form, now } = question;
-  const found = reading.kind === 'one' ? [reading.found] : [];
+  const decision = judge(question);
+  return decision.kind === 'denial' && isShadowed(decision, question) ? letThrough(decision, question) : decision;
+}
+
+/** Order: token, its state, constraints, permission. */
+function judge(question: Question): Decision {
+  const { route, evidence, form, now } = question;
 
   switch (evidence.kind) {
     case 'none':
-      if (route.access === 'optional') return permit(route, null, [], []);
+      if (route.access === 'optional') return new Permit(route, null, 'public', [], []);
       return deny('missing_token', 'This path needs a token.');
     case 'refused':
       return denyToken(evidence.cause, null);
@@ -90,24 +109,68 @@ export function decide(question: Question): Decision {
   const fault: InvalidCause | null = subjectFault(subject, now);
   if (fault !== null) return denyToken(fault, subject);
 
+  const { reading, claim } = question;
   if (reading.kind === 'one' && reading.found.place === 'cookie') {
     const why = cookieFault(form, route.cors, question.origin);
     if (why !== null) return deny('constraint_failed', why, { subject });
   }
+  const breach = subject.constraints === null ? null : breachOf(subject.constraints, question);
+  if (breach !== null) return deny(breach.code, breach.detail, { subject, compared: breach.compared });
 
-  const missing = missingPermissions(subject, route.require);
-  if (missing.length > 0) return lacks(subject, missing);
-  return permit(route, subject, satisfied(subject, route.require), found);
+  switch (claim.kind) {
+    case 'malformed':
+      return deny('malformed_request', claim.why, { subject });
+    case 'closed':
+      return deny('unsupported_media', 'A rule reads parameters, and this body cannot be read.', { subject });
+    case 'unlisted':
+      return deny('insufficient_scope', 'Nobody has permission for this command.', { subject, required: [] });
+    case 'demands':
+      return judgeDemands(subject, claim.demands, question);
+  }
+}
+
+/** Every demand must be met: a batch is permitted when each call in it is. */
+function judgeDemands(subject: Subject, demands: readonly Demand[], question: Question): Decision {
+  const missing = demands.flatMap(demand => missingPermissions(subject, demand));
+  if (missing.length > 0) return lacks(subject, [...new Set(missing)]);
+  const { route } = question;
+  const used = demands.length === 1 ? satisfied(subject, demands[0]!) : demands.flatMap(d => satisfied(subject, d));
+  return new Permit(route, subject, 'allowed', demands.length > 1 ? [...new Set(used)] : used, cutOf(question));
 }
 
 /** Leave for a request that nothing judges: a public route, or a preflight that the route forwards. */
 export const permitPublic = (route: Route, cut: readonly Found[]): Permit => new Permit(route, null, 'public', [], cut);
 
-/** A token without permissions passes a route that requires none. */
-function permit(route: Route, subject: Subject | null, permissions: readonly string[], found: Found[]): Permit {
-  const reason = subject === null ? 'public' : 'allowed';
-  return new Permit(route, subject, reason, permissions, route.forwardCredential ? [] : found);
+/** What shadow mode lets through: 401, 403 and 429, and never what is ambiguous or could not be told. */
+const shadowable: ReadonlySet<Denial['code']> = new Set<Denial['code']>([
+  'missing_token',
+  'invalid_token',
+  'basic_required',
+  'insufficient_scope',
+  'constraint_failed',
+  'limit_exceeded',
+]);
+
+/** What somebody has stopped on purpose stays stopped, whatever the token's own mode is. */
+const stopped: ReadonlySet<Denial['reason']> = new Set<Denial['reason']>([
+  'invalid_token_revoked',
+  'invalid_token_disabled',
+  'invalid_token_account_disabled',
+]);
+
+function isShadowed({ code, reason, subject }: Denial, { route }: Question): boolean {
+  if (!shadowable.has(code)) return false;
+  return route.mode === 'shadow' || (subject?.token.mode === 'shadow' && !stopped.has(reason));
 }
+
+/** Without identity, unless the token is valid. */
+function letThrough(denial: Denial, question: Question): Permit {
+  const subject = denial.code === 'invalid_token' ? null : denial.subject;
+  return new Permit(question.route, subject, subject === null ? 'public' : 'allowed', [], cutOf(question), denial);
+}
+
+const cutOf = ({ reading, route }: Question): readonly Found[] =>
+  reading.kind === 'one' && !route.forwardCredential ? [reading.found] : [];
 
 function lacks(subject: Subject, required: readonly string[]): Denial {
   return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}.`, {
@@ -117,15 +180,13 @@ function lacks(subject: Subject, required: readonly string[]): Denial {
 }
 
 /** Of `all`: those the token lacks. Of `any`: every one, when it has none of them. */
-function missingPermissions(subject: Subject, require: Requirement | null): readonly string[] {
-  if (require === null) return [];
-  const missing = require.permissions.filter(name => !subject.grants.permits(name));
-  return require.mode === 'all' || missing.length === require.permissions.length ? missing : [];
+function missingPermissions({ rights }: Subject, { mode, permissions, resource }: Demand): readonly string[] {
+  const missing = permissions.filter(name => !rights.permits(name, resource));
+  return mode === 'all' || missing.length === permissions.length ? missing : [];
 }
 
-function satisfied(subject: Subject, require: Requirement | null): readonly string[] {
-  if (require === null) return [];
-  if (require.mode === 'all') return require.permissions;
-  const first = require.permissions.find(name => subject.grants.permits(name));
+function satisfied({ rights }: Subject, { mode, permissions, resource }: Demand): readonly string[] {
+  if (mode === 'all') return permissions;
+  const first = permissions.find(name => rights.permits(name, resource));
   return first === undefined ? [] : [first];
 }

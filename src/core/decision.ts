@@ -24,6 +24,8 @@ export interface Denial {
   readonly allow?: readonly string[];
   /** Seconds for `Retry-After`. */
   readonly retryAfter?: number;
+  /** What exactly was held against what, for whoever asks why. Never a secret. */
+  readonly compared?: Readonly<Record<string, unknown>>;
   /** The connection ends with the answer, although the code alone would not ask for it. */
   readonly close?: boolean;
 }

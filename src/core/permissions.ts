@@ -1,57 +1,36 @@
 /**
- * Permissions of a token, compiled once per version of the token. Short forms only: a list names what is granted, a
- * map grants or withholds; in both the last entry that matches an action decides, and none means no.
+ * Permissions as managers write them: ordered grants, or one of two short forms that stand on the resource `*`. For an
+ * action on a resource the last entry that names both decides; none means no.
  */
-export type Permissions = readonly string[] | Readonly<Record<string, boolean>>;
-
-/** Actions divide at `:` and `.`; `*` is one whole piece, and standing alone it is every action. */
-interface Pattern {
-  readonly pieces: readonly string[];
-  readonly order: number;
-  readonly allow: boolean;
+export interface Grant {
+  /** Patterns; `*` is one whole segment between `/`, and standing alone every resource that the owner owns. */
+  readonly resources: readonly string[];
+  /** Patterns of actions; `*` is one whole piece between `:` and `.`, and standing alone every action. */
+  readonly actions: Readonly<Record<string, boolean>>;
 }
 
-export class Grants {
-  readonly #exact = new Map<string, { order: number; allow: boolean }>();
-  readonly #patterns: Pattern[] = [];
+/** What an account or a role has. */
+export type OwnPermissions = readonly string[] | Readonly<Record<string, boolean>> | readonly Grant[];
 
-  constructor(permissions: Permissions) {
-    const entries: [string, boolean][] = isList(permissions)
-      ? permissions.map(action => [action, true])
-      : Object.entries(permissions);
-    entries.forEach(([action, allow], order) => {
-      if (action.includes('*')) this.#patterns.push({ pieces: pieces(action), order, allow });
-      else this.#exact.set(action, { order, allow });
-    });
+/** What a token has: `inherit` is what its owner has, neither more nor less. */
+export type Permissions = OwnPermissions | 'inherit';
+
+const everything = ['*'] as const;
+const noGrants: readonly Grant[] = [];
+
+/** The long form: what a short form stands for. */
+export function grantsOf(permissions: OwnPermissions): readonly Grant[] {
+  if (!isArray(permissions)) {
+    return Object.keys(permissions).length === 0 ? noGrants : [{ resources: everything, actions: permissions }];
   }
-
-  permits(action: string): boolean {
-    const exact = this.#exact.get(action);
-    if (this.#patterns.length === 0) return exact?.allow ?? false;
-    let order = exact?.order ?? -1;
-    let allow = exact?.allow ?? false;
-    let asked: readonly string[] | undefined;
-    for (const pattern of this.#patterns) {
-      if (pattern.order < order) continue;
-      asked ??= pieces(action);
-      if (!matches(pattern.pieces, asked)) continue;
-      order = pattern.order;
-      allow = pattern.allow;
-    }
-    return allow;
-  }
+  if (permissions.length === 0) return noGrants;
+  if (typeof permissions[0] === 'object') return permissions as readonly Grant[];
+  const granted = (permissions as readonly string[]).map(action => [action, true] as const);
+  return [{ resources: everything, actions: Object.fromEntries(granted) }];
 }
 
-const isList = (permissions: Permissions): permissions is readonly string[] => Array.isArray(permissions);
-
-/** Pieces with the separators between them, so that `db.*` does not match `db:get`. */
-const pieces = (action: string): string[] => action.split(/([:.])/);
-
-function matches(pattern: readonly string[], asked: readonly string[]): boolean {
-  if (pattern.length === 1 && pattern[0] === '*') return true;
-  if (pattern.length !== asked.length) return false;
-  return pattern.every((piece, i) => piece === asked[i] || (piece === '*' && asked[i] !== ''));
-}
+const isArray = (permissions: OwnPermissions): permissions is readonly string[] | readonly Grant[] =>
+  Array.isArray(permissions);
 
 /** Most entries, and most characters of an action's name. */
 export const permissionLimits = { entries: 1000, name: 256 } as const;

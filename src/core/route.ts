@@ -1,3 +1,4 @@
+import { Rule } from './rule.ts';
 import { type Allowance, decodeOnce, type Target } from './target.ts';
 
 /**
@@ -24,7 +25,16 @@ export interface Route {
   readonly methods: readonly string[] | null;
   readonly access: 'token' | 'optional' | 'public';
   readonly upstream: string;
+  /** Permissions may have `{captures}` and `{param.names}` in them. */
   readonly require: Requirement | null;
+  /** What the permissions are for, with captures likewise; null: nothing in particular. */
+  readonly resource: string | null;
+  /** Actions by the value of the one capture or parameter in `require`; null: the value itself is the action. */
+  readonly commands: Readonly<Record<string, string>> | null;
+  /** Bytes of request body that may be read for rules; null: it is not looked into. */
+  readonly inspectBody: number | null;
+  /** `shadow`: what requests are refused with is recorded, and they are forwarded all the same. */
+  readonly mode: 'enforce' | 'shadow';
   readonly allow: ReadonlySet<Allowance>;
   readonly cors: Cors | null;
   readonly forwardCredential: boolean;
@@ -44,7 +54,14 @@ export interface Leaf {
 }
 
 export type Match =
-  | { readonly kind: 'route'; readonly route: Route; readonly leaf: Leaf }
+  | {
+      readonly kind: 'route';
+      readonly route: Route;
+      readonly leaf: Leaf;
+      readonly rule: Rule;
+      /** What the pattern's names stand for, in their order. */
+      readonly captures: readonly string[];
+    }
   | { readonly kind: 'method'; readonly leaf: Leaf }
   | { readonly kind: 'malformed'; readonly why: string }
   | { readonly kind: 'none' };
@@ -128,6 +145,7 @@ interface HostTree {
 
 export class RouteTable {
   readonly routes: readonly Route[];
+  readonly #rules: ReadonlyMap<Route, Rule>;
   readonly #exact = new Map<string, HostTree>();
   /** Suffixes such as `.example.com`, longest first. */
   readonly #suffixes: { readonly suffix: string; readonly tree: HostTree }[] = [];
@@ -136,6 +154,7 @@ export class RouteTable {
   /** Routes must have been checked: patterns that read well, no host, pattern and method twice (`duplicateOf`). */
   constructor(routes: readonly Route[]) {
     this.routes = routes;
+    this.#rules = new Map(routes.map(route => [route, new Rule(route)]));
     for (const route of routes) {
       const reading = readPattern(route.pattern);
       if (!reading.ok) throw new Error(`route ${route.pattern}: ${reading.why}`);
@@ -164,7 +183,8 @@ export class RouteTable {
       if (captures[i]!.includes('*')) return { kind: 'malformed', why: 'a named part of the path has a *' };
     }
     const route = routeFor(leaf, method);
-    return route === null ? { kind: 'method', leaf } : { kind: 'route', route, leaf };
+    if (route === null) return { kind: 'method', leaf };
+    return { kind: 'route', route, leaf, rule: this.#rules.get(route)!, captures };
   }
 
   *#trees(hosts: readonly string[]): Iterable<HostTree> {

@@ -1,4 +1,6 @@
-import { Grants, type Permissions } from './permissions.ts';
+import { type CompiledConstraints, type Constraints, compileConstraints } from './constraint.ts';
+import type { OwnPermissions, Permissions } from './permissions.ts';
+import { compileRights, type Rights } from './rights.ts';
 
 /** Any JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
@@ -7,6 +9,9 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export type Millis = number;
 
 export type TokenState = 'enabled' | 'disabled' | 'revoked';
+
+/** `shadow`: what its requests are refused with is recorded, and they are forwarded all the same. */
+export type TokenMode = 'enforce' | 'shadow';
 
 /** A token without its secret. `owner` null: its own permissions alone decide. */
 export interface Token {
@@ -18,11 +23,13 @@ export interface Token {
   /** The secret's prefix and last four characters, for people; null when the secret was never seen (import). */
   readonly hint: string | null;
   readonly state: TokenState;
+  readonly mode: TokenMode;
   readonly createdAt: Millis;
   readonly updatedAt: Millis;
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;
   readonly permissions: Permissions;
+  readonly constraints: Constraints;
   readonly extra: { readonly [name: string]: Json };
   readonly tags: readonly string[];
   /** Counts mutations, from 1. Usage does not change it. */
@@ -40,6 +47,15 @@ export interface Account {
   readonly id: string;
   readonly name: string;
   readonly enabled: boolean;
+  /** Ids of roles, whatever their order: that of all roles is what counts. */
+  readonly roles: readonly string[];
+  /**
+   * Null: it was never given permissions or roles. It has none to pass on then, and puts no bound on those of its tokens.
+   * Where it has roles, or ever had a bound, this is a list or map, if only an empty one.
+   */
+  readonly permissions: OwnPermissions | null;
+  /** Patterns of resources that `*` stands for; null: every one. */
+  readonly owns: readonly string[] | null;
   /** Tokens of this owner made at or before this instant are revoked. */
   readonly revokedBefore: Millis | null;
   /** A tombstone: the account is gone, its mark stays. */
@@ -48,6 +64,24 @@ export interface Account {
   readonly updatedAt: Millis;
   readonly version: number;
 }
+
+/** Named grants that accounts can have. All roles stand in one order, in which they apply. */
+export interface Role {
+  readonly id: string;
+  readonly name: string;
+  readonly permissions: OwnPermissions;
+  /** A tombstone: what was known of it stays in the audit trail. */
+  readonly deleted: boolean;
+  readonly createdAt: Millis;
+  readonly updatedAt: Millis;
+  readonly version: number;
+}
+
+/** What events and the audit trail call the order of all roles; no role has this id. */
+export const roleOrderId = 'order';
+
+/** Most roles that there may be: each look-up of a token reads its account's. */
+export const mostRoles = 500;
 
 export const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -71,16 +105,39 @@ export type InvalidCause = (typeof invalidCauses)[number];
 export interface Subject {
   readonly token: Token;
   readonly account: Account | null;
-  readonly grants: Grants;
+  /** Those that the account has, in the order in which they apply. */
+  readonly roles: readonly Role[];
+  readonly rights: Rights;
+  /** Null: none. */
+  readonly constraints: CompiledConstraints | null;
   /** When the presented secret stops working, whatever the token says: the end of a rotation's grace. */
   readonly secretUntil: Millis | null;
 }
 
-export function compileSubject(stored: StoredToken, account: Account | null, digest: string): Subject {
+/** `digest`: the one under which the token was found. */
+export function compileSubject(
+  stored: StoredToken,
+  account: Account | null,
+  roles: readonly Role[],
+  digest: string,
+): Subject {
   const { digest: current, previous, ...token } = stored;
-  const secretUntil = digest === current ? null : (previous?.until ?? 0);
-  return { token, account, grants: new Grants(stored.permissions), secretUntil };
+  return subjectOf(token, account, roles, digest === current ? null : (previous?.until ?? 0));
 }
+
+export const subjectOf = (
+  token: Token,
+  account: Account | null,
+  roles: readonly Role[],
+  secretUntil: Millis | null,
+): Subject => ({
+  token,
+  account,
+  roles,
+  rights: compileRights(token, account, roles),
+  constraints: compileConstraints(token.constraints),
+  secretUntil,
+});
 
 /** Revoked itself, or by the mark on its owner's account. */
 export const isRevoked = (token: Token, account: Account | null): boolean =>

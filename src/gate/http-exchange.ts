@@ -97,6 +97,10 @@ export class HttpExchange implements Exchange {
     else setTimeout(() => this.#socket.destroy(), abortGraceMs).unref();
   }
 
+  readBody(_limit: number): Promise<Uint8Array> {
+    return Promise.reject(new RequestBodyFault('malformed'));
+  }
+
   body(limit: number | null): Readable {
     this.#body = new BodyStream(this.#request, limit, this.#bodyTimeoutMs);
     if (this.#bodyFault !== null) this.#body.destroy(new RequestBodyFault(this.#bodyFault));

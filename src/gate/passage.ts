@@ -1,6 +1,5 @@
 import { type Denial, loggedDetail } from '../core/decision.ts';
-import type { Form, FormCode } from '../core/form.ts';
-import type { Route } from '../core/route.ts';
+import type { FormCode } from '../core/form.ts';
 import type { Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -8,16 +7,14 @@ import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import { type Ending, verdictOf } from './ending.ts';
+import { Case } from './judge.ts';
 import type { Policy } from './policy.ts';
 
 /** One request on its way through the gate: what the phases have found out, for the phases after them. */
 export class Passage {
   readonly exchange: Exchange;
-  readonly policy: Policy;
   readonly requestId: string;
-  form: Form | null = null;
-  client: ClientFacts | null = null;
-  route: Route | null = null;
+  readonly case: Case;
   subject: Subject | null = null;
   /** What it was refused with, if it was. */
   denial: Denial | null = null;
@@ -25,7 +22,7 @@ export class Passage {
 
   constructor(exchange: Exchange, policy: Policy, requestId: string) {
     this.exchange = exchange;
-    this.policy = policy;
+    this.case = new Case(exchange, policy);
     this.requestId = requestId;
   }
 
@@ -35,7 +32,8 @@ export class Passage {
   }
 
   record(ending: Ending, clock: Clock): RequestRecord {
-    const { exchange, client, route, subject, requestId } = this;
+    const { exchange, subject, requestId } = this;
+    const { client, route } = this.case;
     const { status, reason, outcome, fault } = verdictOf(ending);
     const forwarded = ending.kind === 'forwarded' ? ending.forwarded : null;
     const denial = ending.kind === 'forwarded' ? ending.denial : this.denial;
@@ -66,11 +64,11 @@ export class Passage {
 
   /** A token that somebody put into a path is still a secret, however it is spelled there. */
   #path(): string | null {
-    const path = this.form?.target.path ?? null;
+    const path = this.case.form?.target.path ?? null;
     if (path === null) return null;
     let spelled = path;
     for (let times = 0; times < 3 && spelled.includes('%'); times++) spelled = decodeBytes(spelled);
-    return spelled.includes(`${this.policy.tokenPrefix}_`) ? null : path;
+    return spelled.includes(`${this.case.policy.tokenPrefix}_`) ? null : path;
   }
 
   /** The record of bytes that never became a request. */

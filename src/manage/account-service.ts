@@ -191,7 +191,18 @@ export class AccountService {
   #anew(id: string, members: AccountMembers, before: Account | null): Account {
     const createdAt = this.#parts.clock.wall();
     const revokedBefore = before?.revokedBefore ?? null;
-    return { id, ...members, revokedBefore, deleted: false, createdAt, updatedAt: createdAt, version: 0 };
+    return {
+      id,
+      ...members,
+      roles: [],
+      permissions: null,
+      owns: null,
+      revokedBefore,
+      deleted: false,
+      createdAt,
+      updatedAt: createdAt,
+      version: 0,
+    };
   }
 
   async #write(

@@ -39,11 +39,14 @@ export const patched =
 function patchedPermissions(current: Permissions, patch: PermissionsPatch | null): Permissions {
   if (patch === null) return defaultMembers.permissions;
   if (isList(patch)) return patch;
-  // As with every value that is no object: a list is replaced by what the patch says.
-  return mergePermissions(isList(current) ? {} : current, patch);
+  // As with every value that is no map: a list is replaced by what the patch says.
+  return mergePermissions(
+    current === 'inherit' || isList(current) ? {} : (current as Readonly<Record<string, boolean>>),
+    patch,
+  );
 }
 
-export const isList = <T extends object>(permissions: readonly string[] | T): permissions is readonly string[] =>
+export const isList = <T>(permissions: readonly string[] | T): permissions is readonly string[] =>
   Array.isArray(permissions);
 
 /** Members and secret are as declared; what is not said is as at the beginning. `digests`: all of that secret. */

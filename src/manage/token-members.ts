@@ -6,7 +6,7 @@ import type { Faults } from './faults.ts';
 /** What managers say of a token. All else of it is ours. */
 export type TokenMembers = Pick<
   Token,
-  'name' | 'owner' | 'notBefore' | 'expiresAt' | 'permissions' | 'extra' | 'tags'
+  'name' | 'owner' | 'mode' | 'notBefore' | 'expiresAt' | 'permissions' | 'constraints' | 'extra' | 'tags'
 > & { readonly state: 'enabled' | 'disabled' };
 
 /** Members that were not said. */
@@ -14,9 +14,11 @@ export const defaultMembers: TokenMembers = {
   name: '',
   owner: null,
   state: 'enabled',
+  mode: 'enforce',
   notBefore: null,
   expiresAt: null,
   permissions: [],
+  constraints: {},
   extra: {},
   tags: [],
 };

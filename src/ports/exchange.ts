@@ -28,7 +28,13 @@ export interface Exchange {
    */
   body(limit: number | null): Readable;
 
-  /** `100 Continue`. */
+  /**
+   * The whole body, once, before `body` is asked for, which gives the same bytes again then. Rejects with `BodyFault` as
+   * the stream errs.
+   */
+  readBody(limit: number): Promise<Uint8Array>;
+
+  /** `100 Continue`, once. */
   writeContinue(): void;
   /** An informational head: 102 to 199. */
   writeInformation(status: number, fields: Fields): void;

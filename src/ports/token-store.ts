@@ -1,4 +1,4 @@
-import type { Account, Millis, StoredToken, TokenState } from '../core/token.ts';
+import type { Account, Millis, Role, StoredToken, TokenState } from '../core/token.ts';
 import type { Cursor } from './change-feed.ts';
 
 /**
@@ -37,10 +37,24 @@ export interface TokenStore {
   rekey(id: string, from: string, to: string): Promise<void>;
 
   getAccount(id: string): Promise<Account | null>;
+  /** The account, tombstones included, and the roles that it has. */
+  getOwner(id: string): Promise<Owner | null>;
   /** Tombstones are left out. */
   listAccounts(query: PageQuery): Promise<Page<Account>>;
-  /** `expected` 0 creates. `awaited` as for `replaceToken`. */
-  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): Promise<ReplaceOutcome>;
+  /** `expected` 0 creates; a role that does not exist is refused. `awaited` as for `replaceToken`. */
+  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): Promise<PutAccountOutcome>;
+
+  /** Tombstones included. */
+  getRole(id: string): Promise<Role | null>;
+  /** Every role, in their order. Tombstones are left out. */
+  listRoles(): Promise<readonly Role[]>;
+  /**
+   * `expected` 0 creates, as does one above a tombstone's version: at the end of the order. One that an account has is not
+   * made a tombstone: `held`.
+   */
+  putRole(role: Role, expected: number, audit: Audit): Promise<PutRoleOutcome>;
+  /** Puts roles in order, if `ids` are all there are. Its event concerns whoever has any role. */
+  orderRoles(ids: readonly string[], audit: Audit): Promise<OrderOutcome>;
   /** Counts an owner's tokens that are neither revoked nor under the account's mark. */
   countLive(owner: string): Promise<number>;
 
@@ -51,12 +65,20 @@ export interface TokenStore {
 export interface FoundToken extends TokenAndAccount {
   /** Position in the list of digests that was asked for. */
   readonly index: number;
+  /** Those that the account has, in the order of all roles. */
+  readonly roles: readonly Role[];
 }
 
 export interface TokenAndAccount {
   readonly token: StoredToken;
   /** The owner's account, tombstones included; null when the token has no owner or the account is unknown. */
   readonly account: Account | null;
+}
+
+/** An account, and the roles that it has in the order of all roles. */
+export interface Owner {
+  readonly account: Account;
+  readonly roles: readonly Role[];
 }
 
 export interface PageQuery {
@@ -77,7 +99,7 @@ export interface TokenQuery extends PageQuery {
 }
 
 export interface EventQuery extends PageQuery {
-  readonly kind: 'token' | 'account';
+  readonly kind: 'token' | 'account' | 'role';
   readonly id: string;
 }
 
@@ -135,16 +157,35 @@ export type ReplaceOutcome =
   | { readonly kind: 'digest_exists' }
   | { readonly kind: 'no_owner' };
 
+export type PutAccountOutcome =
+  | Extract<ReplaceOutcome, { readonly kind: 'done' | 'stale' }>
+  /** Roles of the account that do not exist. */
+  | { readonly kind: 'no_role'; readonly ids: readonly string[] };
+
+export type PutRoleOutcome =
+  | { readonly kind: 'done'; readonly events: readonly FeedEvent[]; readonly position: Cursor }
+  | { readonly kind: 'stale' }
+  /** Accounts that have it, some of them. */
+  | { readonly kind: 'held'; readonly accounts: readonly string[] }
+  /** There are as many as there may be (`mostRoles`). */
+  | { readonly kind: 'full' };
+
+export type OrderOutcome =
+  | { readonly kind: 'done'; readonly events: readonly FeedEvent[]; readonly position: Cursor }
+  /** `ids` are not exactly those that there are, which are these. */
+  | { readonly kind: 'stale'; readonly ids: readonly string[] };
+
 /** One change, in the order in which the store made it. Sequence numbers are consecutive within an epoch. */
 export interface FeedEvent {
   readonly seq: number;
   readonly at: Millis;
-  readonly kind: 'token' | 'account';
+  readonly kind: 'token' | 'account' | 'role';
   readonly id: string;
   readonly version: number;
   /**
    * Digests whose look-up may answer differently now: current and previous, before and after. None for an account,
-   * whose id concerns every token that it owns.
+   * whose id concerns every token that it owns, and for a role, whose id concerns those of every account that has it;
+   * `roleOrderId` stands for the order of all roles.
    */
   readonly digests: readonly string[];
   /** Somebody waits until every process has applied it: its next heartbeat is due at once. */

@@ -155,7 +155,7 @@ function withoutCredential(index: number, value: string, cut: readonly Found[]):
   const cookies = new Set<string>();
   const protocols = new Set<string>();
   for (const found of cut) {
-    if (found.place === 'query' || found.field !== index) continue;
+    if (found.place === 'query' || found.place === 'form' || found.field !== index) continue;
     if (found.place === 'header') return null;
     if (found.place === 'cookie') cookies.add(`${found.name}=${found.value}`);
     else protocols.add(found.protocol);

@@ -60,6 +60,11 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
   settled: () => store.settled(),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),
   getAccount: id => meter.timed('get_account', () => store.getAccount(id)),
+  getOwner: id => meter.timed('get_owner', () => store.getOwner(id)),
+  getRole: id => meter.timed('get_role', () => store.getRole(id)),
+  listRoles: () => meter.timed('list_roles', () => store.listRoles()),
+  putRole: (role, expected, audit) => meter.timed('put_role', () => store.putRole(role, expected, audit)),
+  orderRoles: (ids, audit) => meter.timed('order_roles', () => store.orderRoles(ids, audit)),
   listAccounts: query => meter.timed('list_accounts', () => store.listAccounts(query)),
   putAccount: (account, expected, audit, awaited) =>
     meter.timed('put_account', () => store.putAccount(account, expected, audit, awaited)),

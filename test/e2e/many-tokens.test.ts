@@ -68,6 +68,8 @@ const theToken = (i: number): StoredToken => ({
   kind: 'native',
   hint: 'pst_…wxyz',
   state: 'enabled',
+  mode: 'enforce',
+  constraints: {},
   createdAt: made + i,
   updatedAt: made + i,
   notBefore: null,

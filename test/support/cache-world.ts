@@ -105,7 +105,7 @@ export class CacheWorld {
     if (!facts.at(-1)!.exists) return null;
     const owner = this.#owner(key);
     const token = aToken(`t${key}`, { digest: `new-${key}`, owner, version: facts.length - 1 });
-    return { token, account: owner === null ? null : anAccount(owner), index: 0 };
+    return { token, account: owner === null ? null : anAccount(owner), roles: [], index: 0 };
   }
 
   /** A token is made, changed or deleted. `here`: by this process, which applies the event at once. */
@@ -139,7 +139,7 @@ export class CacheWorld {
   #applied(event: FeedEvent): void {
     for (const key of this.#facts.keys()) {
       if (event.id !== `t${key}` && (event.kind === 'token' || event.id !== this.#owner(key))) continue;
-      const floor = this.#floors[event.kind];
+      const floor = this.#floors[event.kind as 'token' | 'account'];
       floor[key] = Math.max(floor[key]!, this.#changes.get(event)![key]!);
       this.#owed.delete(key);
     }

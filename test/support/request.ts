@@ -1,5 +1,9 @@
+import { noProofs } from '../../src/core/constraint.ts';
+import type { Evidence, Question } from '../../src/core/decide.ts';
 import { type Form, type MessageHead, readForm } from '../../src/core/form.ts';
+import { Parameters } from '../../src/core/parameters.ts';
 import type { Route } from '../../src/core/route.ts';
+import { Rule } from '../../src/core/rule.ts';
 import { readTarget, type Target } from '../../src/core/target.ts';
 
 /** The head of a good request, changed. */
@@ -32,6 +36,10 @@ export const aRoute = (pattern: string, more: Partial<Route> = {}): Route => ({
   access: 'token',
   upstream: 'widgets',
   require: null,
+  resource: null,
+  commands: null,
+  inspectBody: null,
+  mode: 'enforce',
   allow: new Set(),
   cors: null,
   forwardCredential: false,
@@ -40,3 +48,21 @@ export const aRoute = (pattern: string, more: Partial<Route> = {}): Route => ({
   maxBody: null,
   ...more,
 });
+
+/** What is to be decided of a request on a route: the evidence is a test's to give. */
+export function aQuestion(form: Form, route: Route, evidence: Evidence, more: Partial<Question> = {}): Question {
+  const parameters = new Parameters(form.target.query, { kind: 'none' });
+  return {
+    form,
+    route,
+    reading: { kind: 'none' },
+    evidence,
+    claim: new Rule(route).claim([], parameters),
+    parameters,
+    proofs: noProofs,
+    client: '192.0.2.1',
+    origin: 'https://api.example.com',
+    now: 0,
+    ...more,
+  };
+}

@@ -1,4 +1,4 @@
-import type { Account, StoredToken } from '../../core/token.ts';
+import type { Account, Role, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -11,8 +11,12 @@ import type {
   EventQuery,
   FoundToken,
   Idempotency,
+  OrderOutcome,
+  Owner,
   Page,
   PageQuery,
+  PutAccountOutcome,
+  PutRoleOutcome,
   ReplaceOutcome,
   Replay,
   TokenAndAccount,
@@ -36,7 +40,7 @@ export class EmbeddedTokenStore implements TokenStore {
 
   async find(digests: readonly string[]): Promise<FoundToken | null> {
     const row = await this.#owner.call('find', [digests, this.#clock.wall()]);
-    return row === null ? null : { ...parseToken(row), index: row.index };
+    return row === null ? null : { ...parseToken(row), roles: [], index: row.index };
   }
 
   async getToken(id: string): Promise<TokenAndAccount | null> {
@@ -69,6 +73,27 @@ export class EmbeddedTokenStore implements TokenStore {
     return this.#owner.call('rekey', [id, from, to]);
   }
 
+  async getOwner(id: string): Promise<Owner | null> {
+    const account = await this.getAccount(id);
+    return account === null ? null : { account, roles: [] };
+  }
+
+  getRole(_id: string): Promise<Role | null> {
+    return Promise.resolve(null);
+  }
+
+  listRoles(): Promise<readonly Role[]> {
+    return Promise.resolve([]);
+  }
+
+  putRole(_role: Role, _expected: number, _audit: Audit): Promise<PutRoleOutcome> {
+    return Promise.resolve({ kind: 'stale' });
+  }
+
+  orderRoles(_ids: readonly string[], _audit: Audit): Promise<OrderOutcome> {
+    return Promise.resolve({ kind: 'stale', ids: [] });
+  }
+
   async getAccount(id: string): Promise<Account | null> {
     return parseAccount(await this.#owner.call('getAccount', [id]));
   }
@@ -78,8 +103,8 @@ export class EmbeddedTokenStore implements TokenStore {
     return { items: items.map(doc => JSON.parse(doc) as Account), next };
   }
 
-  putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
-    return this.#owner.call('putAccount', [account, expected, audit, awaited]);
+  putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<PutAccountOutcome> {
+    return this.#owner.call('putAccount', [account, expected, audit, awaited]) as Promise<PutAccountOutcome>;
   }
 
   countLive(owner: string): Promise<number> {

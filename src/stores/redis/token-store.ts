@@ -1,4 +1,4 @@
-import type { Account, StoredToken } from '../../core/token.ts';
+import type { Account, Role, StoredToken } from '../../core/token.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type {
@@ -9,8 +9,12 @@ import type {
   FeedEvent,
   FoundToken,
   Idempotency,
+  OrderOutcome,
+  Owner,
   Page,
   PageQuery,
+  PutAccountOutcome,
+  PutRoleOutcome,
   ReplaceOutcome,
   Replay,
   TokenAndAccount,
@@ -51,7 +55,7 @@ export class RedisTokenStore implements TokenStore {
     const found = await this.#unit.look(findToken, [this.#clock.wall(), ...digests]);
     if (found === null) return null;
     const [index, record, account] = found as [number, string, string];
-    return { ...parsePair(record, account), index };
+    return { ...parsePair(record, account), roles: [], index };
   }
 
   async getToken(id: string): Promise<TokenAndAccount | null> {
@@ -133,6 +137,27 @@ export class RedisTokenStore implements TokenStore {
     throw new StoreUnavailable('the token changes too often for its digest to be moved');
   }
 
+  async getOwner(id: string): Promise<Owner | null> {
+    const account = await this.getAccount(id);
+    return account === null ? null : { account, roles: [] };
+  }
+
+  getRole(_id: string): Promise<Role | null> {
+    return Promise.resolve(null);
+  }
+
+  listRoles(): Promise<readonly Role[]> {
+    return Promise.resolve([]);
+  }
+
+  putRole(_role: Role, _expected: number, _audit: Audit): Promise<PutRoleOutcome> {
+    return Promise.resolve({ kind: 'stale' });
+  }
+
+  orderRoles(_ids: readonly string[], _audit: Audit): Promise<OrderOutcome> {
+    return Promise.resolve({ kind: 'stale', ids: [] });
+  }
+
   async getAccount(id: string): Promise<Account | null> {
     // A request of a declared token waits for its owner.
     return parseAccount((await this.#unit.look(getAccount, [id])) as string | null);
@@ -145,13 +170,13 @@ export class RedisTokenStore implements TokenStore {
     return { items, next: rows.length > 2 * limit ? (rows[2 * limit - 2] as number) : null };
   }
 
-  async putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<ReplaceOutcome> {
+  async putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<PutAccountOutcome> {
     const { id, version, revokedBefore, deleted, enabled } = account;
     const script = deleted || !enabled || revokedBefore !== null ? revokeAccount : putAccount;
     const about = [audit.at, auditDoc(audit), this.#feedEvents, awaited ? 1 : 0];
     const values = [version, revokedBefore ?? '-', deleted ? 1 : 0, JSON.stringify(account)];
     const outcome = await this.#unit.change(script, [id, expected, ...values, ...about]);
-    return replaced(outcome, rest => eventOf('account', account, audit, rest, awaited));
+    return replaced(outcome, rest => eventOf('account', account, audit, rest, awaited)) as PutAccountOutcome;
   }
 
   async countLive(owner: string): Promise<number> {

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Grants } from '../../../src/core/permissions.ts';
+import { compileRights } from '../../../src/core/rights.ts';
 import type { Route } from '../../../src/core/route.ts';
 import type { Subject } from '../../../src/core/token.ts';
 import type { Log } from '../../../src/ports/log.ts';
@@ -20,7 +20,9 @@ const route = (pattern: string): Route => ({ pattern }) as Route;
 const subject = {
   token: { id: 'tok_9fK2mQ7xR4vB1nZ8cL5w', owner: 'acme' },
   account: null,
-  grants: new Grants([]),
+  roles: [],
+  rights: compileRights({ permissions: [], owner: null }, null, []),
+  constraints: null,
   secretUntil: null,
 } as unknown as Subject;
 

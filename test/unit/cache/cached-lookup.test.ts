@@ -30,6 +30,7 @@ const tokenA = (more: Partial<StoredToken> = {}): StoredToken => aToken('a', { d
 const found = (token: StoredToken = tokenA(), account: Account | null = null, index = 0): FoundToken => ({
   token,
   account,
+  roles: [],
   index,
 });
 

@@ -35,7 +35,7 @@ function begun(keys: readonly string[]) {
         const token = tokens.get(digest);
         if (token === undefined) continue;
         asked.good++;
-        return { token, account: null, index };
+        return { token, account: null, roles: [], index };
       }
       asked.bad++;
       return null;

@@ -17,6 +17,7 @@ const secretOf = (name: string): PresentedSecret => ({ key: `key-${name}`, diges
 const foundOf = (name: string): FoundToken => ({
   token: aToken(name, { digest: `new-${name}` }),
   account: null,
+  roles: [],
   index: 0,
 });
 const A = secretOf('a');

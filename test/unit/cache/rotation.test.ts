@@ -20,7 +20,7 @@ function storeOf(tokens: Map<string, StoredToken>): TokenStore {
   const store: Pick<TokenStore, 'find' | 'rekey'> = {
     find: async digests => {
       const index = digests.findIndex(digest => tokens.has(digest));
-      return index === -1 ? null : { token: tokens.get(digests[index]!)!, account: null, index };
+      return index === -1 ? null : { token: tokens.get(digests[index]!)!, account: null, roles: [], index };
     },
     rekey: async (_id, from, to) => {
       const token = tokens.get(from)!;

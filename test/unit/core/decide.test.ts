@@ -11,7 +11,7 @@ import {
   type Subject,
 } from '../../../src/core/token.ts';
 import { anAccount, aToken } from '../../contract/harness.ts';
-import { aForm, aRoute } from '../../support/request.ts';
+import { aForm, aQuestion, aRoute } from '../../support/request.ts';
 
 const now = Date.UTC(2030, 0, 1);
 const places = new Places([
@@ -23,7 +23,7 @@ const cookie = ['Cookie', 'api_token=tA'];
 
 function aSubject(token: Partial<StoredToken> = {}, account: Account | null = null): Subject {
   const stored = aToken('t1', { permissions: ['widgets:read'], ...token });
-  return compileSubject(stored, account, stored.digest);
+  return compileSubject(stored, account, [], stored.digest);
 }
 
 const found = (token: Partial<StoredToken> = {}, account: Account | null = null): Evidence => ({
@@ -34,7 +34,7 @@ const found = (token: Partial<StoredToken> = {}, account: Account | null = null)
 function judge(evidence: Evidence, route: Partial<Route> = {}, fields: string[] = bearer, method = 'GET'): Decision {
   const form = aForm('/w', fields, { method });
   const reading = readCredential(form, places);
-  return decide({ form, route: aRoute('/w', route), reading, evidence, origin: 'https://api.example.com', now });
+  return decide(aQuestion(form, aRoute('/w', route), evidence, { reading, now }));
 }
 
 function denial(decision: Decision): Denial {

@@ -15,7 +15,7 @@ const now = Date.UTC(2030, 0, 1);
 
 function faultOf(token: Partial<StoredToken>, account: Account | null = null, digest = 'current'): InvalidCause | null {
   const stored = aToken('t1', { digest: 'current', createdAt: now - 1000, ...token });
-  return subjectFault(compileSubject(stored, account, digest), now);
+  return subjectFault(compileSubject(stored, account, [], digest), now);
 }
 
 const owned = (account: Partial<Account> | null, token: Partial<StoredToken> = {}): InvalidCause | null =>
@@ -81,7 +81,7 @@ describe('a token is refused', () => {
 
 test('a subject carries no digest', () => {
   const stored = aToken('t1', { digest: 'secret-digest', previous: { digest: 'older-digest', until: 1 } });
-  const subject = compileSubject(stored, anAccount('acme'), 'secret-digest');
+  const subject = compileSubject(stored, anAccount('acme'), [], 'secret-digest');
   expect(JSON.stringify(subject)).not.toMatch(/digest/);
   expect(subject.token.id).toBe('t1');
 });

@@ -7,7 +7,7 @@ import { compileSubject } from '../../../src/core/token.ts';
 import type { ClientFacts, Journey } from '../../../src/ports/forwarder.ts';
 import { type FieldRules, type HostRule, incoming, outgoing } from '../../../src/proxy/fields.ts';
 import { aToken } from '../../contract/harness.ts';
-import { aForm, aRoute } from '../../support/request.ts';
+import { aForm, aQuestion, aRoute } from '../../support/request.ts';
 
 const places = new Places([
   { kind: 'header', name: 'authorization', scheme: 'Bearer' },
@@ -48,9 +48,9 @@ const journeyOf = (form: Form, corsOrigin: string | null = null): Journey => ({
 function permitFor(form: Form, more: Partial<Route>): Permit {
   const stored = aToken('tok_1', { owner: null, permissions: ['*'] });
   const route = aRoute('/**', { require: { mode: 'all', permissions: ['api:read', 'api:write'] }, ...more });
-  const subject = compileSubject(stored, null, stored.digest);
+  const subject = compileSubject(stored, null, [], stored.digest);
   const reading = readCredential(form, places);
-  const decision = decide({ form, route, reading, evidence: { kind: 'found', subject }, origin: '', now: 0 });
+  const decision = decide(aQuestion(form, route, { kind: 'found', subject }, { reading }));
   if (decision.kind !== 'permit') throw new Error(decision.code);
   return decision;
 }
@@ -152,7 +152,7 @@ describe('the Referer is freed of credentials', () => {
     expect(refererOf(onPublic('/logo.png', fields))).toBe('https://a/page?x=1');
     const form = aForm('/', fields);
     const route = aRoute('/', { access: 'optional' });
-    const decision = decide({ form, route, reading: { kind: 'none' }, evidence: { kind: 'none' }, origin: '', now: 0 });
+    const decision = decide(aQuestion(form, route, { kind: 'none' }));
     if (decision.kind !== 'permit') throw new Error(decision.code);
     expect(refererOf(outgoing(decision, journeyOf(form), rules, preserve))).toBe('https://a/page?x=1');
   });

@@ -9,7 +9,7 @@ import { settled } from '../../support/held-store.ts';
 
 const subjectOf = (id: string, owner: string | null, expiresAt: number | null = null): Subject => {
   const token = aToken(id, { owner, expiresAt });
-  return compileSubject(token, null, token.digest);
+  return compileSubject(token, null, [], token.digest);
 };
 const denied = denyToken('revoked', null);
 const unanswered = deny('store_unavailable', 'Try again.', { retryAfter: 1 });

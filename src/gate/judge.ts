@@ -1,0 +1,279 @@
+import { noProofs, type Proofs } from '../core/constraint.ts';
+import { findOurs, type Reading, readCredential } from '../core/credential.ts';
+import { type Decision, decide, type Evidence, permitPublic, type Question } from '../core/decide.ts';
+import { type Denial, deny } from '../core/decision.ts';
+import { type Form, type MessageHead, readForm } from '../core/form.ts';
+import { type Preflight, readPreflight } from '../core/origin.ts';
+import { type BodyReading, noBody, Parameters } from '../core/parameters.ts';
+import { allowedMethods, commonMethods, type Match, type Route, type RouteTable } from '../core/route.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Connection } from '../ports/exchange.ts';
+import type { ClientFacts } from '../ports/forwarder.ts';
+import type { Prover } from '../ports/prover.ts';
+import type { TokenLookup } from '../ports/token-lookup.ts';
+import { type Inspection, inspect } from './inspection.ts';
+import type { Policy } from './policy.ts';
+
+/** A request to be judged: an exchange, or one that somebody only asks about. */
+export interface Asked {
+  readonly head: MessageHead;
+  readonly connection: Connection;
+  readonly upgradable: boolean;
+  /** The whole body, once; refused with `BodyFault` as the exchange's stream is. */
+  readBody(limit: number): Promise<Uint8Array>;
+  /** `100 Continue`. */
+  writeContinue(): void;
+  /** The token is named, not presented: this is known of it. */
+  readonly named?: Evidence;
+}
+
+/** What the phases have found out about a request. */
+export class Case {
+  readonly asked: Asked;
+  readonly policy: Policy;
+  form: Form | null = null;
+  client: ClientFacts | null = null;
+  match: Match | null = null;
+  route: Route | null = null;
+  /** Once there was something to decide on. */
+  question: Question | null = null;
+  /** Something changed while the token was looked up: whether that was in the answer is not known. */
+  inDoubt = false;
+
+  constructor(asked: Asked, policy: Policy) {
+    this.asked = asked;
+    this.policy = policy;
+  }
+}
+
+export type Verdict = Decision | { readonly kind: 'preflight'; readonly preflight: Preflight };
+
+export interface JudgeParts {
+  readonly lookup: TokenLookup;
+  readonly prover: Prover;
+  readonly clock: Clock;
+  /** Our name in `Via`. */
+  readonly instance: string;
+}
+
+/** What was found of a request before its token was asked for. */
+interface Opened {
+  readonly form: Form;
+  readonly client: ClientFacts;
+  readonly route: Route;
+  readonly match: Extract<Match, { kind: 'route' }>;
+}
+
+/**
+ * The judgment of a request, from its bytes to a permit or a denial, phase by phase. The gate acts on it, and
+ * explanations are made of it: there is no second opinion.
+ */
+export class Judge {
+  readonly #parts: JudgeParts;
+
+  constructor(parts: JudgeParts) {
+    this.#parts = parts;
+  }
+
+  /** At once where nothing has to be waited for: a token that is known, and no body that rules read. */
+  judge(of: Case): Verdict | Promise<Verdict> {
+    const opened = this.#open(of);
+    if ('kind' in opened) return opened;
+    const { form, route } = opened;
+    const reading = readCredential(form, of.policy.places);
+    if (reading.kind === 'ambiguous') return deny('ambiguous_credential', sentence(reading.why));
+    const evidence = this.#evidence(of, reading);
+    if (evidence === undefined || evidence instanceof Promise || needsBody(form, route) || needsProof(evidence)) {
+      return this.#gather(of, opened, reading, evidence);
+    }
+    return this.#decide(of, opened, reading, evidence, bodyOf(form), noProofs);
+  }
+
+  /** Well formed, and a route that judges. Else how it ends. */
+  #open(of: Case): Opened | Verdict {
+    const { asked, policy } = of;
+
+    // Well formed.
+    const reading = readForm(asked.head);
+    if (!reading.ok) return deny(reading.fault.code, sentence(reading.fault.why));
+    const { form } = reading;
+    const client = policy.clients.factsOf(asked.connection, form);
+    of.form = form;
+    of.client = client;
+    if (form.websocket && !asked.upgradable) return malformed('the upgrade is ambiguous');
+    if (passedHere(form, this.#parts.instance)) {
+      return deny('loop_detected', 'This request has passed through this proxy before.');
+    }
+
+    // Route.
+    const match = matchRoute(policy.routes, form);
+    of.match = match;
+    const preflight = match.kind === 'route' || match.kind === 'method' ? readPreflight(form, match.leaf) : null;
+    const odd = oddSpelling(form, preflight?.route ?? (match.kind === 'route' ? match.route : null));
+    if (odd !== null && match.kind !== 'malformed') return malformed(odd);
+    if (preflight !== null) {
+      of.route = preflight.route;
+      if (preflight.mode === 'answer') return { kind: 'preflight', preflight };
+      return permitPublic(preflight.route, ours(policy, preflight.route, form));
+    }
+    if (match.kind !== 'route') return unmatched(match, form);
+    const { route } = match;
+    of.route = route;
+    if (route.access === 'public') return permitPublic(route, ours(policy, route, form));
+    return { form, client, route, match };
+  }
+
+  /** What is known of the presented token. Undefined: it has to be asked for. */
+  #evidence({ asked, policy }: Case, reading: Reading): Evidence | undefined {
+    if (asked.named !== undefined) return asked.named;
+    if (reading.kind !== 'one') return { kind: 'none' };
+    const secret = policy.secrets.read(reading.found.value);
+    if (secret === null) return { kind: 'refused', cause: 'malformed' };
+    return this.#parts.lookup.peek(secret);
+  }
+
+  /** Everything that has to be waited for. A token that is no good is refused before its body is read. */
+  async #gather(of: Case, opened: Opened, reading: Reading, known: Evidence | undefined): Promise<Verdict> {
+    const { lookup } = this.#parts;
+    const { form, route } = opened;
+    let evidence = known;
+    if (evidence === undefined) {
+      const { changes } = lookup;
+      evidence = await this.#load(of, reading);
+      of.inDoubt = changes !== lookup.changes;
+    }
+    let body = bodyOf(form);
+    if (needsBody(form, route)) {
+      const early = this.#decide(of, opened, reading, evidence, noBody, noProofs);
+      const inBody = reading.kind === 'none' && of.policy.places.forms.size > 0;
+      if (early.kind === 'denial' && isOfToken(early) && !inBody) return early;
+      const inspected: Inspection = await inspect(of.asked, form, route.inspectBody ?? 0);
+      if (inspected.kind === 'refused') return inspected.denial;
+      body = inspected.body;
+      // TODO form credentials
+    }
+    return this.#proved(of, opened, reading, evidence, body);
+  }
+
+  async #proved(of: Case, opened: Opened, reading: Reading, evidence: Evidence, body: BodyReading): Promise<Verdict> {
+    const proofs = await this.#prove(opened.form, reading, evidence);
+    return this.#decide(of, opened, reading, evidence, body, proofs);
+  }
+
+  #load({ policy }: Case, reading: Reading): Promise<Evidence> {
+    if (reading.kind !== 'one') return Promise.resolve({ kind: 'none' });
+    const secret = policy.secrets.read(reading.found.value);
+    if (secret === null) return Promise.resolve({ kind: 'refused', cause: 'malformed' });
+    return this.#parts.lookup.load(secret);
+  }
+
+  #prove(form: Form, reading: Reading, evidence: Evidence): Proofs | Promise<Proofs> {
+    if (evidence.kind !== 'found' || !needsProof(evidence)) return noProofs;
+    const { subject } = evidence;
+    return this.#parts.prover.prove({ subject, form, reading, now: this.#parts.clock.wall() });
+  }
+
+  #decide(
+    of: Case,
+    { form, client, route, match }: Opened,
+    reading: Reading,
+    evidence: Evidence,
+    body: BodyReading,
+    proofs: Proofs,
+  ): Decision {
+    const { rule, captures } = match;
+    const parameters = new Parameters(form.target.query, body);
+    const claim = rule.fixed ?? rule.claim(captures, parameters);
+    const question: Question = {
+      form,
+      route,
+      reading,
+      evidence,
+      claim,
+      parameters,
+      proofs,
+      client: client.address,
+      origin: `${client.proto}://${client.host}`,
+      now: this.#parts.clock.wall(),
+    };
+    of.question = question;
+    return decide(question);
+  }
+
+  /** What was asked, were it asked now: by the store, not by memory, and with the secrets that are taken now. */
+  async again(question: Question, policy: Policy): Promise<Decision> {
+    const { reading, form } = question;
+    let { evidence } = question;
+    if (reading.kind === 'one') {
+      const secret = policy.secrets.read(reading.found.value);
+      evidence = secret === null ? { kind: 'refused', cause: 'malformed' } : await this.#parts.lookup.ask(secret);
+    }
+    const proofs = await this.#prove(form, reading, evidence);
+    return decide({ ...question, evidence, proofs, now: this.#parts.clock.wall() });
+  }
+}
+
+const needsProof = (evidence: Evidence): boolean =>
+  evidence.kind === 'found' && evidence.subject.constraints?.needsProof === true;
+
+const hasBody = ({ framing }: Form): boolean =>
+  framing.kind === 'chunked' || (framing.kind === 'length' && framing.length > 0);
+
+const needsBody = (form: Form, route: Route): boolean => route.inspectBody !== null && hasBody(form);
+
+const closed: BodyReading = { kind: 'closed' };
+const bodyOf = (form: Form): BodyReading => (hasBody(form) ? closed : noBody);
+
+/** Refused for what the token is, whatever the body says. */
+const isOfToken = ({ code }: Denial): boolean =>
+  code === 'missing_token' || code === 'invalid_token' || code === 'store_unavailable';
+
+/** What is cut where nothing is judged: values of our own at configured places. */
+function ours(policy: Policy, route: Route, form: Form) {
+  if (route.forwardCredential) return [];
+  return findOurs(form, policy.places, value => policy.secrets.isOurs(value));
+}
+
+function matchRoute(routes: RouteTable, form: Form): Match {
+  // `OPTIONS *` and CONNECT name no path.
+  return form.target.segments.length === 0 ? { kind: 'none' } : routes.match(form.host, form.method, form.target);
+}
+
+/** Odd spellings are only taken where the route that wins says so; elsewhere there is nothing to be found. */
+function oddSpelling(form: Form, route: Route | null): string | null {
+  const refused = form.target.needs.find(need => !route?.allow.has(need));
+  return refused === undefined ? null : `the path has ${spelling[refused]}`;
+}
+
+const spelling = {
+  encoded_slash: 'an encoded slash',
+  encoded_percent: 'an encoded percent sign',
+  semicolon: 'a semicolon',
+  double_slash: 'a doubled slash',
+} as const;
+
+function unmatched(match: Exclude<Match, { kind: 'route' }>, form: Form): Denial {
+  const never = form.method === 'CONNECT' || form.method === 'TRACE';
+  if (match.kind === 'malformed') return malformed(match.why);
+  if (match.kind === 'method') {
+    return deny('method_not_allowed', `${form.method} is not allowed here.`, {
+      allow: allowedMethods(match.leaf),
+      close: never,
+    });
+  }
+  if (never) return deny('method_not_allowed', `${form.method} is not allowed.`, { allow: commonMethods, close: true });
+  return deny('no_route', 'No route matches this host and path.');
+}
+
+const malformed = (why: string): Denial => deny('malformed_request', sentence(why));
+
+export const sentence = (why: string): string => `${why.charAt(0).toUpperCase()}${why.slice(1)}.`;
+
+/** Our own name in `Via`: the request has come round (RFC 9110 7.6.3). */
+function passedHere({ fields, names }: Form, instance: string): boolean {
+  for (let i = 0; i < names.length; i++) {
+    if (names[i] !== 'via') continue;
+    if (fields[2 * i + 1]!.split(',').some(hop => hop.trim().split(/[ \t]+/)[1] === instance)) return true;
+  }
+  return false;
+}

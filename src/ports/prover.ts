@@ -1,0 +1,18 @@
+import type { Proofs } from '../core/constraint.ts';
+import type { Reading } from '../core/credential.ts';
+import type { Form } from '../core/form.ts';
+import type { Millis, Subject } from '../core/token.ts';
+
+/** What is to be proved: a request by a token whose constraints ask for a signature or Basic credentials. */
+export interface ProofQuestion {
+  readonly subject: Subject;
+  readonly form: Form;
+  readonly reading: Reading;
+  readonly now: Millis;
+}
+
+/** Computes what the decision needs to be told. Never rejects. */
+export interface Prover {
+  /** At once where nothing has to be worked out that was not before. */
+  prove(question: ProofQuestion): Proofs | Promise<Proofs>;
+}
