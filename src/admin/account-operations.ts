@@ -68,7 +68,10 @@ export const accountOperations: readonly Operation[] = [
     answers: { 200: { description: 'A page of accounts.', schema: accountPageForm } },
     async handle(call) {
       const after = positionOf<number | null>(call, null, readNumber);
-      const { items, next } = await call.services.accounts.list({ limit: call.query.limit ?? usualLimit, after });
+      const { items, next } = await call.services.accounts.list(call.actor, {
+        limit: call.query.limit ?? usualLimit,
+        after,
+      });
       return jsonAnswer(200, { accounts: items.map(accountJson), next_cursor: nextCursor(call, next) });
     },
   }),
@@ -96,8 +99,8 @@ export const accountOperations: readonly Operation[] = [
     summary: 'One account.',
     conditional: true,
     answers: { 200: theAccount, 304: { description: 'The client has it already.', schema: null, fields: ['ETag'] } },
-    async handle({ services, id, fields }) {
-      const account = await services.accounts.get(id);
+    async handle({ actor, services, id, fields }) {
+      const account = await services.accounts.get(actor, id);
       if (!isKnown(fields, account.version)) return accountAnswer(account);
       return { status: 304, fields: ['ETag', entityTag(account.version)], body: null };
     },

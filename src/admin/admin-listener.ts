@@ -9,7 +9,7 @@ import type { TlsMaterial } from '../wire/server.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
-import { type AdminKey, authenticate, leftMs, suffices } from './keys.ts';
+import { type AdminKey, authenticate, leftMs, scopeOf, suffices } from './keys.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
@@ -104,13 +104,14 @@ export class AdminListener {
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
     const { operation, params } = this.#route(incoming);
-    if (!suffices(key.role, operation.role)) {
-      throw new Rejection('forbidden', 'This needs a key with the role admin.');
+    if (!suffices(key.role, operation)) {
+      throw new Rejection('forbidden', `This needs a key with the role ${operation.role}.`);
     }
-    const keyLeftMs = (): number => leftMs(key, operation.role, this.#policy.keys, clock.wall());
+    const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
     const services = { tokens, accounts, backup, watchers, document: () => this.#describe() };
-    return operation.run(incoming, { actor: { name: key.name, address: peer }, keyLeftMs, services, params });
+    const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
+    return operation.run(incoming, { actor, keyLeftMs, services, params });
   }
 
   /** Until its answer has been sent, or its client is gone. */

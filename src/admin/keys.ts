@@ -3,10 +3,14 @@ import { networkOf } from '../core/address.ts';
 import { single } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
 import type { Millis } from '../core/token.ts';
+import type { Scope } from '../manage/parts.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import { Rejection } from './answer.ts';
 
-export type Role = 'admin' | 'read';
+/** What a key may do: everything, read, or what concerns the tokens of one account. */
+export type Role = LeastRole | `owner:${string}`;
+/** What an operation asks for. */
+export type LeastRole = 'admin' | 'read';
 
 /** A key of the admin API, as the configuration has it. */
 export interface AdminKey {
@@ -46,15 +50,36 @@ export function authenticate(
   throw new Rejection('too_many_failures', detail, ['Retry-After', String(wait)]);
 }
 
-export const suffices = (role: Role, least: Role): boolean => role === 'admin' || least === 'read';
+/** What an operation asks of keys. */
+export interface Demand {
+  readonly role: LeastRole;
+  /** Keys of an account's owner may call it: the services hold them to that account's tokens. */
+  readonly ownerKeys: boolean;
+}
+
+export function suffices(role: Role, { role: least, ownerKeys }: Demand): boolean {
+  switch (role) {
+    case 'admin':
+      return true;
+    case 'read':
+      return least === 'read';
+    default:
+      return ownerKeys;
+  }
+}
+
+/** What the services hold a key of this role to. */
+export const scopeOf = (role: Role): Scope | null =>
+  role === 'admin' || role === 'read' ? null : { account: role.slice('owner:'.length) };
 
 /**
  * Milliseconds for which a key that was let in may go on with a call, by the keys that are in force now; 0 when it may
- * not any more.
+ * not any more, or is for another account's tokens by now.
  */
-export function leftMs(key: AdminKey, least: Role, keys: readonly AdminKey[], now: Millis): number {
+export function leftMs(key: AdminKey, asked: Demand, keys: readonly AdminKey[], now: Millis): number {
+  const reaches = (role: Role): boolean => scopeOf(role) === null || role === key.role;
   const ends = keys
-    .filter(({ sha256, role }) => timingSafeEqual(sha256, key.sha256) && suffices(role, least))
+    .filter(({ sha256, role }) => timingSafeEqual(sha256, key.sha256) && suffices(role, asked) && reaches(role))
     .map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY);
   return Math.max(0, ...ends.map(end => end - now));
 }

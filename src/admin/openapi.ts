@@ -72,12 +72,13 @@ const pathItem = (path: string): Json => {
 };
 
 function describe(operation: Operation): Json {
-  const { name, summary, description, role, body } = operation;
+  const { name, summary, description, role, ownerKeys, body } = operation;
   return {
     operationId: name,
     summary,
     ...(description !== null && { description }),
     'x-role': role,
+    'x-owner-keys': ownerKeys,
     parameters: parameters(operation),
     ...(body !== null && {
       requestBody: {

@@ -12,7 +12,7 @@ import { type Answer, Rejection } from './answer.ts';
 import { jsonType, mergeType, readJsonBody } from './body.ts';
 import { readPrecondition } from './conditional.ts';
 import type { Incoming } from './incoming.ts';
-import type { Role } from './keys.ts';
+import type { LeastRole } from './keys.ts';
 import { type RefusedMembers, readMembers, readValue, type Said, type Shape } from './members.ts';
 
 /** One call of the API: everything that the router, the document and the tests know about it. */
@@ -20,8 +20,10 @@ export interface Operation {
   readonly method: Method;
   /** Segments in braces are ids. */
   readonly path: string;
-  /** The least role that may call it. */
-  readonly role: Role;
+  /** The least role that may call it, keys of accounts' owners aside. */
+  readonly role: LeastRole;
+  /** Keys of an account's owner may call it, too. Only what the services hold to that account's tokens. */
+  readonly ownerKeys: boolean;
   /** Its name in the document. */
   readonly name: string;
   readonly summary: string;
@@ -88,7 +90,7 @@ export interface Call<Q extends Shape, B> extends Context {
   readonly precondition: Precondition | null;
   /** Aborted when it should be answered without waiting any longer. */
   readonly over: AbortSignal;
-  /** What the call is, without its cursor and limit: cursors are bound to it. */
+  /** What the call is and what its key is held to, without its cursor and limit: cursors are bound to it. */
   readonly scope: string;
 }
 
@@ -123,7 +125,7 @@ export const valueBody = <T extends z.ZodType>(schema: T, merge = false): Body<z
 });
 
 type Documented = Pick<Operation, 'method' | 'path' | 'role' | 'name' | 'summary' | 'answers'> &
-  Partial<Pick<Operation, 'description' | 'conditional' | 'takes' | 'problems'>>;
+  Partial<Pick<Operation, 'ownerKeys' | 'description' | 'conditional' | 'takes' | 'problems'>>;
 
 /** An operation from its facts and what it does. Everything is read, and judged, before `handle` is called. */
 export function operation<Q extends Shape, B>(
@@ -135,6 +137,7 @@ export function operation<Q extends Shape, B>(
 ): Operation {
   const { query = {} as Q, body = null, conditional = false, method, path } = facts;
   return {
+    ownerKeys: false,
     description: null,
     takes: {},
     problems: [],
@@ -149,7 +152,8 @@ export function operation<Q extends Shape, B>(
       const faults = new Faults();
       const read = body === null ? (undefined as B) : await readBody(body, incoming, faults);
       const { limit: _limit, cursor: _cursor, ...filters } = said as Record<string, unknown>;
-      const scope = `${method} ${path} ${JSON.stringify([context.params, Object.entries(filters).sort()])}`;
+      const of = context.actor.scope === null ? '' : ` of ${context.actor.scope.account}`;
+      const scope = `${method} ${path} ${JSON.stringify([context.params, Object.entries(filters).sort()])}${of}`;
       const id = context.params['id'] ?? '';
       const { over } = incoming;
       return facts.handle({ ...context, fields, id, query: said, body: read, faults, precondition, over, scope });

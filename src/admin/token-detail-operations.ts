@@ -26,6 +26,7 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'GET',
     path: '/v1/tokens/{id}/permissions',
     role: 'read',
+    ownerKeys: true,
     name: 'getPermissions',
     summary: 'The permissions of a token, by themselves.',
     conditional: true,
@@ -33,8 +34,8 @@ export const tokenDetailOperations: readonly Operation[] = [
       200: thePermissions,
       304: { description: 'The client has them already.', schema: null, fields: ['ETag'] },
     },
-    async handle({ services, id, fields }) {
-      const token = await services.tokens.get(id);
+    async handle({ actor, services, id, fields }) {
+      const token = await services.tokens.get(actor, id);
       if (!token.versioned || !isKnown(fields, token.version)) return permissionsAnswer(token);
       return { status: 304, fields: ['ETag', entityTag(token.version)], body: null };
     },
@@ -44,6 +45,7 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'PUT',
     path: '/v1/tokens/{id}/permissions',
     role: 'admin',
+    ownerKeys: true,
     name: 'putPermissions',
     summary: 'Replaces the permissions of a token.',
     body: valueBody(permissionsForm),
@@ -59,6 +61,7 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'PATCH',
     path: '/v1/tokens/{id}/permissions',
     role: 'admin',
+    ownerKeys: true,
     name: 'mergePermissions',
     summary: 'Merges a map of permissions into a map of permissions.',
     description: 'Null removes an action; what is said moves to the end, and decides. A list cannot be merged: 409.',
@@ -75,6 +78,7 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'GET',
     path: '/v1/tokens/{id}/usage',
     role: 'read',
+    ownerKeys: true,
     name: 'getUsage',
     summary: 'What a token was used for.',
     description:
@@ -85,8 +89,8 @@ export const tokenDetailOperations: readonly Operation[] = [
       step: z.enum(usageSteps).meta({ description: 'The length of a bucket, in UTC. Default: 1h.' }),
     },
     answers: { 200: { description: 'The use of the token.', schema: usageForm } },
-    async handle({ services, id, query }) {
-      return jsonAnswer(200, usageReportJson(await services.tokens.usage(id, { step: '1h', ...query })));
+    async handle({ actor, services, id, query }) {
+      return jsonAnswer(200, usageReportJson(await services.tokens.usage(actor, id, { step: '1h', ...query })));
     },
   }),
 
@@ -94,13 +98,14 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'GET',
     path: '/v1/tokens/{id}/events',
     role: 'read',
+    ownerKeys: true,
     name: 'listTokenEvents',
     summary: 'Who changed a token, and what, oldest first.',
     query: pageQuery,
     answers: { 200: { description: 'A page of changes.', schema: eventPageForm } },
     async handle(call) {
       const after = positionOf<number | null>(call, null, readNumber);
-      const { items, next } = await call.services.tokens.events(call.id, {
+      const { items, next } = await call.services.tokens.events(call.actor, call.id, {
         limit: call.query.limit ?? usualLimit,
         after,
       });

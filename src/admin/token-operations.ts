@@ -35,6 +35,7 @@ const switching = (verb: 'enable' | 'disable', summary: string): Operation =>
     method: 'POST',
     path: `/v1/tokens/{id}/${verb}`,
     role: 'admin',
+    ownerKeys: true,
     name: `${verb}Token`,
     summary,
     body: noBody,
@@ -51,6 +52,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'GET',
     path: '/v1/tokens',
     role: 'read',
+    ownerKeys: true,
     name: 'listTokens',
     summary: 'Tokens in the order of their creation, those of the configuration first.',
     description: 'Filters add up. Revoked tokens are only listed when `state` asks for them.',
@@ -70,7 +72,7 @@ export const tokenOperations: readonly Operation[] = [
       const { limit = usualLimit, cursor: _cursor, expires_before, ...same } = call.query;
       const position = positionOf(call, listStart, readPosition);
       const filter = { ...same, ...(expires_before !== undefined && { expiresBefore: expires_before }) };
-      const { tokens, next } = await call.services.tokens.list(filter, limit, position);
+      const { tokens, next } = await call.services.tokens.list(call.actor, filter, limit, position);
       const next_cursor = nextCursor(call, next === null ? null : positionText(next));
       return jsonAnswer(200, { tokens: tokens.map(tokenJson), next_cursor });
     },
@@ -80,6 +82,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'POST',
     path: '/v1/tokens',
     role: 'admin',
+    ownerKeys: true,
     name: 'createToken',
     summary: 'Makes a token. Its secret is in this answer and nowhere else.',
     body: creationBody,
@@ -107,6 +110,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'DELETE',
     path: '/v1/tokens',
     role: 'admin',
+    ownerKeys: true,
     name: 'revokeTokensOfOwner',
     summary: 'Revokes every token of an owner, with one mark on the account.',
     query: { owner: id('The account. There is no default.'), wait },
@@ -128,14 +132,15 @@ export const tokenOperations: readonly Operation[] = [
     method: 'GET',
     path: '/v1/tokens/{id}',
     role: 'read',
+    ownerKeys: true,
     name: 'getToken',
     summary: 'One token, as it is or as it was.',
     query: { at: instant('The token as it was at this instant, without an entity tag. Default: as it is.') },
     conditional: true,
     answers: { 200: theToken, 304: notModified },
-    async handle({ services, id, query, fields }) {
-      if (query.at !== undefined) return jsonAnswer(200, tokenJson(await services.tokens.at(id, query.at)));
-      const token = await services.tokens.get(id);
+    async handle({ actor, services, id, query, fields }) {
+      if (query.at !== undefined) return jsonAnswer(200, tokenJson(await services.tokens.at(actor, id, query.at)));
+      const token = await services.tokens.get(actor, id);
       if (!token.versioned || !isKnown(fields, token.version)) return tokenAnswer(token);
       return { status: 304, fields: ['ETag', entityTag(token.version)], body: null };
     },
@@ -145,6 +150,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'PUT',
     path: '/v1/tokens/{id}',
     role: 'admin',
+    ownerKeys: true,
     name: 'putToken',
     summary: 'Makes the token be as declared, under a secret that you made.',
     description: 'Members that are left out are as at the beginning. The same declaration again changes nothing.',
@@ -163,6 +169,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'PATCH',
     path: '/v1/tokens/{id}',
     role: 'admin',
+    ownerKeys: true,
     name: 'patchToken',
     summary: 'Changes members of a token.',
     body: patchBody,
@@ -178,6 +185,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'DELETE',
     path: '/v1/tokens/{id}',
     role: 'admin',
+    ownerKeys: true,
     name: 'revokeToken',
     summary: 'Revokes a token for good. It stays as a tombstone; revoking it again changes nothing.',
     query: { wait },
@@ -197,6 +205,7 @@ export const tokenOperations: readonly Operation[] = [
     method: 'POST',
     path: '/v1/tokens/{id}/rotate',
     role: 'admin',
+    ownerKeys: true,
     name: 'rotateToken',
     summary: 'Gives a token a new secret. It is in this answer and nowhere else.',
     body: rotationBody,

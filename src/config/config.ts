@@ -92,7 +92,7 @@ export interface ListenerTls {
 
 export interface AdminKey {
   readonly name: string;
-  readonly role: 'admin' | 'read';
+  readonly role: 'admin' | 'read' | `owner:${string}`;
   readonly sha256: Buffer;
   readonly expiresAt: Millis | null;
   /** Where the key itself can be read, absolute: by whoever may, and not kept here. Null when no file is named. */

@@ -58,19 +58,16 @@ export const listen = z.strictObject({
   grpc: later('Decisions for Envoy over gRPC.'),
 });
 
-/** `admin`, `read`; `verify` and `owner:<account>` are known. */
+const rolePattern = /^(?:admin|read|owner:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$/;
+
+/** An account need not exist: it may come later, and until then the key may do nothing. `verify` is known. */
 const role = () =>
   text({
-    type: '`admin`, `read`',
-    allowed: 'admin or read',
-    pattern: /^(?:admin|read)$/,
-    unbuilt: '`verify`, `owner:<account>`',
-    fault: value =>
-      value === 'verify' || value.startsWith('owner:')
-        ? 'is not supported yet'
-        : value === 'admin' || value === 'read'
-          ? null
-          : 'is no role',
+    type: '`admin`, `read`, `owner:<account>`',
+    allowed: 'admin, read or owner:<account>',
+    pattern: rolePattern,
+    unbuilt: '`verify`',
+    fault: value => (value === 'verify' ? 'is not supported yet' : rolePattern.test(value) ? null : 'is no role'),
   });
 
 const adminKey = z.strictObject({
@@ -80,7 +77,10 @@ const adminKey = z.strictObject({
   }).meta({
     description: 'Who the audit trail says it was.',
   }),
-  role: role().meta({ description: 'What the key may do: everything, or only read.' }),
+  role: role().meta({
+    description:
+      'What the key may do: everything, only read, or manage the tokens of one account, with no more rights than that account has.',
+  }),
   key: text({ allowed: 'a random text of at least 32 characters', secret: true })
     .optional()
     .meta({ description: 'The key. One of `key`, `key_file` and `key_sha256`.' }),

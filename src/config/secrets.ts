@@ -27,10 +27,14 @@ export async function readAdminKeys(
     if (sha256 === null) continue;
     problems.once(digests, sha256.toString('hex'), at, 'the same key');
     const keyFile = draft.key_file === undefined ? null : context.files.resolve(draft.key_file);
-    keys.push({ name, role: role === 'read' ? 'read' : 'admin', sha256, expiresAt: expires_at ?? null, keyFile });
+    keys.push({ name, role: roleOf(role), sha256, expiresAt: expires_at ?? null, keyFile });
   }
   return keys;
 }
+
+/** Whatever is no role was told of where it stands, and nothing is served by it: it is the least of all. */
+const roleOf = (role = ''): AdminKey['role'] =>
+  role === 'admin' || role === 'read' ? role : `owner:${role.slice('owner:'.length)}`;
 
 async function readAdminDigest(
   draft: KeyDraft,

@@ -8,6 +8,7 @@ import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import { demand, type Precondition } from './precondition.ts';
+import { demandUnscoped, reachOf } from './reach.ts';
 import { checkName } from './token-members.ts';
 
 /** What managers say of an account. */
@@ -51,6 +52,7 @@ export class AccountService {
     { id, ...said }: Partial<AccountMembers> & { readonly id?: string },
     faults: Faults = new Faults(),
   ): Promise<Account> {
+    demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkName(members.name, faults);
     if (id !== undefined && !idPattern.test(id)) {
@@ -74,6 +76,7 @@ export class AccountService {
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
     said: Partial<AccountMembers>,
   ): Promise<{ readonly account: Account; readonly created: boolean }> {
+    demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkName(members.name, faults);
     return compareAndSet(async () => {
@@ -92,8 +95,9 @@ export class AccountService {
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
     patch: { readonly [K in keyof AccountMembers]?: AccountMembers[K] | null },
   ): Promise<Account> {
+    demandUnscoped(actor);
     const { account } = await compareAndSet(async () => {
-      const before = await this.get(id);
+      const before = await this.#get(id);
       demand(precondition, before.version);
       const { name = before.name, enabled = before.enabled } = patch;
       const members = { name: name ?? defaultMembers.name, enabled: enabled ?? defaultMembers.enabled };
@@ -106,6 +110,7 @@ export class AccountService {
 
   /** All its tokens stop for good, also when an account of this id is made again. Removing it again changes nothing. */
   async remove(request: AccountRequest, patience: Patience = {}): Promise<{ account: Account } & Acknowledgement> {
+    demandUnscoped(request.actor);
     checkPatience(patience);
     const { store, acknowledgements } = this.#parts;
     const before = await store.getAccount(request.id);
@@ -121,10 +126,11 @@ export class AccountService {
 
   /** Revokes every token that the owner has now, with one mark on the account. */
   async revokeTokens(request: AccountRequest, patience: Patience = {}): Promise<OwnerRevoked> {
-    checkPatience(patience);
     const { id, precondition = null } = request;
     const { store, acknowledgements } = this.#parts;
-    const before = await this.get(id);
+    (await reachOf(request.actor, store)).demandOwner(id);
+    checkPatience(patience);
+    const before = await this.#get(id);
     const revoked = await store.countLive(id);
     if (revoked === 0 && before.revokedBefore !== null) {
       demand(precondition, before.version);
@@ -137,14 +143,20 @@ export class AccountService {
     return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(change, patience)) };
   }
 
-  async get(id: string): Promise<Account> {
+  async get(actor: Actor, id: string): Promise<Account> {
+    demandUnscoped(actor);
+    return this.#get(id);
+  }
+
+  async #get(id: string): Promise<Account> {
     const account = await this.#parts.store.getAccount(id);
     if (account === null || account.deleted) throw unknownAccount();
     return account;
   }
 
   /** Accounts in the order of their creation. */
-  list(page: PageQuery): Promise<Page<Account>> {
+  async list(actor: Actor, page: PageQuery): Promise<Page<Account>> {
+    demandUnscoped(actor);
     return this.#parts.store.listAccounts(page);
   }
 

@@ -1,6 +1,6 @@
 import { Refusal } from '../errors.ts';
 
-interface Fault {
+export interface Fault {
   /** The member as a JSON pointer; empty for the body as a whole. */
   readonly pointer: string;
   readonly detail: string;

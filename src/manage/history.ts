@@ -2,21 +2,25 @@ import { readInstant } from '../core/instant.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Account, Json, Millis, StoredToken, TokenState } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
-import type { AuditEvent, TokenAndAccount, TokenStore } from '../ports/token-store.ts';
+import type { AuditEvent, Page, PageQuery, TokenAndAccount, TokenStore } from '../ports/token-store.ts';
 import type { ManageParts } from './parts.ts';
+import type { Reach } from './reach.ts';
 import { type TokenView, viewOf } from './token-view.ts';
 
 /**
  * Tokens as they were: the trail of changes, undone from the newest on. The last change that was made by then counts, in
  * the order of changes, so that a clock that stepped back in between does not mix them up.
  */
-export async function tokenAt({ store }: ManageParts, id: string, at: Millis): Promise<TokenView> {
+export async function tokenAt({ store }: ManageParts, id: string, at: Millis, reach: Reach): Promise<TokenView> {
   const found = await store.getToken(id);
-  if (found === null || at < found.token.createdAt) throw new Refusal('not_found', 'There was no such token then.');
+  if (found === null || at < found.token.createdAt) throw noneThen();
   const trail = await trailOf(store, 'token', id);
   const token = undone(found.token, trail, at);
+  if (!reach.has(token)) throw noneThen();
   return viewOf(token, await accountAt(store, found, token.owner, at), null);
 }
+
+const noneThen = (): Refusal => new Refusal('not_found', 'There was no such token then.');
 
 /** The account's mark as it was: a later one had not revoked anything yet. */
 async function accountAt(
@@ -34,6 +38,31 @@ async function accountAt(
     if (change !== undefined) revokedBefore = instantOf(change.from);
   }
   return { ...now, revokedBefore };
+}
+
+/**
+ * A token's trail, oldest first. Where not everything can be reached, only what changed while the token was within reach:
+ * neither what was before it came, nor its coming, which tells whose it was.
+ */
+export async function tokenEvents(
+  { store }: ManageParts,
+  id: string,
+  page: PageQuery,
+  reach: Reach,
+): Promise<Page<AuditEvent>> {
+  if (!reach.partial) return store.listEvents({ kind: 'token', id, ...page });
+  const events: AuditEvent[] = [];
+  // By the trail alone, from its beginning: whose token it is may change while this is read.
+  let owner: string | null = null;
+  for (const [i, event] of (await trailOf(store, 'token', id)).entries()) {
+    const before = owner;
+    const change = event.changes['owner'];
+    if (change !== undefined) owner = change.to as string | null;
+    const was = i === 0 || reach.has({ owner: before });
+    if (was && reach.has({ owner }) && event.id > (page.after ?? 0)) events.push(event);
+  }
+  const items = events.slice(0, page.limit);
+  return { items, next: events.length > items.length ? items.at(-1)!.id : null };
 }
 
 function undone(now: StoredToken, trail: readonly AuditEvent[], at: Millis): StoredToken {

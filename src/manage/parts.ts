@@ -26,8 +26,14 @@ export interface ManageParts {
   readonly declared: () => ReadonlyMap<string, StoredToken>;
 }
 
-/** Who asks for a change: written to the audit trail. */
+/** Who asks. Name and address are written to the audit trail with a change. */
 export interface Actor {
   readonly name: string;
   readonly address: string;
+  /** What the services hold it to: the tokens of one account. Null: nothing. */
+  readonly scope: Scope | null;
+}
+
+export interface Scope {
+  readonly account: string;
 }

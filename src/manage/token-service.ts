@@ -8,9 +8,10 @@ import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Pat
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
-import { tokenAt } from './history.ts';
+import { tokenAt, tokenEvents } from './history.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import { demand, type Precondition } from './precondition.ts';
+import { type Reach, reachOf } from './reach.ts';
 import {
   inState,
   type PermissionsPatch,
@@ -23,7 +24,7 @@ import {
   withPermissions,
 } from './token-changes.ts';
 import { isListed, type ListPosition, type TokenFilter } from './token-list.ts';
-import { checkExpiry, checkMembers, defaultMembers, type TokenMembers, tokenLimits } from './token-members.ts';
+import { checkExpiry, checkMembers, type TokenMembers, tokenLimits } from './token-members.ts';
 import { type TokenView, viewOf } from './token-view.ts';
 import { planUsage, readUsage, type UsageRange, type UsageReport } from './usage-report.ts';
 
@@ -45,6 +46,17 @@ export interface TokenRequest {
   readonly id: string;
   readonly precondition?: Precondition | null;
   readonly faults?: Faults;
+}
+
+/** One attempt at a change of a token that was found within reach. */
+interface Attempt {
+  readonly actor: Actor;
+  readonly reach: Reach;
+  readonly action: string;
+  readonly usage: Usage | null;
+  readonly faults: Faults;
+  /** Where the permissions stand in the request. */
+  readonly pointer?: string;
 }
 
 /** A token after a change. */
@@ -74,12 +86,14 @@ export class TokenService {
     faults: Faults = new Faults(),
   ): Promise<Created> {
     const { clock, secrets, store } = this.#parts;
-    const members = { ...defaultMembers, ...said };
+    const reach = await this.#reach(actor);
+    const members = { ...reach.defaults, ...said };
     const now = clock.wall();
     const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now);
     // First: what was good then may have come to its end since.
     const replay = idempotency === null || faults.any ? null : await store.findCreation(idempotency);
-    if (replay !== null) return this.#replayed(replay);
+    if (replay !== null) return this.#replayed(actor, replay);
+    reach.demandMembers(members, null);
     checkMembers(members, faults);
     checkExpiry(members.expiresAt, now, faults);
     // The store says so too, but only to a creation that is good otherwise.
@@ -88,6 +102,8 @@ export class TokenService {
 
     let createdAt = now;
     return compareAndSet(async () => {
+      // Each time anew: the account may have become another under the same id.
+      (await this.#reach(actor)).demandPermissions(members.permissions, null, '/permissions');
       const { secret, digest, hint } = secrets.mint();
       const id = `tok_${this.#parts.randomText(20)}`;
       const made = { ...members, id, kind, hint, digest, previous: null, createdAt, updatedAt: createdAt, version: 1 };
@@ -101,7 +117,7 @@ export class TokenService {
         case 'no_owner':
           throw noOwner();
         case 'replayed':
-          return this.#replayed(outcome);
+          return this.#replayed(actor, outcome);
         default:
           return stale;
       }
@@ -121,7 +137,7 @@ export class TokenService {
     }: Partial<TokenMembers> & { readonly kind: string; readonly secretSha256: string | null },
   ): Promise<{ readonly token: TokenView; readonly created: boolean }> {
     const { clock, secrets, store } = this.#parts;
-    this.#refuseDeclared(id);
+    this.#refuseDeclared(id, await this.#reach(actor));
     const sha256 = secretSha256?.toLowerCase() ?? '';
     const known = sha256Form.test(sha256);
     if (!known && (secretSha256 !== null || !faults.any)) faults.add('/secret_sha256', 'is not 64 hex digits');
@@ -129,17 +145,24 @@ export class TokenService {
     const usage = await this.#usage(id);
     let createdAt = clock.wall();
     return compareAndSet(async () => {
-      const found = await store.getToken(id);
+      const reach = await this.#reach(actor);
+      const there = await store.getToken(id);
+      const found = this.#within(reach, id, there);
       demand(precondition, found?.token.version ?? null);
       if (!faults.any) await this.#refuseTaken(id, digests);
+      const all = { ...reach.defaults, ...members };
       if (found !== null) {
-        const token = await this.#change(actor, 'replace', found, replaced(members, digests), usage, faults);
+        const change = { actor, reach, action: 'replace', usage, faults };
+        const token = await this.#change(change, found, replaced(all, digests));
         return token === stale ? stale : { token, created: false };
       }
-      const all = { ...defaultMembers, ...members };
+      reach.demandMembers(all, null);
       checkMembers(all, faults);
       if (all.owner !== null) noteOwner(await store.getAccount(all.owner), faults);
       faults.throwIfAny();
+      reach.demandPermissions(all.permissions, null, '/permissions');
+      // Judged like an id that is free, up to where that one is made: only who can make tokens can tell the two apart.
+      if (there !== null || this.#parts.declared().has(id)) throw idTaken();
       const digest = secrets.digest(sha256);
       const times = { createdAt, updatedAt: createdAt };
       const made: StoredToken = { ...all, id, kind, hint: null, digest, previous: null, ...times, version: 1 };
@@ -193,11 +216,12 @@ export class TokenService {
     patience: Patience = {},
   ): Promise<{ token: TokenView } & Acknowledgement> {
     checkPatience(patience);
-    this.#refuseDeclared(id);
+    this.#refuseDeclared(id, await this.#reach(actor));
     const usage = await this.#usage(id);
     const awaited = (patience.waitMs ?? 0) > 0;
     const { token, ...change } = await compareAndSet(async (): Promise<Written | typeof stale> => {
-      const found = await this.#find(id);
+      const reach = await this.#reach(actor);
+      const found = await this.#find(id, reach);
       demand(precondition, found.token.version);
       const { token, account } = found;
       if (isRevoked(token, account)) {
@@ -209,27 +233,33 @@ export class TokenService {
     return { token, ...(await this.#parts.acknowledgements.of(change, patience)) };
   }
 
-  async get(id: string): Promise<TokenView> {
-    const [{ token, account }, usage] = await Promise.all([this.#look(id), this.#usage(id)]);
+  async get(actor: Actor, id: string): Promise<TokenView> {
+    const reach = await this.#reach(actor);
+    const [{ token, account }, usage] = await Promise.all([this.#look(id, reach), this.#usage(id)]);
     return viewOf(token, account, usage);
   }
 
   /** The token as it was; when it was last used by then is not known. */
-  async at(id: string, at: Millis): Promise<TokenView> {
+  async at(actor: Actor, id: string, at: Millis): Promise<TokenView> {
+    const reach = await this.#reach(actor);
     const faults = new Faults();
     if (at > this.#parts.clock.wall()) faults.add('?at', 'is in the future');
-    if (this.#parts.declared().has(id)) faults.add('?at', 'is not kept of tokens of the configuration');
+    const declared = this.#parts.declared().get(id);
+    if (declared !== undefined && reach.has(declared)) faults.add('?at', 'is not kept of tokens of the configuration');
     faults.throwIfAny();
-    return tokenAt(this.#parts, id, at);
+    await this.#find(id, reach);
+    return tokenAt(this.#parts, id, at, reach);
   }
 
   /** Tokens in the order of their creation, those of the configuration first. */
   async list(
-    filter: TokenFilter,
+    actor: Actor,
+    said: TokenFilter,
     limit: number,
     position: ListPosition,
   ): Promise<{ readonly tokens: readonly TokenView[]; readonly next: ListPosition | null }> {
     const { store, ledger, flushUsage } = this.#parts;
+    const filter = (await this.#reach(actor)).narrow(said);
     const found: TokenAndAccount[] = [];
     let next: ListPosition | null = null;
     if (position.from === 'declared') {
@@ -253,26 +283,28 @@ export class TokenService {
   }
 
   replacePermissions(request: TokenRequest, permissions: Permissions): Promise<TokenView> {
-    return this.#update(request, 'update', withPermissions(permissions));
+    return this.#update(request, 'update', withPermissions(permissions), '');
   }
 
   mergePermissions(request: TokenRequest, patch: PermissionsPatch): Promise<TokenView> {
-    return this.#update(request, 'update', withMergedPermissions(patch));
+    return this.#update(request, 'update', withMergedPermissions(patch), '');
   }
 
-  async usage(id: string, range: UsageRange): Promise<UsageReport> {
+  async usage(actor: Actor, id: string, range: UsageRange): Promise<UsageReport> {
+    const reach = await this.#reach(actor);
     const faults = new Faults();
     const plan = planUsage(range, this.#parts.clock.wall(), faults);
     faults.throwIfAny();
-    await this.#look(id);
+    await this.#look(id, reach);
     await this.#parts.flushUsage();
     return readUsage(this.#parts.ledger, id, range, plan);
   }
 
   /** Who changed the token, oldest first. */
-  async events(id: string, page: PageQuery): Promise<Page<AuditEvent>> {
-    await this.#look(id);
-    return this.#parts.store.listEvents({ kind: 'token', id, ...page });
+  async events(actor: Actor, id: string, page: PageQuery): Promise<Page<AuditEvent>> {
+    const reach = await this.#reach(actor);
+    await this.#look(id, reach);
+    return tokenEvents(this.#parts, id, page, reach);
   }
 
   /** A change of a token that exists and is not revoked. */
@@ -280,35 +312,37 @@ export class TokenService {
     { actor, id, precondition = null, faults = new Faults() }: TokenRequest,
     action: string,
     change: TokenChange,
+    pointer = '/permissions',
   ): Promise<TokenView> {
-    this.#refuseDeclared(id);
+    this.#refuseDeclared(id, await this.#reach(actor));
     const usage = await this.#usage(id);
     return compareAndSet(async () => {
-      const found = await this.#find(id);
+      const reach = await this.#reach(actor);
+      const found = await this.#find(id, reach);
       demand(precondition, found.token.version);
-      return this.#change(actor, action, found, change, usage, faults);
+      return this.#change({ actor, reach, action, usage, faults, pointer }, found, change);
     });
   }
 
   /** One attempt at a change: checked, and written unless it changes nothing. */
   async #change(
-    actor: Actor,
-    action: string,
+    { actor, reach, action, usage, faults, pointer = '/permissions' }: Attempt,
     found: TokenAndAccount,
     change: TokenChange,
-    usage: Usage | null,
-    faults: Faults,
   ): Promise<TokenView | typeof stale> {
+    reach.demandAction(action, found.token);
     if (isRevoked(found.token, found.account)) {
       throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
     }
     const next = change(found.token, this.#parts.clock.wall(), faults);
+    reach.demandMembers(next, found.token);
     let { account } = found;
     if (next.owner !== found.token.owner) {
       account = next.owner === null ? null : await this.#parts.store.getAccount(next.owner);
       if (next.owner !== null) noteOwner(account, faults);
     }
     faults.throwIfAny();
+    reach.demandPermissions(next.permissions, found.token.permissions, pointer);
     if (isRevoked(next, account)) {
       throw new Refusal('conflict', 'Tokens as old as this one are revoked for that owner. Make a new one.');
     }
@@ -350,10 +384,10 @@ export class TokenService {
     }
   }
 
-  async #replayed({ tokenId, sameBody }: Replay): Promise<Created> {
+  async #replayed(actor: Actor, { tokenId, sameBody }: Replay): Promise<Created> {
     if (!sameBody) throw otherBody();
     await this.#parts.store.settled();
-    return { token: await this.get(tokenId), secret: null };
+    return { token: await this.get(actor, tokenId), secret: null };
   }
 
   async #insert(actor: Actor, token: StoredToken, idempotency: Idempotency | null) {
@@ -365,16 +399,27 @@ export class TokenService {
     return outcome;
   }
 
-  async #find(id: string): Promise<TokenAndAccount> {
-    const found = await this.#parts.store.getToken(id);
+  /** What the actor can reach. Every call begins with it: whoever may do nothing is not told what there is. */
+  #reach(actor: Actor): Promise<Reach> {
+    return reachOf(actor, this.#parts.store);
+  }
+
+  async #find(id: string, reach: Reach): Promise<TokenAndAccount> {
+    const found = this.#within(reach, id, await this.#parts.store.getToken(id));
     if (found === null) throw new Refusal('not_found', 'There is no such token.');
     return found;
   }
 
+  /** What was found, if it can be reached. A token of the configuration stands before another with its id. */
+  #within(reach: Reach, id: string, found: TokenAndAccount | null): TokenAndAccount | null {
+    return found !== null && reach.has(this.#parts.declared().get(id) ?? found.token) ? found : null;
+  }
+
   /** As `#find`, for those who only look: declared tokens too. */
-  async #look(id: string): Promise<TokenAndAccount> {
+  async #look(id: string, reach: Reach): Promise<TokenAndAccount> {
     const token = this.#parts.declared().get(id);
-    if (token === undefined) return this.#find(id);
+    // One that cannot be reached is asked for in vain like one that does not exist.
+    if (token === undefined || !reach.has(token)) return this.#find(id, reach);
     return { token, account: token.owner === null ? null : await this.#parts.store.getAccount(token.owner) };
   }
 
@@ -395,8 +440,9 @@ export class TokenService {
     return this.#parts.ledger.total(id);
   }
 
-  #refuseDeclared(id: string): void {
-    if (!this.#parts.declared().has(id)) return;
+  #refuseDeclared(id: string, reach: Reach): void {
+    const token = this.#parts.declared().get(id);
+    if (token === undefined || !reach.has(token)) return;
     throw new Refusal('conflict', 'The token is declared in the configuration, and can only be changed there.');
   }
 
@@ -413,6 +459,8 @@ const noOwner = (): Refusal => {
   return new Refusal('validation_failed', 'The owner does not exist.', { errors });
 };
 
+const idTaken = (): Refusal => new Refusal('conflict', 'This id cannot be had. Choose another.');
+
 const secretTaken = (): Refusal => new Refusal('conflict', 'Another token has this secret.');
 
 const otherBody = (): Refusal =>
@@ -422,8 +470,9 @@ function noteOwner(account: Account | null, faults: Faults): void {
   if (account === null || account.deleted) faults.add('/owner', 'does not exist');
 }
 
-const idempotencyOf = ({ name }: Actor, { key, body }: Repeatable, now: Millis): Idempotency => ({
-  key: sha256(`${name}\0${key}`),
+/** A name may become that of a key with another scope: what it asked for before is not asked for again. */
+const idempotencyOf = ({ name, scope }: Actor, { key, body }: Repeatable, now: Millis): Idempotency => ({
+  key: sha256(scope === null ? `${name}\0${key}` : `${name}\0${scope.account}\0${key}`),
   body: sha256(body),
   expiresAt: now + idempotencyMs,
 });

@@ -22,7 +22,10 @@ function refusals(): string {
 }
 
 function calls(): string {
-  const lines = operations.map(({ method, path, role, summary }) => `| \`${method} ${path}\` | ${role} | ${summary} |`);
+  const lines = operations.map(
+    ({ method, path, role, ownerKeys, summary }) =>
+      `| \`${method} ${path}\` | ${role}${ownerKeys ? ', owner' : ''} | ${summary} |`,
+  );
   return ['| call | role | does |', '| --- | --- | --- |', ...lines].join('\n');
 }
 

@@ -29,7 +29,7 @@ export interface Managed {
   dispose(): Promise<void>;
 }
 
-export const ops: Actor = { name: 'ops', address: '192.0.2.1' };
+export const ops: Actor = { name: 'ops', address: '192.0.2.1', scope: null };
 
 /** Secrets of our own form, under peppers or none. */
 export function secretMaker(peppers: readonly Pepper[] = []): SecretMaker {

@@ -345,6 +345,7 @@ admin:
     - { name: written, role: admin, key: "\${KEY}" }
     - { name: filed, role: read, key_file: secrets/admin, expires_at: 2030-01-31T00:00:00+01:00 }
     - { name: hashed, role: read, key_sha256: "\${DIGEST}" }
+    - { name: owning, role: "owner:not-made-yet", key: "\${KEY}3" }
 tokens:
   peppers: [{ id: p2, key_file: secrets/pepper }, { id: p1, key: "\${PEPPER}" }]
 `;
@@ -358,6 +359,7 @@ tokens:
       { name: 'written', role: 'admin', sha256: sha256(caseEnv.KEY), expiresAt: null, keyFile: null },
       { name: 'filed', role: 'read', ...filed },
       { name: 'hashed', role: 'read', sha256: Buffer.from(caseEnv.DIGEST, 'hex'), expiresAt: null, keyFile: null },
+      { name: 'owning', role: 'owner:not-made-yet', sha256: sha256(`${caseEnv.KEY}3`), expiresAt: null, keyFile: null },
     ]);
     expect(path.isAbsolute(keyFile!)).toBe(true);
     expect(config.tokens.peppers).toEqual([

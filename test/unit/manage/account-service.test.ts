@@ -20,7 +20,7 @@ const code = async (call: Promise<unknown>): Promise<string> => {
 };
 const create = (id: string) => managed.accounts.create(ops, { id });
 const token = async (owner: string) => (await managed.tokens.create(ops, { kind: 'native', owner })).token;
-const stateOf = async (id: string) => (await managed.tokens.get(id)).state;
+const stateOf = async (id: string) => (await managed.tokens.get(ops, id)).state;
 const audit = async (id: string) =>
   (await managed.store.tokens.listEvents({ kind: 'account', id, limit: 100, after: null })).items;
 
@@ -75,7 +75,7 @@ describe('accounts', () => {
     await create('acme');
     const flips = Array.from({ length: 20 }, (_, i) => ({ name: `n${i}` }));
     await Promise.all(flips.map(said => managed.accounts.patch({ actor: ops, id: 'acme' }, said)));
-    expect((await managed.accounts.get('acme')).version).toBe(21);
+    expect((await managed.accounts.get(ops, 'acme')).version).toBe(21);
   });
 
   test('a condition on the version holds for every change', async () => {
@@ -166,9 +166,9 @@ describe('deleting accounts', () => {
     const done = await remove();
     expect(done).toMatchObject({ account: { id: 'acme', deleted: true }, acknowledged: ['p1'], pending: [] });
     expect(await stateOf(id)).toBe('revoked');
-    expect(await code(managed.accounts.get('acme'))).toBe('not_found');
+    expect(await code(managed.accounts.get(ops, 'acme'))).toBe('not_found');
     expect(await code(managed.accounts.patch({ actor: ops, id: 'acme' }, {}))).toBe('not_found');
-    expect((await managed.accounts.list({ limit: 10, after: null })).items).toEqual([]);
+    expect((await managed.accounts.list(ops, { limit: 10, after: null })).items).toEqual([]);
     expect(await unchanged('acme', () => remove())).toEqual(done);
     expect(await code(remove('nobody'))).toBe('not_found');
   });

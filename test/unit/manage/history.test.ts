@@ -33,7 +33,7 @@ describe('a token as it was', () => {
       expiresAt: now() + 1_000_000,
     });
     const request = { actor: ops, id: token.id };
-    const seen: [number, TokenView][] = [[now(), await managed.tokens.get(token.id)]];
+    const seen: [number, TokenView][] = [[now(), await managed.tokens.get(ops, token.id)]];
     for (const change of [
       () => managed.tokens.patch(request, { name: 'two', tags: [] }),
       () => managed.tokens.patch(request, { owner: 'acme', expiresAt: null, notBefore: 5 }),
@@ -44,36 +44,36 @@ describe('a token as it was', () => {
     ]) {
       step();
       await change();
-      seen.push([now(), await managed.tokens.get(token.id)]);
+      seen.push([now(), await managed.tokens.get(ops, token.id)]);
     }
     step();
     for (const [at, view] of seen) {
       for (const instant of [at, at + 999]) {
-        expect(known(await managed.tokens.at(token.id, instant)), String(at)).toEqual(known(view));
+        expect(known(await managed.tokens.at(ops, token.id, instant)), String(at)).toEqual(known(view));
       }
     }
   });
 
   test('is not known from before it was made, of the future, or of the configuration', async () => {
     const { token } = await managed.tokens.create(ops, { kind: 'native', name: 'a' });
-    expect(await refused(managed.tokens.at(token.id, token.createdAt - 1))).toBe('not_found');
-    expect(await refused(managed.tokens.at('nothing', now()))).toBe('not_found');
-    expect(await refused(managed.tokens.at(token.id, now() + 1))).toBe('validation_failed');
+    expect(await refused(managed.tokens.at(ops, token.id, token.createdAt - 1))).toBe('not_found');
+    expect(await refused(managed.tokens.at(ops, 'nothing', now()))).toBe('not_found');
+    expect(await refused(managed.tokens.at(ops, token.id, now() + 1))).toBe('validation_failed');
   });
 
   test(`is right after any number of changes (seed ${seed})`, async () => {
     const random = randomFrom(seed);
     const { token } = await managed.tokens.create(ops, { kind: 'native', name: 'n' });
-    const seen: [number, TokenView][] = [[now(), await managed.tokens.get(token.id)]];
+    const seen: [number, TokenView][] = [[now(), await managed.tokens.get(ops, token.id)]];
     for (let i = 0; i < 1200; i++) {
       step();
       const patch = random() < 0.5 ? { name: `n${Math.floor(random() * 5)}` } : { extra: { [`k${i % 7}`]: random() } };
       await managed.tokens.patch({ actor: ops, id: token.id }, patch);
-      seen.push([now(), await managed.tokens.get(token.id)]);
+      seen.push([now(), await managed.tokens.get(ops, token.id)]);
     }
     for (let i = 0; i < 50; i++) {
       const [at, view] = seen[Math.floor(random() * seen.length)]!;
-      expect(known(await managed.tokens.at(token.id, at))).toEqual(known(view));
+      expect(known(await managed.tokens.at(ops, token.id, at))).toEqual(known(view));
     }
   });
 });

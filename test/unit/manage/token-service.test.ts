@@ -17,7 +17,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const native = { kind: 'native' };
 const create = (members: Partial<TokenMembers> = {}) => managed.tokens.create(ops, { ...native, ...members });
 const owned = (id = 'acme') => managed.accounts.create(ops, { id });
-const events = async (id: string) => (await managed.tokens.events(id, { limit: 100, after: null })).items;
+const events = async (id: string) => (await managed.tokens.events(ops, id, { limit: 100, after: null })).items;
 const head = () => managed.store.feed.head();
 
 /** What a call was refused with. */
@@ -144,7 +144,7 @@ describe('making tokens', () => {
     const { revokedBefore } = await managed.accounts.revokeTokens({ actor: ops, id: 'acme' });
     const { token } = await create({ owner: 'acme' });
     expect(token.createdAt).toBe(revokedBefore + 1);
-    expect((await managed.tokens.get(token.id)).state).toBe('enabled');
+    expect((await managed.tokens.get(ops, token.id)).state).toBe('enabled');
   });
 });
 
@@ -164,7 +164,7 @@ describe('creations that may be asked for twice', () => {
     const first = await ask();
     await managed.tokens.disable({ actor: ops, id: first.token.id });
     const again = await ask();
-    expect(again).toEqual({ token: await managed.tokens.get(first.token.id), secret: null });
+    expect(again).toEqual({ token: await managed.tokens.get(ops, first.token.id), secret: null });
     expect(again.token.state).toBe('disabled');
   });
 
@@ -175,7 +175,7 @@ describe('creations that may be asked for twice', () => {
 
   test('keys of different actors have nothing to do with one another', async () => {
     const mine = await ask();
-    const theirs = await ask(key, { name: 'other', address: '192.0.2.2' });
+    const theirs = await ask(key, { name: 'other', address: '192.0.2.2', scope: null });
     expect(theirs.token.id).not.toBe(mine.token.id);
     expect(theirs.secret).not.toBeNull();
   });
@@ -352,7 +352,7 @@ describe('changing tokens', () => {
     const { token } = await create();
     const patches = Array.from({ length: 20 }, (_, i) => ({ extra: { [`k${i}`]: i } }));
     await Promise.all(patches.map(patch => managed.tokens.patch({ actor: ops, id: token.id }, patch)));
-    const after = await managed.tokens.get(token.id);
+    const after = await managed.tokens.get(ops, token.id);
     expect(Object.keys(after.extra)).toHaveLength(20);
     expect(after.version).toBe(21);
     expect(await events(token.id)).toHaveLength(21);
@@ -388,7 +388,7 @@ describe('changing tokens', () => {
     await owned('other');
     const { token } = await create({ owner: 'acme' });
     await managed.accounts.revokeTokens({ actor: ops, id: 'acme' });
-    expect((await managed.tokens.get(token.id)).state).toBe('revoked');
+    expect((await managed.tokens.get(ops, token.id)).state).toBe('revoked');
     for (const call of changesOf({ actor: ops, id: token.id })) {
       expect(await code(unchanged(token.id, call))).toBe('conflict');
     }
@@ -419,7 +419,7 @@ describe('changing tokens', () => {
     await managed.accounts.patch({ actor: ops, id: 'acme' }, { enabled: false });
     expect((await managed.tokens.disable({ actor: ops, id: token.id })).state).toBe('disabled');
     await managed.accounts.remove({ actor: ops, id: 'acme' });
-    expect((await managed.tokens.get(token.id)).state).toBe('revoked');
+    expect((await managed.tokens.get(ops, token.id)).state).toBe('revoked');
   });
 
   /** Every way to change a token that is not revoked. */
@@ -517,7 +517,7 @@ describe('permissions by themselves', () => {
 describe('declared tokens', () => {
   test('they are shown, and every change of them is refused as one of the configuration', async () => {
     managed.declared.set('conf', aDeclaredToken('conf', { permissions: ['a'] }));
-    expect(await managed.tokens.get('conf')).toMatchObject({ id: 'conf', kind: 'declared', permissions: ['a'] });
+    expect(await managed.tokens.get(ops, 'conf')).toMatchObject({ id: 'conf', kind: 'declared', permissions: ['a'] });
     const request = { actor: ops, id: 'conf' };
     const calls = [
       managed.tokens.patch(request, { name: 'x' }),
@@ -546,9 +546,10 @@ describe('declared tokens', () => {
     for (let i = 0; i < 4; i++) await create({ name: `s${i}`, owner: i % 2 ? 'acme' : null });
     const all = async (limit: number, filter = {}) => {
       const names: string[] = [];
-      let position: Parameters<typeof managed.tokens.list>[2] | null = { from: 'declared', at: 0 };
+      let position: Parameters<typeof managed.tokens.list>[3] | null = { from: 'declared', at: 0 };
       while (position !== null) {
         const { tokens, next }: Awaited<ReturnType<typeof managed.tokens.list>> = await managed.tokens.list(
+          ops,
           filter,
           limit,
           position,
@@ -575,9 +576,9 @@ describe('declared tokens', () => {
   test('their use can be read', async () => {
     managed.declared.set('conf', aDeclaredToken('conf'));
     managed.use('conf', { allowed: 3 });
-    expect((await managed.tokens.usage('conf', { step: '1h' })).total.allowed).toBe(3);
-    expect((await managed.tokens.get('conf')).lastUsedAt).toBe(managed.clock.wall());
-    expect((await managed.tokens.events('conf', { limit: 1, after: null })).items).toEqual([]);
+    expect((await managed.tokens.usage(ops, 'conf', { step: '1h' })).total.allowed).toBe(3);
+    expect((await managed.tokens.get(ops, 'conf')).lastUsedAt).toBe(managed.clock.wall());
+    expect((await managed.tokens.events(ops, 'conf', { limit: 1, after: null })).items).toEqual([]);
   });
 });
 
@@ -588,9 +589,9 @@ describe('use', () => {
   test('what was counted on this process before the call is in the answer', async () => {
     const { token } = await create();
     managed.use(token.id, { allowed: 2, status: { '2xx': 2 }, bytesIn: 10 });
-    expect((await managed.tokens.get(token.id)).lastUsedAt).toBe(managed.clock.wall());
+    expect((await managed.tokens.get(ops, token.id)).lastUsedAt).toBe(managed.clock.wall());
     managed.use(token.id, { refused: { insufficient_scope: 1 }, status: { '4xx': 1 } });
-    const { total, series } = await managed.tokens.usage(token.id, range());
+    const { total, series } = await managed.tokens.usage(ops, token.id, range());
     const expected = {
       allowed: 2,
       refused: { insufficient_scope: 1 },
@@ -601,7 +602,7 @@ describe('use', () => {
     };
     expect(total).toEqual(expected);
     expect(series).toEqual([{ at: managed.clock.wall(), usage: expected }]);
-    const listed = await managed.tokens.list({}, 10, { from: 'declared', at: 0 });
+    const listed = await managed.tokens.list(ops, {}, 10, { from: 'declared', at: 0 });
     expect(listed.tokens[0]?.lastUsedAt).toBe(managed.clock.wall());
   });
 
@@ -619,14 +620,14 @@ describe('use', () => {
       managed.clock.advance(hour);
     }
     const now = managed.clock.wall();
-    const whole = await managed.tokens.usage(token.id, range());
+    const whole = await managed.tokens.usage(ops, token.id, range());
     expect(whole).toMatchObject({ from: now - 24 * hour, to: now, total: { allowed: 30 } });
     expect(whole.series).toHaveLength(24);
-    const some = await managed.tokens.usage(token.id, range({ from: now - 3 * hour }));
+    const some = await managed.tokens.usage(ops, token.id, range({ from: now - 3 * hour }));
     expect(some).toMatchObject({ total: { allowed: 3 } });
-    const inside = await managed.tokens.usage(token.id, range({ from: now - 3 * hour, to: now - hour }));
+    const inside = await managed.tokens.usage(ops, token.id, range({ from: now - 3 * hour, to: now - hour }));
     expect(inside).toMatchObject({ total: { allowed: 2 }, series: [{ at: now - 3 * hour }, { at: now - 2 * hour }] });
-    const days = await managed.tokens.usage(token.id, { step: '1d', from: now - 40 * hour });
+    const days = await managed.tokens.usage(ops, token.id, { step: '1d', from: now - 40 * hour });
     expect(days.total.allowed).toBe(30);
     expect(days.series.map(({ usage }) => usage.allowed)).toEqual([24, 6]);
   });
@@ -636,19 +637,19 @@ describe('use', () => {
     managed.use(token.id, { allowed: 1 });
     const from = managed.clock.wall();
     managed.clock.advance(hour / 2);
-    const report = await managed.tokens.usage(token.id, range({ from: from + 1000 }));
+    const report = await managed.tokens.usage(ops, token.id, range({ from: from + 1000 }));
     expect(report).toMatchObject({ from, total: { allowed: 1 } });
   });
 
   test('at most 1000 buckets are answered, and a range has a beginning before its end', async () => {
     const { token } = await create();
     const to = managed.clock.wall();
-    const usage = (from: number, step: '1h' | '1d') => managed.tokens.usage(token.id, { from, to, step });
+    const usage = (from: number, step: '1h' | '1d') => managed.tokens.usage(ops, token.id, { from, to, step });
     await usage(to - 1000 * hour, '1h');
     expect(await pointers(usage(to - 1001 * hour, '1h'))).toEqual(['?step']);
     await usage(to - 1001 * hour, '1d');
     expect(await pointers(usage(to, '1h'))).toEqual(['?from']);
-    expect(await code(managed.tokens.usage('nothing', range()))).toBe('not_found');
+    expect(await code(managed.tokens.usage(ops, 'nothing', range()))).toBe('not_found');
   });
 });
 
@@ -656,7 +657,7 @@ describe('the audit trail', () => {
   test('every change says who, from where, what, before and after; a secret by its hint', async () => {
     await owned();
     const { token } = await create({ name: 'a', owner: 'acme', permissions: ['p'] });
-    const request = { actor: { name: 'kim', address: '198.51.100.7' }, id: token.id };
+    const request = { actor: { name: 'kim', address: '198.51.100.7', scope: null }, id: token.id };
     managed.clock.advance(1000);
     const expiresAt = managed.clock.wall() + 1000;
     await managed.tokens.patch(request, { name: null, expiresAt, permissions: { q: true } });
@@ -713,7 +714,7 @@ describe('the audit trail', () => {
     const seen: string[] = [];
     let after: number | null = null;
     do {
-      const page: Awaited<ReturnType<typeof managed.tokens.events>> = await managed.tokens.events(token.id, {
+      const page: Awaited<ReturnType<typeof managed.tokens.events>> = await managed.tokens.events(ops, token.id, {
         limit: 2,
         after,
       });
@@ -721,7 +722,7 @@ describe('the audit trail', () => {
       after = page.next;
     } while (after !== null);
     expect(seen).toEqual(['create ', ...Array.from({ length: 5 }, (_, i) => `update n${i}`)]);
-    expect(await code(managed.tokens.events('nothing', { limit: 1, after: null }))).toBe('not_found');
+    expect(await code(managed.tokens.events(ops, 'nothing', { limit: 1, after: null }))).toBe('not_found');
   });
 });
 
@@ -759,6 +760,6 @@ describe('outages', () => {
     };
     const tokens = new TokenService({ ...managed.parts, ledger });
     await expect(tokens.patch({ actor: ops, id: token.id }, { name: 'x' })).rejects.toThrow('no answer');
-    expect((await managed.tokens.get(token.id)).name).toBe('');
+    expect((await managed.tokens.get(ops, token.id)).name).toBe('');
   });
 });
