@@ -14,6 +14,8 @@ import { type Managed, openManaged } from '../support/managed.ts';
 export const keys = {
   admin: 'admin-key-0123456789abcdef0123456789abcdef',
   read: 'read-key-0123456789abcdef0123456789abcdef!',
+  /** For the tokens of the account `acme`, which nobody has made yet. */
+  owner: 'owner-key-0123456789abcdef0123456789abcdef',
   expired: 'expired-key-0123456789abcdef0123456789abc',
 } as const;
 
@@ -84,6 +86,7 @@ export async function openAdmin({
     keys: [
       { name: 'ops', role: 'admin', sha256: digest(keys.admin), expiresAt: null },
       { name: 'auditor', role: 'read', sha256: digest(keys.read), expiresAt: null },
+      { name: 'acme', role: 'owner:acme', sha256: digest(keys.owner), expiresAt: null },
       { name: 'former', role: 'admin', sha256: digest(keys.expired), expiresAt: clock.wall() },
     ],
     hosts: null,

@@ -7,6 +7,24 @@ import { type Admin, keys, openAdmin } from './harness.ts';
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY'];
 const templates = [...new Set(operations.map(({ path }) => path)), '/', '/v1', '/v1/nothing', '/metrics'];
 const known = new Map(operations.map(operation => [`${operation.method} ${operation.path}`, operation]));
+/** Written out: a call is closed to keys of owners until somebody says here that it is not. */
+const ownersMay = new Set([
+  'GET /v1/tokens',
+  'POST /v1/tokens',
+  'DELETE /v1/tokens',
+  'GET /v1/tokens/{id}',
+  'PUT /v1/tokens/{id}',
+  'PATCH /v1/tokens/{id}',
+  'DELETE /v1/tokens/{id}',
+  'POST /v1/tokens/{id}/enable',
+  'POST /v1/tokens/{id}/disable',
+  'POST /v1/tokens/{id}/rotate',
+  'GET /v1/tokens/{id}/permissions',
+  'PUT /v1/tokens/{id}/permissions',
+  'PATCH /v1/tokens/{id}/permissions',
+  'GET /v1/tokens/{id}/usage',
+  'GET /v1/tokens/{id}/events',
+]);
 const operationOf = (method: string, template: string) =>
   known.get(`${method === 'HEAD' ? 'GET' : method} ${template}`) ?? null;
 
@@ -14,6 +32,7 @@ let admin: Admin;
 let dataPlane: string;
 beforeAll(async () => {
   admin = await openAdmin();
+  await admin.ask('PUT', '/v1/accounts/acme', { json: {} });
   dataPlane = (await admin.make({ permissions: ['*'] })).secret;
 });
 afterAll(() => admin.dispose());
@@ -58,6 +77,39 @@ describe.each(rows)('$method $template', ({ method, template }) => {
       expect(writer.status).toBe(reader.status);
     }
     if (method === 'HEAD') expect([reader.text, writer.text]).toEqual(['', '']);
+  });
+});
+
+describe.each(rows)('$method $template with a key of an owner', ({ method, template }) => {
+  const operation = operationOf(method, template);
+  const isRoute = templates.indexOf(template) < templates.length - 4;
+  const ask = (key: string) => admin.ask(method, pathOf(template), { key });
+
+  test('is open if it is about tokens of an account, and shows and changes nothing of others', async () => {
+    const before = await admin.managed.store.feed.head();
+    const reply = await ask(keys.owner);
+    const ours = await ask(keys.admin);
+    if (operation === null) expect(reply.status).toBe(isRoute ? 405 : 404);
+    else if (!ownersMay.has(`${operation.method} ${template}`)) {
+      expect(reply.status).toBe(403);
+      if (method !== 'HEAD') expect(reply.json['code']).toBe('forbidden');
+      expect(operation.ownerKeys).toBe(false);
+      if (method === 'GET' || method === 'HEAD') expect(await admin.managed.store.feed.head()).toEqual(before);
+    } else {
+      expect(operation.ownerKeys).toBe(true);
+      expect(reply.status).toBe(ours.status);
+    }
+  });
+
+  test('is closed when the account is not there, or disabled', async () => {
+    if (operation === null) return;
+    const patch = (enabled: boolean) => admin.ask('PATCH', '/v1/accounts/acme', { json: { enabled } });
+    expect((await patch(false)).status).toBe(200);
+    const query = operation.name === 'revokeTokensOfOwner' ? '?owner=acme' : '';
+    const body = operation.body === null ? {} : { json: {} };
+    const reply = await admin.ask(method, pathOf(template) + query, { key: keys.owner, ...body });
+    expect(reply.status).toBe(403);
+    expect((await patch(true)).status).toBe(200);
   });
 });
 

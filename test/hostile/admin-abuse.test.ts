@@ -6,6 +6,7 @@ import { RecordingUpstream } from '../support/recording-upstream.ts';
 const keys = {
   admin: 'admin-key-0123456789abcdefghijklmnopqrst',
   read: 'read-key-0123456789abcdefghijklmnopqrstu',
+  owner: 'owner-key-0123456789abcdefghijklmnopqrst',
   expired: 'expired-key-0123456789abcdefghijklmnopqr',
 };
 let upstream: RecordingUpstream;
@@ -22,6 +23,7 @@ admin:
   keys:
     - { name: root, role: admin, key: "${keys.admin}" }
     - { name: eyes, role: read, key: "${keys.read}" }
+    - { name: acme, role: "owner:acme", key: "${keys.owner}" }
     - { name: old, role: admin, key: "${keys.expired}", expires_at: 2020-01-01T00:00:00Z }
 guard: { failures: 0 }`,
   });
@@ -112,11 +114,15 @@ describe('every path of management, with every method', () => {
           const { status } = await ask(method, path, { key });
           if (status !== 401) seen.push(`${method} ${path} with ${who}: ${status}`);
         }
+        const owner = await ask(method, path, { key: keys.owner });
+        // Its account is not there: it may not even see that nothing is.
+        const listed = matrix.get(path)!.has(method);
+        const closed = listed ? [403, 400] : [405];
+        if (!closed.includes(owner.status)) seen.push(`${method} ${path} with an owner's: ${owner.status}`);
         // A stream of events does not end.
         if (method === 'GET' && path === '/v1/events') continue;
         const { status } = await ask(method, path, { key: keys.read });
         const reads = method === 'GET' || method === 'HEAD';
-        const listed = matrix.get(path)!.has(method);
         // A backup has digests in it: nobody is shown those who may only read.
         const open = reads && path !== '/v1/store/backup';
         const expected = !listed ? [405] : open ? [200, 404] : [403];
