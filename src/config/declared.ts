@@ -1,4 +1,4 @@
-import { type Permissions, permissionLimits } from '../core/permissions.ts';
+import { type Grant, type Permissions, permissionLimits } from '../core/permissions.ts';
 import type { Config, DeclaredToken } from './config.ts';
 import type { Context } from './context.ts';
 import { Problems } from './problems.ts';
@@ -44,8 +44,8 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     if (not_before !== undefined && expires_at !== undefined && expires_at <= not_before) {
       problems.add(`${at}.expires_at`, 'is not after not_before; allowed: a later instant');
     }
-    if (Object.keys(draft.permissions ?? {}).length > permissionLimits.entries) {
-      problems.add(`${at}.permissions`, `has too many entries; allowed: ${permissionLimits.entries}`);
+    if (draft.permissions !== undefined) {
+      checkPermissions(draft.permissions, draft.owner !== undefined, `${at}.permissions`, problems);
     }
     const spot = problems.spotOf(at);
     return {
@@ -54,6 +54,7 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
       secretSha256: Buffer.from(secret_sha256, 'hex'),
       owner: draft.owner ?? null,
       state: draft.state ?? 'enabled',
+      mode: draft.mode ?? 'enforce',
       permissions: (draft.permissions ?? []) as Permissions,
       notBefore: not_before ?? null,
       expiresAt: expires_at ?? null,
@@ -62,6 +63,41 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     };
   });
 }
+
+type PermissionsDraft = NonNullable<NonNullable<Drafts[number]>['permissions']>;
+
+/** What the declaration does not know of permissions. */
+function checkPermissions(permissions: PermissionsDraft, owned: boolean, key: string, problems: Problems): void {
+  if (permissions === 'inherit') {
+    if (!owned)
+      problems.add(key, 'is inherit, and the token has no owner; allowed: an owner beside it, or a list or map');
+    return;
+  }
+  const entries = Array.isArray(permissions)
+    ? listedEntries(permissions, key, problems)
+    : Object.keys(permissions).length;
+  if (entries > permissionLimits.entries) {
+    problems.add(key, `has too many entries; allowed: ${permissionLimits.entries}`);
+  }
+}
+
+type GrantDraft = Draft<Grant>;
+
+/** Each action on each resource of a grant is an entry. */
+function listedEntries(list: readonly (string | GrantDraft | undefined)[], key: string, problems: Problems): number {
+  const ofGrants = list.some(isGrant);
+  return list.reduce<number>((n, entry, i) => {
+    if (!isGrant(entry)) {
+      if (ofGrants && entry !== undefined) {
+        problems.add(itemKey(key, i), 'is an action among grants; allowed: a list of either');
+      }
+      return n + 1;
+    }
+    return n + Math.max(1, (entry.resources?.length ?? 0) * Object.keys(entry.actions ?? {}).length);
+  }, 0);
+}
+
+const isGrant = (entry: string | GrantDraft | undefined): entry is GrantDraft => typeof entry === 'object';
 
 /** A line for each declared token whose owner is none of the accounts: a mistake that only the store can show. */
 export function missingOwners(config: Pick<Config, 'tokens'>, accounts: ReadonlySet<string>): string[] {

@@ -10,10 +10,10 @@ import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
 import { tokenAt } from './history.ts';
 import type { Actor, ManageParts } from './parts.ts';
+import type { PermissionsPatch } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import {
   inState,
-  type PermissionsPatch,
   patched,
   replaced,
   rotated,
