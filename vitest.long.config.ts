@@ -14,6 +14,7 @@ export default defineConfig({
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
       'test/hostile/paths.test.ts',
+      'test/property/grants.test.ts',
       'test/unit/cache/flood.test.ts',
     ],
     env: {
@@ -23,6 +24,7 @@ export default defineConfig({
       POSTERN_ABORTS: '100000',
       POSTERN_STALLED: '1000',
       POSTERN_RECORDS: '10000000',
+      POSTERN_PAIRS: '1000000',
       POSTERN_TARGETS: '1000000',
       POSTERN_TOKENS: '1000000',
       POSTERN_TRIALS: '1000',

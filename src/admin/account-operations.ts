@@ -27,8 +27,8 @@ const roles = z.array(id('A role.')).meta({
 });
 const permissions = ownPermissions.nullable();
 const owns = z
-  .array(z.string().meta({ minLength: 1, maxLength: permissionLimits.name }))
-  .meta({ maxItems: permissionLimits.entries })
+  .array(z.string().meta({ minLength: 1, maxLength: permissionLimits.resource }))
+  .meta({ maxItems: permissionLimits.resources })
   .nullable()
   .meta({ description: 'Patterns of resources that `*` stands for in permissions of its tokens. Default: null, all.' });
 

@@ -68,23 +68,24 @@ export const mode = z
   .enum(['enforce', 'shadow'])
   .meta({ description: '`shadow`: refusals of its requests are recorded, and they are forwarded. Default: enforce.' });
 
-const { entries, name: longestName } = permissionLimits;
-const pattern = { type: 'string', minLength: 1, maxLength: longestName };
-const listForm = (items: object) => ({ type: 'array', items, maxItems: entries });
+const { entries, grants, resources, name: longestName, resource: longestResource } = permissionLimits;
+const text = (maxLength: number) => ({ type: 'string', minLength: 1, maxLength });
+const action = text(longestName);
+const listForm = (items: object, maxItems: number) => ({ type: 'array', items, maxItems });
 const mapForm = (values: object) => ({
   type: 'object',
-  propertyNames: pattern,
+  propertyNames: action,
   additionalProperties: values,
   maxProperties: entries,
 });
 const grantForm = {
   type: 'object',
-  properties: { resources: listForm(pattern), actions: mapForm({ type: 'boolean' }) },
+  properties: { resources: listForm(text(longestResource), resources), actions: mapForm({ type: 'boolean' }) },
   required: ['resources', 'actions'],
   additionalProperties: false,
 };
-const ownForms = [listForm(pattern), mapForm({ type: 'boolean' }), listForm(grantForm)];
-const patchForms = [listForm(pattern), mapForm({ type: ['boolean', 'null'] }), listForm(grantForm)];
+const ownForms = [listForm(action, entries), mapForm({ type: 'boolean' }), listForm(grantForm, grants)];
+const patchForms = [listForm(action, entries), mapForm({ type: ['boolean', 'null'] }), listForm(grantForm, grants)];
 const inheritForm = { const: 'inherit' };
 
 const inWords =

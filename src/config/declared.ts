@@ -73,31 +73,40 @@ function checkPermissions(permissions: PermissionsDraft, owned: boolean, key: st
       problems.add(key, 'is inherit, and the token has no owner; allowed: an owner beside it, or a list or map');
     return;
   }
-  const entries = Array.isArray(permissions)
-    ? listedEntries(permissions, key, problems)
-    : Object.keys(permissions).length;
-  if (entries > permissionLimits.entries) {
+  const grants = Array.isArray(permissions) ? permissions.filter(isGrant) : [];
+  if (grants.length > 0) checkGrants(permissions as readonly EntryDraft[], grants, key, problems);
+  else if (Object.keys(permissions).length > permissionLimits.entries) {
     problems.add(key, `has too many entries; allowed: ${permissionLimits.entries}`);
   }
 }
 
 type GrantDraft = Draft<Grant>;
+type EntryDraft = string | GrantDraft | undefined;
 
-/** Each action on each resource of a grant is an entry. */
-function listedEntries(list: readonly (string | GrantDraft | undefined)[], key: string, problems: Problems): number {
-  const ofGrants = list.some(isGrant);
-  return list.reduce<number>((n, entry, i) => {
-    if (!isGrant(entry)) {
-      if (ofGrants && entry !== undefined) {
-        problems.add(itemKey(key, i), 'is an action among grants; allowed: a list of either');
-      }
-      return n + 1;
+function checkGrants(
+  list: readonly EntryDraft[],
+  grants: readonly GrantDraft[],
+  key: string,
+  problems: Problems,
+): void {
+  const most = permissionLimits;
+  list.forEach((entry, i) => {
+    if (typeof entry === 'string') {
+      problems.add(itemKey(key, i), 'is an action among grants; allowed: a list of either');
+    } else if ((entry?.resources?.length ?? 0) > most.resources) {
+      problems.add(`${itemKey(key, i)}.resources`, `has too many resources; allowed: ${most.resources}`);
+    } else if (Object.keys(entry?.actions ?? {}).length > most.entries) {
+      problems.add(`${itemKey(key, i)}.actions`, `has too many actions; allowed: ${most.entries}`);
     }
-    return n + Math.max(1, (entry.resources?.length ?? 0) * Object.keys(entry.actions ?? {}).length);
+  });
+  if (grants.length > most.grants) problems.add(key, `has too many grants; allowed: ${most.grants}`);
+  const pairs = grants.reduce((n, { resources, actions }) => {
+    return n + (resources?.length ?? 0) * Object.keys(actions ?? {}).length;
   }, 0);
+  if (pairs > most.pairs) problems.add(key, `has too many actions on resources in all; allowed: ${most.pairs}`);
 }
 
-const isGrant = (entry: string | GrantDraft | undefined): entry is GrantDraft => typeof entry === 'object';
+const isGrant = (entry: EntryDraft): entry is GrantDraft => typeof entry === 'object';
 
 /** A line for each declared token whose owner is none of the accounts: a mistake that only the store can show. */
 export function missingOwners(config: Pick<Config, 'tokens'>, accounts: ReadonlySet<string>): string[] {

@@ -1,11 +1,11 @@
 import {
-  actionFault,
   type Grant,
   mergePermissions,
   type OwnPermissions,
+  type PermissionFault,
   type Permissions,
-  permissionLimits,
-  resourceFault,
+  permissionFaults,
+  resourceFaults,
 } from '../core/permissions.ts';
 import { pointerStep } from '../core/strict-json.ts';
 import type { Faults } from './faults.ts';
@@ -32,56 +32,18 @@ export const isMerge = (current: Permissions, patch: PermissionsPatch): boolean 
   isMap(patch) && (isMap(current) || current.length === 0);
 
 /** Permissions in any form; that a token which inherits has an owner is `checkInherited`. */
-export function checkPermissions(pointer: string, permissions: Permissions, faults: Faults): void {
-  if (permissions === 'inherit') return;
-  if (!isMap(permissions) && isGrants(permissions)) checkGrants(pointer, permissions, faults);
-  else {
-    const actions = isMap(permissions) ? Object.keys(permissions) : permissions;
-    if (isTooMany(actions.length, pointer, faults)) return;
-    actions.forEach((action, index) => {
-      checkAction(pointer + pointerStep(isMap(permissions) ? action : index), action, faults);
-    });
-  }
+export const checkPermissions = (pointer: string, permissions: Permissions, faults: Faults): void =>
+  addAll(pointer, permissionFaults(permissions), faults);
+
+/** Patterns of resources: what an account owns. */
+export const checkResources = (pointer: string, resources: readonly string[], faults: Faults): void =>
+  addAll(pointer, resourceFaults(resources), faults);
+
+function addAll(pointer: string, found: readonly PermissionFault[], faults: Faults): void {
+  for (const { path, why } of found) faults.add(pointer + path.map(pointerStep).join(''), why);
 }
 
 /** There is nobody to inherit from without an owner. */
 export function checkInherited(pointer: string, permissions: Permissions, owner: string | null, faults: Faults): void {
   if (permissions === 'inherit' && owner === null) faults.add(pointer, 'is "inherit", and the token has no owner');
-}
-
-/** Patterns of resources: what an account owns. */
-export function checkResources(pointer: string, resources: readonly string[], faults: Faults): void {
-  if (isTooMany(resources.length, pointer, faults)) return;
-  resources.forEach((resource, index) => {
-    const why = resourceFault(resource);
-    if (why !== null) faults.add(pointer + pointerStep(index), why);
-  });
-}
-
-const isGrants = (list: readonly string[] | readonly Grant[]): list is readonly Grant[] => typeof list[0] === 'object';
-
-function checkGrants(pointer: string, grants: readonly Grant[], faults: Faults): void {
-  // Each action on each resource is an entry that may decide.
-  const entries = grants.reduce((n, { resources, actions }) => n + resources.length * Object.keys(actions).length, 0);
-  if (isTooMany(Math.max(entries, grants.length), pointer, faults)) return;
-  grants.forEach(({ resources, actions }, index) => {
-    const at = pointer + pointerStep(index);
-    const names = Object.keys(actions);
-    if (resources.length === 0) faults.add(`${at}/resources`, 'is empty');
-    if (names.length === 0) faults.add(`${at}/actions`, 'is empty');
-    checkResources(`${at}/resources`, resources, faults);
-    if (isTooMany(names.length, `${at}/actions`, faults)) return;
-    for (const name of names) checkAction(`${at}/actions${pointerStep(name)}`, name, faults);
-  });
-}
-
-function checkAction(pointer: string, action: string, faults: Faults): void {
-  const why = actionFault(action);
-  if (why !== null) faults.add(pointer, why);
-}
-
-function isTooMany(entries: number, pointer: string, faults: Faults): boolean {
-  if (entries <= permissionLimits.entries) return false;
-  faults.add(pointer, `has more than ${permissionLimits.entries} entries`);
-  return true;
 }

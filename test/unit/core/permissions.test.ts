@@ -5,6 +5,10 @@ import {
   grantsOf,
   mergePermissions,
   type OwnPermissions as Permissions,
+  permissionFaults,
+  permissionLimits,
+  resourceFault,
+  resourceFaults,
 } from '../../../src/core/permissions.ts';
 
 test.each<[Permissions, readonly string[], readonly string[]]>([
@@ -57,6 +61,7 @@ describe('names of actions', () => {
     ['a*', 'whole piece'],
     ['db.*x', 'whole piece'],
     ['**', 'whole piece'],
+    [`${'a.'.repeat(32)}a`, '32 pieces'],
     ['a b', 'character'],
     ['a"b', 'character'],
     ['a\\b', 'character'],
@@ -65,6 +70,92 @@ describe('names of actions', () => {
     ['a\u007f', 'character'],
   ])('%j is none', (action, why) => {
     expect(actionFault(action)).toContain(why);
+  });
+});
+
+describe('names of resources', () => {
+  test.each([
+    'a',
+    '*',
+    'db/sales',
+    'db/*',
+    '*/*',
+    'Größe/日本/a b',
+    'a.b:c',
+    '__proto__',
+    '0',
+    'x/..',
+    'a'.repeat(256),
+  ])('%s is one', resource => {
+    expect(resourceFault(resource)).toBeNull();
+  });
+
+  test.each([
+    ['', 'empty'],
+    ['/', 'empty segment'],
+    ['/a', 'empty segment'],
+    ['a/', 'empty segment'],
+    ['a//b', 'empty segment'],
+    ['a*', 'whole segment'],
+    ['db/**', 'whole segment'],
+    ['a'.repeat(257), '256'],
+    [`${'a/'.repeat(32)}a`, '32 segments'],
+    ['a\nb', 'printable'],
+    ['a\u0000', 'printable'],
+    ['a\u202eb', 'printable'],
+    ['a\u2028b', 'printable'],
+    ['\ud800', 'printable'],
+  ])('%j is none', (resource, why) => {
+    expect(resourceFault(resource)).toContain(why);
+  });
+});
+
+describe('faults of permissions are named with the way to them', () => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `a${i}`);
+  const map = (count: number) => Object.fromEntries(names(count).map(name => [name, true]));
+  const grant = { resources: ['db/x'], actions: { a: true } };
+  const { entries, grants, resources, pairs } = permissionLimits;
+
+  test.each<[string, Permissions | 'inherit', readonly (readonly (string | number)[])[]]>([
+    ['none', 'inherit', []],
+    ['none of nothing', [], []],
+    ['none of a list', names(entries), []],
+    ['none of a map', map(entries), []],
+    ['none of grants', Array(grants).fill(grant), []],
+    ['none of many pairs', [{ resources: names(pairs / entries), actions: map(entries) }], []],
+    ['names in a list', ['a', '', 'b', 'a*'], [[1], [3]]],
+    ['a long list', names(entries + 1), [[]]],
+    ['names in a map', JSON.parse('{"b": true, "0": true, "a b": false}'), [['0'], ['a b']]],
+    ['a long map', map(entries + 1), [[]]],
+    [
+      'names in a grant',
+      [grant, { resources: ['x', '', 'a*'], actions: { a: true, '42': true } }],
+      [
+        [1, 'resources', 1],
+        [1, 'resources', 2],
+        [1, 'actions', '42'],
+      ],
+    ],
+    [
+      'a grant of nothing',
+      [{ resources: [], actions: {} }],
+      [
+        [0, 'resources'],
+        [0, 'actions'],
+      ],
+    ],
+    ['many grants', Array(grants + 1).fill(grant), [[]]],
+    ['many resources', [{ resources: names(resources + 1), actions: { a: true } }], [[0, 'resources']]],
+    ['many actions', [{ resources: ['a'], actions: map(entries + 1) }], [[0, 'actions']]],
+    ['many pairs', [{ resources: names(pairs / entries + 1), actions: map(entries) }], [[]]],
+    ['a mixture', ['a', grant] as unknown as Permissions, [[]]],
+  ])('%s', (_, permissions, paths) => {
+    expect(permissionFaults(permissions).map(({ path }) => path)).toEqual(paths);
+  });
+
+  test('resources by themselves', () => {
+    expect(resourceFaults(['a', '', 'b/*']).map(({ path }) => path)).toEqual([[1]]);
+    expect(resourceFaults(names(resources + 1))).toHaveLength(1);
   });
 });
 
