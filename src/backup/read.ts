@@ -1,10 +1,14 @@
 import * as z from 'zod';
-import { type Account, idPattern, type Json, type StoredToken } from '../core/token.ts';
+import { laterOfAccounts, laterOfTokens } from '../core/document.ts';
+import { type Account, idPattern, type Json, type Role, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import type { StoreRecord } from '../ports/store-transfer.ts';
 import { BackupLines, BackupUnreadable, type Line } from './lines.ts';
 
-/** The forms of records. A member that is not known here is refused: what it says would not be kept. */
+/**
+ * The forms of records. A member that is not known here is refused: what it says would not be kept. Those that came later
+ * are not in backups of earlier versions.
+ */
 const id = z.string().regex(idPattern);
 const millis = z.number();
 const millisOrNull = millis.nullable();
@@ -19,10 +23,20 @@ const account: z.ZodType<Account> = z.strictObject({
   id,
   name: z.string(),
   enabled: z.boolean(),
-  roles: z.array(id),
-  permissions: ownPermissions.nullable(),
-  owns: z.array(z.string()).nullable(),
+  roles: z.array(id).default([...laterOfAccounts.roles]),
+  permissions: ownPermissions.nullable().default(null),
+  owns: z.array(z.string()).nullable().default(null),
   revokedBefore: millisOrNull,
+  deleted: z.boolean(),
+  createdAt: millis,
+  updatedAt: millis,
+  version,
+});
+
+const role: z.ZodType<Role> = z.strictObject({
+  id,
+  name: z.string(),
+  permissions: ownPermissions,
   deleted: z.boolean(),
   createdAt: millis,
   updatedAt: millis,
@@ -36,13 +50,13 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   kind: z.string(),
   hint: z.string().nullable(),
   state: z.enum(['enabled', 'disabled', 'revoked']),
-  mode: z.enum(['enforce', 'shadow']),
+  mode: z.enum(['enforce', 'shadow']).default(laterOfTokens.mode),
   createdAt: millis,
   updatedAt: millis,
   notBefore: millisOrNull,
   expiresAt: millisOrNull,
   permissions: z.union([ownPermissions, z.literal('inherit')]),
-  constraints: z.looseObject({}) as z.ZodType<StoredToken['constraints']>,
+  constraints: (z.looseObject({}) as z.ZodType<StoredToken['constraints']>).default(laterOfTokens.constraints),
   extra: z.record(z.string(), json),
   tags: z.array(z.string()),
   version,
@@ -67,11 +81,14 @@ const changes = z.record(z.string(), z.looseObject({})) as unknown as z.ZodType<
 
 const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('checksum_key'), id: z.string(), key: z.string().regex(/^[0-9a-f]+$/) }),
+  z
+    .strictObject({ kind: z.literal('role'), role, place: z.int().min(1).nullable() })
+    .refine(({ role: { deleted }, place }) => deleted === (place === null), 'a tombstone alone has no place'),
   z.strictObject({ kind: z.literal('account'), account: account as z.ZodType<Account> }),
   z.strictObject({ kind: z.literal('token'), token: token as z.ZodType<StoredToken> }),
   z.strictObject({
     kind: z.literal('event'),
-    of: z.enum(['token', 'account']),
+    of: z.enum(['token', 'account', 'role']),
     subject: z.string(),
     event: z.strictObject({
       id: z.int().min(1),

@@ -1,13 +1,13 @@
-import type { Account, Millis, StoredToken } from '../core/token.ts';
+import type { Account, Millis, Role, StoredToken } from '../core/token.ts';
 import type { Usage, UsageBucket } from '../core/usage.ts';
 import type { AuditEvent } from './token-store.ts';
 
 /** Everything that a store keeps, in a form that any store can take: for backups, and to move to another store. */
 export interface StoreSource {
   /**
-   * What is kept, in pages that are read as they are asked for; the last record is the `position`. Tokens, accounts and
-   * their events are together those of that position in the feed, whatever changed meanwhile: what did is read again,
-   * and a later record of a token, account or usage takes the place of an earlier one. Usage is that of the moment at
+   * What is kept, in pages that are read as they are asked for; the last record is the `position`. Roles, tokens, accounts
+   * and their events are together those of that position in the feed, whatever changed meanwhile: what did is read again,
+   * and a later record of a role, token, account or usage takes the place of an earlier one. Usage is that of the moment at
    * which each token's was read. A creation that was asked for meanwhile may be made again after a restore.
    *
    * Rejects with `StoreUnavailable`, also when changes come faster than they can be read.
@@ -21,13 +21,15 @@ export interface StoreSource {
  */
 export type StoreRecord =
   | { readonly kind: 'checksum_key'; readonly id: string; readonly key: string }
+  /** `place`: roles apply in the order of these numbers; null for a tombstone. */
+  | { readonly kind: 'role'; readonly role: Role; readonly place: number | null }
   /** Tombstones are among them. In the order of their creation, as tokens are. */
   | { readonly kind: 'account'; readonly account: Account }
   | { readonly kind: 'token'; readonly token: StoredToken }
   /** Of the audit trail; those of one subject come oldest first, and each once. */
   | {
       readonly kind: 'event';
-      readonly of: 'token' | 'account';
+      readonly of: 'token' | 'account' | 'role';
       readonly subject: string;
       readonly event: AuditEvent;
     }

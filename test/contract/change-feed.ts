@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Cursor } from '../../src/ports/change-feed.ts';
 import type { FeedEvent } from '../../src/ports/token-store.ts';
-import { anAccount, anAudit, aToken, changed, made, type OpenStore, type TestedStore } from './harness.ts';
+import { anAccount, anAudit, aRole, aToken, changed, made, type OpenStore, type TestedStore } from './harness.ts';
 
 /** Longer than any test: a wait that only an event, an abort or the end of the store can end. */
 const ages = 600_000;
@@ -80,6 +80,8 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       const again = changed(rotated, { digest: 'd3', previous: { digest: 'd2', until: made + 9 } });
       await store.tokens.replaceToken(again, 2, anAudit('rotate', { at: made + 3 }));
       await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create', { at: made + 4 }));
+      await store.tokens.putRole(aRole('ops'), 0, anAudit('create', { at: made + 5 }));
+      await store.tokens.orderRoles(['ops'], anAudit('order', { at: made + 6 }));
       const events = await readAll(start);
       expect(
         events.map(({ seq: _, awaited: __, digests, ...event }) => ({ ...event, digests: digests.toSorted() })),
@@ -88,6 +90,8 @@ export function changeFeedContract(name: string, open: OpenStore): void {
         { at: made + 2, kind: 'token', id: 'tok_1', version: 2, digests: ['d1', 'd2'] },
         { at: made + 3, kind: 'token', id: 'tok_1', version: 3, digests: ['d1', 'd2', 'd3'] },
         { at: made + 4, kind: 'account', id: 'acme', version: 1, digests: [] },
+        { at: made + 5, kind: 'role', id: 'ops', version: 1, digests: [] },
+        { at: made + 6, kind: 'role', id: 'order', version: 0, digests: [] },
       ]);
     });
 
@@ -100,9 +104,11 @@ export function changeFeedContract(name: string, open: OpenStore): void {
         await store.tokens.replaceToken(changed(token, { version: 3, state: 'revoked' }), 2, anAudit('revoke'), true),
         await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create'), true),
         await store.tokens.putAccount(changed(anAccount('acme'), { enabled: false }), 1, anAudit('update')),
+        await store.tokens.putRole(aRole('ops'), 0, anAudit('create')),
+        await store.tokens.orderRoles(['ops'], anAudit('order')),
       ];
       const events = await readAll(start);
-      expect(events.map(({ awaited }) => awaited)).toEqual([false, false, true, true, false]);
+      expect(events.map(({ awaited }) => awaited)).toEqual([false, false, true, true, false, false, false]);
       for (const [i, outcome] of outcomes.entries()) {
         const event = events[i + 1]!;
         const position = { epoch: start.epoch, seq: event.seq };
@@ -116,6 +122,9 @@ export function changeFeedContract(name: string, open: OpenStore): void {
       await store.tokens.createToken(aToken('a'), anAudit('create'), null);
       await store.tokens.replaceToken(aToken('a', { version: 9 }), 8, anAudit('update'));
       await store.tokens.putAccount(anAccount('acme'), 3, anAudit('update'));
+      await store.tokens.putAccount(anAccount('acme', { roles: ['nothing'] }), 0, anAudit('create'));
+      await store.tokens.putRole(aRole('ops'), 3, anAudit('update'));
+      await store.tokens.orderRoles(['nothing'], anAudit('order'));
       expect(await store.feed.head()).toEqual(before);
     });
 

@@ -1,4 +1,4 @@
-import type { Account, StoredToken } from '../../src/core/token.ts';
+import type { Account, Role, StoredToken } from '../../src/core/token.ts';
 import type { StoreTarget } from '../../src/ports/store-transfer.ts';
 import type { Audit } from '../../src/ports/token-store.ts';
 import type { Store } from '../../src/stores/store.ts';
@@ -81,6 +81,17 @@ export function anAccount(id: string, more: Partial<Account> = {}): Account {
   };
 }
 
+export const aRole = (id: string, more: Partial<Role> = {}): Role => ({
+  id,
+  name: `role ${id}`,
+  permissions: [],
+  deleted: false,
+  createdAt: made,
+  updatedAt: made,
+  version: 1,
+  ...more,
+});
+
 export const anAudit = (action: string, more: Partial<Audit> = {}): Audit => ({
   at: made,
   actor: 'ops',
@@ -90,7 +101,7 @@ export const anAudit = (action: string, more: Partial<Audit> = {}): Audit => ({
   ...more,
 });
 
-/** The next version of a token or account, changed. */
+/** The next version of a token, account or role, changed. */
 export const changed = <T extends { readonly version: number }>(thing: T, more: Partial<T>): T => ({
   ...thing,
   version: thing.version + 1,

@@ -4,6 +4,7 @@ import { RedisCluster } from '../support/redis-cluster.ts';
 import { patience } from '../support/tiers.ts';
 import { changeFeedContract } from './change-feed.ts';
 import { processRegistryContract } from './process-registry.ts';
+import { rolesContract } from './roles.ts';
 import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
@@ -19,6 +20,7 @@ afterAll(() => RedisServer.stopAll());
 
 const open = openOn(() => cluster);
 tokenStoreContract('redis cluster', open);
+rolesContract('redis cluster', open);
 tokenListContract('redis cluster', open);
 changeFeedContract('redis cluster', open);
 usageLedgerContract('redis cluster', open);

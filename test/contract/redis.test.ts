@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { changeFeedContract } from './change-feed.ts';
 import { processRegistryContract } from './process-registry.ts';
+import { rolesContract } from './roles.ts';
 import { storeTransferContract } from './store-transfer.ts';
 import { tokenListContract } from './token-list.ts';
 import { tokenStoreContract } from './token-store.ts';
@@ -16,6 +17,7 @@ afterAll(() => RedisServer.stopAll());
 
 const open = openOn(() => server);
 tokenStoreContract('redis', open);
+rolesContract('redis', open);
 tokenListContract('redis', open);
 changeFeedContract('redis', open);
 usageLedgerContract('redis', open);

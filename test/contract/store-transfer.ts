@@ -4,6 +4,7 @@ import { contentsOf, fill, furnish } from '../support/transfer.ts';
 import {
   anAccount,
   anAudit,
+  aRole,
   aToken,
   type BeginStore,
   changed,
@@ -60,6 +61,10 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
         s => s.tokens.getToken('of-gone'),
         s => s.tokens.getToken('of-marked'),
         s => s.tokens.getAccount('gone'),
+        s => s.tokens.getOwner('gone'),
+        s => s.tokens.getOwner('acme'),
+        s => s.tokens.listRoles(),
+        s => s.tokens.getRole('none'),
         s => s.tokens.listAccounts(page),
         s => s.tokens.countLive('marked'),
         s => s.tokens.countLive('acme'),
@@ -71,6 +76,7 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
         s => s.keepChecksumKeys([]),
         s => s.tokens.listEvents({ ...page, kind: 'token', id: 'plain' }),
         s => s.tokens.listEvents({ ...page, kind: 'account', id: 'gone' }),
+        ...['first', 'none', 'order'].map(id => (s: TestedStore) => s.tokens.listEvents({ ...page, kind: 'role', id })),
         ...(
           [
             {},
@@ -107,6 +113,15 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
       expect(items.map(({ action }) => action)).toEqual(['create', 'rotate', 'update']);
       expect(items.map(({ id }) => id)).toEqual(items.map(({ id }) => id).toSorted((a, b) => a - b));
       expect((await copy.tokens.listTokens(page)).items.at(-1)!.token.id).toBe('later');
+
+      const first = (await copy.tokens.getRole('first'))!;
+      expect(await copy.tokens.putRole(changed(first, { deleted: true }), 1, anAudit('delete'))).toEqual({
+        kind: 'held',
+        accounts: ['acme'],
+      });
+      const none = (await copy.tokens.getRole('none'))!;
+      await copy.tokens.putRole(changed(none, { deleted: false }), none.version, anAudit('create'));
+      expect((await copy.tokens.listRoles()).map(({ id }) => id)).toEqual(['third', 'first', 'second', 'none']);
     });
 
     test('a copy of an empty store is an empty store', async () => {
@@ -134,8 +149,15 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
         await source.tokens.replaceToken(changed(token, { digest: `new-${id}`, state }), 1, audit);
         // A digest that has just become free goes to another token.
         await source.tokens.createToken(aToken(`n${step}`, { digest: token.digest }), audit, null);
-        await source.tokens.putAccount(anAccount(`a${step}`), 0, audit);
+        await source.tokens.putRole(aRole(`r${step}`), 0, audit);
+        await source.tokens.putAccount(anAccount(`a${step}`, { roles: [`r${step}`, 'first'] }), 0, audit);
         await source.tokens.putAccount(anAccount(`a${step}`, { deleted: true, version: 2 }), 1, audit);
+        await source.tokens.putAccount(anAccount(`b${step}`, { roles: ['second', `r${step}`] }), 0, audit);
+        await source.tokens.putRole(aRole(`gone${step}`), 0, audit);
+        await source.tokens.putRole(changed(aRole(`gone${step}`), { deleted: true }), 1, audit);
+        const live = (await source.tokens.listRoles()).map(role => role.id);
+        await source.tokens.orderRoles(live.toReversed(), audit);
+        await source.tokens.putRole(changed(aRole(`r${step}`), { name: 'renamed' }), 1, audit);
         step++;
       }
       expect(step).toBe(5);
@@ -146,9 +168,11 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
       const copy = await filled.open();
       left.unshift(copy);
       expect(await contentsOf(copy.transfer)).toEqual(await contentsOf(source.transfer));
+      expect(await copy.tokens.listRoles()).toEqual(await source.tokens.listRoles());
       for (let i = 0; i < step; i++) {
         expect(await copy.tokens.find([`digest-of-t${i}`])).toMatchObject({ token: { id: `n${i}` } });
         expect(await copy.tokens.find([`new-t${i}`])).toMatchObject({ token: { id: `t${i}` } });
+        expect(await copy.tokens.getOwner(`b${i}`)).toEqual(await source.tokens.getOwner(`b${i}`));
       }
       for (const { name: what, state, detail } of await copy.examine())
         expect([what, state, detail]).not.toContain('bad');

@@ -388,7 +388,7 @@ export function tokenStoreContract(name: string, open: OpenStore): void {
       const { identity } = store;
       store = await store.reopen();
       expect(store.identity).toBe(identity);
-      expect(await store.tokens.find(['d1'])).toEqual({ token, account: anAccount('acme'), index: 0 });
+      expect(await store.tokens.find(['d1'])).toEqual({ token, account: anAccount('acme'), roles: [], index: 0 });
       expect(await create(aToken('tok_2'), key)).toMatchObject({ kind: 'replayed', tokenId: 'tok_1' });
       expect((await audit('tok_1')).items).toHaveLength(1);
       expect(await create(token)).toEqual({ kind: 'id_exists' });

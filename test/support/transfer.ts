@@ -1,6 +1,6 @@
 import { noUsage, type Usage } from '../../src/core/usage.ts';
 import type { StoreRecord, StoreSource, StoreTarget } from '../../src/ports/store-transfer.ts';
-import { anAccount, anAudit, aToken, changed, made, type TestedStore } from '../contract/harness.ts';
+import { anAccount, anAudit, aRole, aToken, changed, made, type TestedStore } from '../contract/harness.ts';
 
 /** What a dump comes to: the last record of each thing, in an order of its own; without the position, which no two share. */
 export async function contentsOf(source: StoreSource): Promise<readonly string[]> {
@@ -18,6 +18,8 @@ export async function fill(target: StoreTarget, source: StoreSource): Promise<vo
 
 function nameOf(record: StoreRecord): string {
   switch (record.kind) {
+    case 'role':
+      return `role ${record.role.id}`;
     case 'account':
       return `account ${record.account.id}`;
     case 'token':
@@ -57,8 +59,14 @@ export async function furnish(store: TestedStore): Promise<void> {
     { id: 'k1', key: 'aa'.repeat(32) },
     { id: 'k two', key: 'bb'.repeat(32) },
   ]);
-  await tokens.putAccount(anAccount('acme'), 0, anAudit('create'));
-  await tokens.putAccount(anAccount('gone'), 0, anAudit('create'));
+  for (const id of ['first', 'second', 'third', 'none']) await tokens.putRole(aRole(id), 0, anAudit('create'));
+  await tokens.putRole(changed(aRole('none'), { deleted: true }), 1, anAudit('delete'));
+  await tokens.putAccount(anAccount('acme', { roles: ['first', 'third'], owns: ['a/*'] }), 0, anAudit('create'));
+  await tokens.orderRoles(
+    ['third', 'first', 'second'],
+    anAudit('order', { changes: { ids: { from: [], to: ['x'] } } }),
+  );
+  await tokens.putAccount(anAccount('gone', { roles: ['second'] }), 0, anAudit('create'));
   await tokens.putAccount(anAccount('marked', { name: 'ünï\n"cödé" 🙂' }), 0, anAudit('create'));
   const plain = aToken('plain', { tags: ['red', 'green'], extra: { any: [null, [], {}, 1.5, 'ü\u2028🙂'] } });
   await tokens.createToken(plain, anAudit('create'), { key: 'k1', body: 'b1', expiresAt: now + 86_400_000 });
@@ -71,7 +79,11 @@ export async function furnish(store: TestedStore): Promise<void> {
   const changes = { hint: { from: 'a', to: 'b' } };
   await tokens.replaceToken(rotated, 1, anAudit('rotate', { at: made + 5, changes }));
   await tokens.replaceToken(changed(aToken('revoked'), { state: 'revoked' }), 1, anAudit('revoke'));
-  await tokens.putAccount(changed(anAccount('gone'), { deleted: true, revokedBefore: made }), 1, anAudit('delete'));
+  await tokens.putAccount(
+    changed(anAccount('gone', { roles: ['second'] }), { deleted: true, revokedBefore: made }),
+    1,
+    anAudit('delete'),
+  );
   await tokens.putAccount(changed(anAccount('marked'), { revokedBefore: made }), 1, anAudit('revoke_all'));
   for (const [number, hour] of [now, now - hourMs, now - 30 * hourMs, now - 90 * 24 * hourMs].entries()) {
     const refused = { insufficient_scope: number };

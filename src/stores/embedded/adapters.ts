@@ -1,3 +1,4 @@
+import { readAccount, readRole, readToken } from '../../core/document.ts';
 import type { Account, Role, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
@@ -40,7 +41,7 @@ export class EmbeddedTokenStore implements TokenStore {
 
   async find(digests: readonly string[]): Promise<FoundToken | null> {
     const row = await this.#owner.call('find', [digests, this.#clock.wall()]);
-    return row === null ? null : { ...parseToken(row), roles: [], index: row.index };
+    return row === null ? null : { ...parseToken(row), roles: row.roles.map(readRole), index: row.index };
   }
 
   async getToken(id: string): Promise<TokenAndAccount | null> {
@@ -74,24 +75,25 @@ export class EmbeddedTokenStore implements TokenStore {
   }
 
   async getOwner(id: string): Promise<Owner | null> {
-    const account = await this.getAccount(id);
-    return account === null ? null : { account, roles: [] };
+    const row = await this.#owner.call('getOwner', [id]);
+    return row === null ? null : { account: readAccount(row.account), roles: row.roles.map(readRole) };
   }
 
-  getRole(_id: string): Promise<Role | null> {
-    return Promise.resolve(null);
+  async getRole(id: string): Promise<Role | null> {
+    const doc = await this.#owner.call('getRole', [id]);
+    return doc === null ? null : readRole(doc);
   }
 
-  listRoles(): Promise<readonly Role[]> {
-    return Promise.resolve([]);
+  async listRoles(): Promise<readonly Role[]> {
+    return (await this.#owner.call('listRoles', [])).map(readRole);
   }
 
-  putRole(_role: Role, _expected: number, _audit: Audit): Promise<PutRoleOutcome> {
-    return Promise.resolve({ kind: 'stale' });
+  putRole(role: Role, expected: number, audit: Audit): Promise<PutRoleOutcome> {
+    return this.#owner.call('putRole', [role, expected, audit]);
   }
 
-  orderRoles(_ids: readonly string[], _audit: Audit): Promise<OrderOutcome> {
-    return Promise.resolve({ kind: 'stale', ids: [] });
+  orderRoles(ids: readonly string[], audit: Audit): Promise<OrderOutcome> {
+    return this.#owner.call('orderRoles', [ids, audit]);
   }
 
   async getAccount(id: string): Promise<Account | null> {
@@ -100,11 +102,11 @@ export class EmbeddedTokenStore implements TokenStore {
 
   async listAccounts(query: PageQuery): Promise<Page<Account>> {
     const { items, next } = await this.#owner.call('listAccounts', [query]);
-    return { items: items.map(doc => JSON.parse(doc) as Account), next };
+    return { items: items.map(readAccount), next };
   }
 
   putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<PutAccountOutcome> {
-    return this.#owner.call('putAccount', [account, expected, audit, awaited]) as Promise<PutAccountOutcome>;
+    return this.#owner.call('putAccount', [account, expected, audit, awaited]);
   }
 
   countLive(owner: string): Promise<number> {
@@ -218,6 +220,7 @@ export class EmbeddedSource implements StoreSource {
     const ask: AskTables = {
       begin: () => owner.call('dumpBegin', []),
       checksumKeys: () => owner.call('dumpChecksumKeys', []),
+      roles: (...args) => owner.call('dumpRoles', args),
       documents: (...args) => owner.call('dumpDocuments', args),
       usage: (...args) => owner.call('dumpUsage', args),
       creations: (...args) => owner.call('dumpCreations', args),
@@ -228,8 +231,8 @@ export class EmbeddedSource implements StoreSource {
 }
 
 const parseToken = ({ token, account }: TokenRow): TokenAndAccount => ({
-  token: JSON.parse(token) as StoredToken,
+  token: readToken(token),
   account: parseAccount(account),
 });
 
-const parseAccount = (doc: string | null): Account | null => (doc === null ? null : (JSON.parse(doc) as Account));
+const parseAccount = (doc: string | null): Account | null => (doc === null ? null : readAccount(doc));

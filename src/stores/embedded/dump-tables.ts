@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { Millis } from '../../core/token.ts';
+import { type Millis, roleOrderId } from '../../core/token.ts';
 import type { PepperKey } from '../store.ts';
 import type { BucketRow } from './operations.ts';
 import { readChecksumKeys, readMeta } from './schema.ts';
@@ -33,9 +33,20 @@ export interface KeyedPage<Row> {
   readonly next: string | null;
 }
 
+/** `place`: in the order of all roles; null for a tombstone. */
+export interface RoleRow {
+  readonly doc: string;
+  readonly place: number | null;
+}
+
+export interface RolePage {
+  readonly rows: readonly RoleRow[];
+  readonly next: number | null;
+}
+
 export interface EventRow {
   readonly id: number;
-  readonly kind: 'token' | 'account';
+  readonly kind: 'token' | 'account' | 'role';
   readonly subject: string;
   readonly doc: string;
 }
@@ -47,10 +58,11 @@ export interface DumpPosition {
   readonly audit: number;
 }
 
-/** Documents that changed, and events, after a position. `complete`: there is nothing after `position`. */
+/** Documents that changed, roles that changed or moved, and events, after a position. `complete`: there is nothing after `position`. */
 export interface ChangePage {
   readonly kind: 'changes';
   readonly docs: readonly (readonly ['token' | 'account', string])[];
+  readonly roles: readonly RoleRow[];
   readonly events: readonly EventRow[];
   readonly position: DumpPosition;
   readonly complete: boolean;
@@ -65,6 +77,9 @@ export class DumpTables {
   readonly #accounts: StatementSync;
   readonly #token: StatementSync;
   readonly #account: StatementSync;
+  readonly #roles: StatementSync;
+  readonly #role: StatementSync;
+  readonly #ordered: StatementSync;
   readonly #totals: StatementSync;
   readonly #buckets: StatementSync;
   readonly #creations: StatementSync;
@@ -81,6 +96,9 @@ export class DumpTables {
     this.#accounts = db.prepare(`SELECT seq, doc FROM accounts WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
     this.#token = db.prepare('SELECT doc FROM tokens WHERE id = ?');
     this.#account = db.prepare('SELECT doc FROM accounts WHERE id = ?');
+    this.#roles = db.prepare(`SELECT seq, doc, place FROM roles WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
+    this.#role = db.prepare('SELECT doc, place FROM roles WHERE id = ?');
+    this.#ordered = db.prepare('SELECT id, doc, place FROM roles WHERE place IS NOT NULL ORDER BY place, id');
     this.#totals = db.prepare(`SELECT token, doc FROM usage_totals WHERE token > ? ORDER BY token LIMIT ${pageRows}`);
     this.#buckets = db.prepare('SELECT step, at, doc AS usage FROM usage_series WHERE token = ? ORDER BY step, at');
     this.#creations = db.prepare(
@@ -103,6 +121,14 @@ export class DumpTables {
   documents(of: 'token' | 'account', after: number): DocumentPage {
     const rows = all<{ seq: number; doc: string }>(of === 'token' ? this.#tokens : this.#accounts, after);
     return { docs: rows.map(({ doc }) => doc), next: rows.length < pageRows ? null : rows.at(-1)!.seq };
+  }
+
+  roles(after: number): RolePage {
+    const rows = all<RoleRow & { seq: number }>(this.#roles, after);
+    return {
+      rows: rows.map(({ doc, place }) => ({ doc, place })),
+      next: rows.length < pageRows ? null : rows.at(-1)!.seq,
+    };
   }
 
   /** A page ends early where tokens have many buckets. */
@@ -130,20 +156,35 @@ export class DumpTables {
   /** What came after a position; `gap` when the feed has lost a part of it. */
   changes({ seq, audit }: DumpPosition): ChangePage | { readonly kind: 'gap' } {
     if (seq + 1 < this.#bounds().first) return { kind: 'gap' };
-    const changed = all<{ seq: number; kind: 'token' | 'account'; subject: string }>(this.#changed, seq);
+    const changed = all<{ seq: number; kind: EventRow['kind']; subject: string }>(this.#changed, seq);
     const events = all<EventRow>(this.#events, audit);
     const docs = new Map<string, readonly ['token' | 'account', string]>();
+    const roles = new Map<string, RoleRow>();
     for (const { kind, subject } of changed) {
+      if (kind === 'role') {
+        for (const [id, row] of this.#moved(subject)) roles.set(id, row);
+        continue;
+      }
       const row = one<{ doc: string }>(kind === 'token' ? this.#token : this.#account, subject);
       if (row !== undefined) docs.set(`${kind} ${subject}`, [kind, row.doc]);
     }
     return {
       kind: 'changes',
       docs: [...docs.values()],
+      roles: [...roles.values()],
       events,
       position: { epoch: this.#epoch, seq: changed.at(-1)?.seq ?? seq, audit: events.at(-1)?.id ?? audit },
       complete: changed.length < pageRows && events.length < pageRows,
     };
+  }
+
+  /** What an event of a role is about: of their order all of them. */
+  #moved(subject: string): readonly (readonly [string, RoleRow])[] {
+    if (subject === roleOrderId) {
+      return all<RoleRow & { id: string }>(this.#ordered).map(({ id, doc, place }) => [id, { doc, place }]);
+    }
+    const row = one<RoleRow>(this.#role, subject);
+    return row === undefined ? [] : [[subject, { doc: row.doc, place: row.place }]];
   }
 
   #bounds(): { readonly first: number; readonly last: number } {

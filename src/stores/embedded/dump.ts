@@ -1,9 +1,10 @@
-import type { Account, Millis, StoredToken } from '../../core/token.ts';
+import { readAccount, readRole, readToken } from '../../core/document.ts';
+import type { Millis } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { StoreRecord } from '../../ports/store-transfer.ts';
 import type { Audit } from '../../ports/token-store.ts';
-import type { DumpTables, EventRow, UsageRow } from './dump-tables.ts';
+import type { DumpTables, EventRow, RoleRow, UsageRow } from './dump-tables.ts';
 import type { BucketRow } from './operations.ts';
 import type { UsageRetention } from './usage.ts';
 
@@ -25,6 +26,11 @@ export async function* dumpTables(
 ): AsyncGenerator<readonly StoreRecord[]> {
   let position = await ask.begin();
   yield (await ask.checksumKeys()).map(({ id, key }) => ({ kind: 'checksum_key', id, key }));
+  for (let after: number | null = 0; after !== null; ) {
+    const page: Awaited<ReturnType<AskTables['roles']>> = await ask.roles(after);
+    yield page.rows.map(roleRecord);
+    after = page.next;
+  }
   for (const kind of ['account', 'token'] as const) {
     for (let after: number | null = 0; after !== null; ) {
       const page: Awaited<ReturnType<AskTables['documents']>> = await ask.documents(kind, after);
@@ -51,7 +57,11 @@ export async function* dumpTables(
   for (let complete = false; !complete; ) {
     const page: Awaited<ReturnType<AskTables['changes']>> = await ask.changes(position);
     if (page.kind === 'gap') throw new StoreUnavailable('the store changes faster than it can be read');
-    yield [...page.docs.map(([of, doc]) => documentRecord(of, doc)), ...page.events.map(eventRecord)];
+    yield [
+      ...page.roles.map(roleRecord),
+      ...page.docs.map(([of, doc]) => documentRecord(of, doc)),
+      ...page.events.map(eventRecord),
+    ];
     ({ position, complete } = page);
   }
   yield [{ kind: 'position', epoch: position.epoch, seq: position.seq }];
@@ -65,9 +75,9 @@ const kept = (row: UsageRow, now: Millis, { hours, days }: UsageRetention): Usag
 });
 
 const documentRecord = (of: 'token' | 'account', doc: string): StoreRecord =>
-  of === 'token'
-    ? { kind: 'token', token: JSON.parse(doc) as StoredToken }
-    : { kind: 'account', account: JSON.parse(doc) as Account };
+  of === 'token' ? { kind: 'token', token: readToken(doc) } : { kind: 'account', account: readAccount(doc) };
+
+export const roleRecord = ({ doc, place }: RoleRow): StoreRecord => ({ kind: 'role', role: readRole(doc), place });
 
 const eventRecord = ({ id, kind, subject, doc }: EventRow): StoreRecord => ({
   kind: 'event',

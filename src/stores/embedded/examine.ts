@@ -30,14 +30,27 @@ const questions: readonly Question[] = [
                     OR version IS NOT json_extract(doc, '$.version')
                     OR revoked_before IS NOT json_extract(doc, '$.revokedBefore')
                     OR deleted IS NOT json_extract(doc, '$.deleted'))
+               + (SELECT count(*) FROM roles WHERE id IS NOT json_extract(doc, '$.id')
+                    OR version IS NOT json_extract(doc, '$.version')
+                    OR deleted IS NOT json_extract(doc, '$.deleted'))
                AS wrong`,
-    wrong: 'tokens or accounts say something else than what they are found by',
+    wrong: 'tokens, accounts or roles say something else than what they are found by',
   },
   {
     name: 'owners',
     sql: `SELECT count(*) AS wrong FROM tokens t LEFT JOIN accounts a ON a.id = t.owner
           WHERE t.owner IS NOT NULL AND a.id IS NULL`,
     wrong: 'tokens belong to accounts that are not there',
+  },
+  {
+    name: 'roles',
+    sql: `WITH said AS (SELECT a.seq AS account, r.value AS role FROM accounts a, json_each(a.doc, '$.roles') r WHERE a.deleted = 0)
+          SELECT (SELECT count(*) FROM roles WHERE (place IS NULL) IS NOT (deleted = 1))
+               + (SELECT count(*) FROM account_roles h LEFT JOIN roles r ON r.id = h.role WHERE r.place IS NULL)
+               + (SELECT count(*) FROM (SELECT account, role FROM said EXCEPT SELECT account, role FROM account_roles))
+               + (SELECT count(*) FROM (SELECT account, role FROM account_roles EXCEPT SELECT account, role FROM said))
+               AS wrong`,
+    wrong: 'roles are out of order, or are not those that accounts have',
   },
   {
     name: 'feed',
@@ -50,8 +63,10 @@ const questions: readonly Question[] = [
                    (SELECT 1 FROM audit WHERE kind = 'token' AND subject = t.id))
                + (SELECT count(*) FROM accounts a WHERE NOT EXISTS
                    (SELECT 1 FROM audit WHERE kind = 'account' AND subject = a.id))
+               + (SELECT count(*) FROM roles r WHERE NOT EXISTS
+                   (SELECT 1 FROM audit WHERE kind = 'role' AND subject = r.id))
                AS wrong`,
-    wrong: 'tokens or accounts have no event that tells of their creation',
+    wrong: 'tokens, accounts or roles have no event that tells of their creation',
   },
 ];
 
@@ -65,6 +80,7 @@ export function examineTables(db: DatabaseSync): readonly Finding[] {
   const whole = faults.length === 1 && faults[0] === 'ok';
   const counts = one<Record<string, number>>(
     db.prepare(`SELECT (SELECT count(*) FROM tokens) AS tokens, (SELECT count(*) FROM accounts) AS accounts,
+                       (SELECT count(*) FROM roles) AS roles,
                        (SELECT count(*) FROM audit) AS events, (SELECT count(*) FROM usage_totals) AS used`),
   )!;
   const pages = one<{ page_count: number }>(db.prepare('PRAGMA page_count'))!.page_count;
@@ -80,7 +96,7 @@ export function examineTables(db: DatabaseSync): readonly Finding[] {
     {
       name: 'counts',
       state: 'good',
-      detail: `tokens ${counts['tokens']}, accounts ${counts['accounts']}, audit events ${counts['events']}, tokens with usage ${counts['used']}`,
+      detail: `tokens ${counts['tokens']}, accounts ${counts['accounts']}, roles ${counts['roles']}, audit events ${counts['events']}, tokens with usage ${counts['used']}`,
     },
     ...questions.map(question => ask(db, question)),
   ];

@@ -1,7 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { readAccount, readToken } from '../../core/document.ts';
 import type { Account, StoredToken } from '../../core/token.ts';
 import type { StoreRecord, TokenUsage } from '../../ports/store-transfer.ts';
-import { usageRecord } from './dump.ts';
+import { roleRecord, usageRecord } from './dump.ts';
+import type { RoleRow } from './dump-tables.ts';
 import { keepChecksumKeys } from './schema.ts';
 import { all, one } from './sqlite.ts';
 import { columns, digestsOf } from './tokens.ts';
@@ -24,6 +26,8 @@ export class Filler {
         if (keepChecksumKeys(this.#db, [record]).kind === 'changed')
           throw new Error(`two keys have the id ${record.id}`);
         return [];
+      case 'role':
+        return this.#role(record);
       case 'account':
         return this.#account(record);
       case 'token':
@@ -42,17 +46,35 @@ export class Filler {
     }
   }
 
+  #role({ role, place }: Of<'role'>): readonly StoreRecord[] {
+    const before = one<RoleRow>(this.#sql('SELECT doc, place FROM roles WHERE id = ?'), role.id);
+    const values = [role.version, role.deleted ? 1 : 0, place, JSON.stringify(role), role.id] as const;
+    const sql =
+      before === undefined
+        ? 'INSERT INTO roles (version, deleted, place, doc, id) VALUES (?, ?, ?, ?, ?)'
+        : 'UPDATE roles SET version = ?, deleted = ?, place = ?, doc = ? WHERE id = ?';
+    this.#sql(sql).run(...values);
+    return before === undefined ? [] : [roleRecord(before)];
+  }
+
   #account({ account }: Of<'account'>): readonly StoreRecord[] {
     const { id, version, revokedBefore, deleted } = account;
-    const before = one<{ doc: string }>(this.#sql('SELECT doc FROM accounts WHERE id = ?'), id);
+    const before = one<{ seq: number; doc: string }>(this.#sql('SELECT seq, doc FROM accounts WHERE id = ?'), id);
     const values = [version, revokedBefore, deleted ? 1 : 0, JSON.stringify(account), id] as const;
     if (before === undefined) {
       const sql = 'INSERT INTO accounts (version, revoked_before, deleted, doc, id) VALUES (?, ?, ?, ?, ?)';
-      this.#sql(sql).run(...values);
+      this.#assign(account, Number(this.#sql(sql).run(...values).lastInsertRowid));
       return [];
     }
     this.#sql('UPDATE accounts SET version = ?, revoked_before = ?, deleted = ?, doc = ? WHERE id = ?').run(...values);
-    return [{ kind: 'account', account: JSON.parse(before.doc) as Account }];
+    this.#sql('DELETE FROM account_roles WHERE account = ?').run(before.seq);
+    this.#assign(account, before.seq);
+    return [{ kind: 'account', account: readAccount(before.doc) }];
+  }
+
+  #assign({ roles, deleted }: Account, seq: number): void {
+    const give = this.#sql('INSERT OR IGNORE INTO account_roles (account, role) VALUES (?, ?)');
+    for (const role of deleted ? [] : roles) give.run(seq, role);
   }
 
   #token({ token }: Of<'token'>): readonly StoreRecord[] {
@@ -63,7 +85,7 @@ export class Filler {
       this.#index(token, Number(this.#sql(sql).run(...columns(token), token.id).lastInsertRowid));
       return [];
     }
-    const before = JSON.parse(row.doc) as StoredToken;
+    const before = readToken(row.doc);
     const sql = `UPDATE tokens SET version = ?, owner = ?, kind = ?, state = ?, name = ?, created_at = ?,
                  expires_at = ?, doc = ? WHERE id = ?`;
     this.#sql(sql).run(...columns(token), token.id);

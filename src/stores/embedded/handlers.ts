@@ -5,6 +5,7 @@ import { examineTables } from './examine.ts';
 import { Journal } from './journal.ts';
 import type { Handlers } from './operations.ts';
 import { Processes } from './processes.ts';
+import { Roles } from './roles.ts';
 import { keepChecksumKeys } from './schema.ts';
 import { TokenList } from './token-list.ts';
 import { Tokens } from './tokens.ts';
@@ -18,8 +19,9 @@ export interface HandlerSettings {
 /** What each operation does, over an open file. Mutations run inside a transaction of the caller's. */
 export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handlers {
   const journal = new Journal(db, settings.feedEvents);
-  const accounts = new Accounts(db, journal);
-  const tokens = new Tokens(db, accounts, journal);
+  const roles = new Roles(db, journal);
+  const accounts = new Accounts(db, roles, journal);
+  const tokens = new Tokens(db, accounts, roles, journal);
   const list = new TokenList(db);
   const processes = new Processes(journal);
   const usage = new UsageTables(db, settings.usageRetention);
@@ -33,8 +35,13 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     replaceToken: (token, expected, audit, awaited) => tokens.replace(token, expected, audit, awaited),
     rekey: (id, from, to) => tokens.rekey(id, from, to),
     getAccount: id => accounts.get(id),
+    getOwner: id => accounts.whole(id),
     listAccounts: query => accounts.list(query),
     putAccount: (account, expected, audit, awaited) => accounts.put(account, expected, audit, awaited),
+    getRole: id => roles.get(id),
+    listRoles: () => roles.list(),
+    putRole: (role, expected, audit) => roles.put(role, expected, audit),
+    orderRoles: (ids, audit) => roles.order(ids, audit),
     countLive: owner => tokens.countLive(owner),
     listEvents: query => journal.listEvents(query),
     feedHead: () => journal.head(),
@@ -48,6 +55,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
     dumpBegin: () => dump.begin(),
     dumpChecksumKeys: () => dump.checksumKeys(),
+    dumpRoles: after => dump.roles(after),
     dumpDocuments: (of, after) => dump.documents(of, after),
     dumpUsage: after => dump.usage(after),
     dumpCreations: (after, now) => dump.creations(after, now),

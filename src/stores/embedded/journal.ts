@@ -12,7 +12,7 @@ const trimAtOnce = 100;
 interface FeedRow {
   readonly seq: number;
   readonly at: number;
-  readonly kind: 'token' | 'account';
+  readonly kind: FeedEvent['kind'];
   readonly subject: string;
   readonly version: number;
   readonly digests: string;
@@ -49,7 +49,7 @@ export class Journal {
 
   /** Writes both events of a mutation, inside its transaction. */
   record(
-    kind: 'token' | 'account',
+    kind: FeedEvent['kind'],
     subject: { readonly id: string; readonly version: number },
     digests: readonly string[],
     audit: Audit,

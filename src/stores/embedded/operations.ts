@@ -1,4 +1,4 @@
-import type { Account, Millis, StoredToken } from '../../core/token.ts';
+import type { Account, Millis, Role, StoredToken } from '../../core/token.ts';
 import type { Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Heartbeat, Roll } from '../../ports/process-registry.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
@@ -8,8 +8,11 @@ import type {
   CreateOutcome,
   EventQuery,
   Idempotency,
+  OrderOutcome,
   Page,
   PageQuery,
+  PutAccountOutcome,
+  PutRoleOutcome,
   ReplaceOutcome,
   Replay,
   TokenQuery,
@@ -18,14 +21,20 @@ import type { UsageEntry } from '../../ports/usage-ledger.ts';
 import type { KeptKeys, PepperKey } from '../store.ts';
 import type { DumpTables } from './dump-tables.ts';
 
-/** A token and its owner's account as JSON text. The asking side parses: the owner thread has enough to do. */
+/** A token, its owner's account and roles as JSON text. The asking side parses: the owner thread has enough to do. */
 export interface TokenRow {
   readonly token: string;
   readonly account: string | null;
 }
 
 export interface FoundRow extends TokenRow {
+  readonly roles: readonly string[];
   readonly index: number;
+}
+
+export interface OwnerRow {
+  readonly account: string;
+  readonly roles: readonly string[];
 }
 
 export interface BucketRow {
@@ -52,8 +61,13 @@ export interface Operations {
   replaceToken(token: StoredToken, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome;
   rekey(id: string, from: string, to: string): void;
   getAccount(id: string): string | null;
+  getOwner(id: string): OwnerRow | null;
   listAccounts(query: PageQuery): Page<string>;
-  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome;
+  putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): PutAccountOutcome;
+  getRole(id: string): string | null;
+  listRoles(): readonly string[];
+  putRole(role: Role, expected: number, audit: Audit): PutRoleOutcome;
+  orderRoles(ids: readonly string[], audit: Audit): OrderOutcome;
   countLive(owner: string): number;
   listEvents(query: EventQuery): Page<AuditEvent>;
   feedHead(): Cursor;
@@ -67,6 +81,7 @@ export interface Operations {
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
   dumpBegin: DumpTables['begin'];
   dumpChecksumKeys: DumpTables['checksumKeys'];
+  dumpRoles: DumpTables['roles'];
   dumpDocuments: DumpTables['documents'];
   dumpUsage: DumpTables['usage'];
   dumpCreations: DumpTables['creations'];
@@ -96,8 +111,13 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   rekey: 'mutation',
   // A request of a declared token waits for its owner.
   getAccount: 'lookup',
+  getOwner: 'lookup',
   listAccounts: 'read',
   putAccount: 'mutation',
+  getRole: 'read',
+  listRoles: 'read',
+  putRole: 'mutation',
+  orderRoles: 'mutation',
   countLive: 'read',
   listEvents: 'read',
   feedHead: 'read',
@@ -112,6 +132,7 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   keepChecksumKeys: 'mutation',
   dumpBegin: 'read',
   dumpChecksumKeys: 'read',
+  dumpRoles: 'read',
   dumpDocuments: 'read',
   dumpUsage: 'read',
   dumpCreations: 'read',

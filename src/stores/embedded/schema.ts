@@ -13,7 +13,7 @@ const applicationId = 0x5053544e;
  * Version n of the schema is what the first n migrations make. One that was released is never changed: append.
  *
  * Documents are JSON; columns beside them exist for look-ups and filters. `seq` is the order of creation. Nothing is
- * ever deleted from tokens, accounts and audit, so foreign keys would cost and protect nothing.
+ * ever deleted from tokens, accounts, roles and audit, so foreign keys would cost and protect nothing.
  */
 export const migrations: readonly Migration[] = [
   db => {
@@ -116,6 +116,26 @@ export const migrations: readonly Migration[] = [
     insert.run('epoch', randomBytes(16).toString('hex'));
   },
   db => db.exec('ALTER TABLE feed ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0'),
+  db =>
+    db.exec(`
+      CREATE TABLE roles (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        version INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        -- In the order of all roles; NULL for tombstones.
+        place INTEGER,
+        doc TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX roles_by_place ON roles (place) WHERE place IS NOT NULL;
+
+      CREATE TABLE account_roles (
+        account INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        PRIMARY KEY (account, role)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX account_roles_by_role ON account_roles (role, account);
+    `),
 ];
 
 /** What a file is, before it is touched. */

@@ -61,6 +61,7 @@ class EmbeddedTarget implements StoreTarget {
       {
         begin: () => tables.begin(),
         checksumKeys: () => tables.checksumKeys(),
+        roles: after => tables.roles(after),
         documents: (of, after) => tables.documents(of, after),
         usage: after => tables.usage(after),
         creations: (after, now) => tables.creations(after, now),

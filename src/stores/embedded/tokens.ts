@@ -1,9 +1,11 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { readToken } from '../../core/document.ts';
 import type { Millis, StoredToken } from '../../core/token.ts';
 import type { Audit, CreateOutcome, Idempotency, ReplaceOutcome, Replay } from '../../ports/token-store.ts';
 import type { Accounts } from './accounts.ts';
 import type { Journal } from './journal.ts';
 import type { FoundRow, TokenRow } from './operations.ts';
+import type { Roles } from './roles.ts';
 import { one } from './sqlite.ts';
 
 /** Most expired idempotency records dropped with one that is added: there are never many more than live ones. */
@@ -17,6 +19,7 @@ interface StoredRow {
 
 export class Tokens {
   readonly #accounts: Accounts;
+  readonly #roles: Roles;
   readonly #journal: Journal;
   readonly #byDigest: StatementSync;
   readonly #byId: StatementSync;
@@ -35,11 +38,12 @@ export class Tokens {
   readonly #remember: StatementSync;
   readonly #prune: StatementSync;
 
-  constructor(db: DatabaseSync, accounts: Accounts, journal: Journal) {
+  constructor(db: DatabaseSync, accounts: Accounts, roles: Roles, journal: Journal) {
     this.#accounts = accounts;
+    this.#roles = roles;
     this.#journal = journal;
     this.#byDigest = db.prepare(
-      `SELECT d.until, t.doc AS token, a.doc AS account
+      `SELECT d.until, t.doc AS token, a.doc AS account, a.seq AS owner
        FROM digests d CROSS JOIN tokens t ON t.seq = d.token LEFT JOIN accounts a ON a.id = t.owner
        WHERE d.digest = ?`,
     );
@@ -79,9 +83,10 @@ export class Tokens {
 
   find(digests: readonly string[], now: Millis): FoundRow | null {
     for (const [index, digest] of digests.entries()) {
-      const row = one<TokenRow & { until: number | null }>(this.#byDigest, digest);
+      const row = one<TokenRow & { until: number | null; owner: number | null }>(this.#byDigest, digest);
       if (row === undefined || (row.until !== null && row.until <= now)) continue;
-      return { token: row.token, account: row.account, index };
+      const roles = row.owner === null ? [] : this.#roles.of(row.owner);
+      return { token: row.token, account: row.account, roles, index };
     }
     return null;
   }
@@ -122,7 +127,7 @@ export class Tokens {
   replace(token: StoredToken, expected: number, audit: Audit, awaited?: boolean): ReplaceOutcome {
     const row = this.#row(token.id);
     if (row === undefined || row.version !== expected) return { kind: 'stale' };
-    const before = JSON.parse(row.doc) as StoredToken;
+    const before = readToken(row.doc);
     if (before.owner !== null && token.owner !== before.owner && this.#marked(before.owner, before.createdAt)) {
       // The mark came after the reader had looked: a revoked token does not walk out from under it.
       return { kind: 'stale' };
@@ -145,7 +150,7 @@ export class Tokens {
   rekey(id: string, from: string, to: string): void {
     const row = this.#row(id);
     if (row === undefined || one(this.#digest, to) !== undefined) return;
-    const { previous, ...token } = JSON.parse(row.doc) as StoredToken;
+    const { previous, ...token } = readToken(row.doc);
     const moved: StoredToken =
       token.digest === from
         ? { ...token, digest: to, previous }

@@ -1,11 +1,12 @@
-import type { Account, Millis, StoredToken } from '../../core/token.ts';
+import { readAccount, readRole, readToken } from '../../core/document.ts';
+import { type Millis, roleOrderId } from '../../core/token.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { StoreRecord } from '../../ports/store-transfer.ts';
 import type { Audit } from '../../ports/token-store.ts';
 import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
 import type { Script } from './script.ts';
-import { dumpChanges, dumpCreations, dumpDocuments, dumpEvents, dumpHead } from './scripts/dump.ts';
+import { dumpChanges, dumpCreations, dumpDocuments, dumpEvents, dumpHead, dumpRoles } from './scripts/dump.ts';
 import type { Argument, Unit } from './unit.ts';
 import type { RedisUsageLedger } from './usage-ledger.ts';
 
@@ -14,7 +15,7 @@ const atOnce = 200;
 /** Most events of one subject in one script. */
 const eventsAtOnce = 100;
 
-type Subject = 'token' | 'account';
+type Subject = 'token' | 'account' | 'role';
 type Head = readonly [epoch: string, seq: number, peppers: readonly string[]];
 
 export interface DumpParts {
@@ -35,11 +36,14 @@ export async function* dumpRedis(parts: DumpParts, now: Millis): AsyncGenerator<
     const space = line.indexOf(' ');
     return { kind: 'checksum_key', id: line.slice(space + 1), key: line.slice(0, space) };
   });
+  yield* roles(unit, begun);
   for (const kind of ['account', 'token'] as const) yield* documents(unit, kind, begun);
   yield* scanned(parts, now);
   let reached = begun;
   for (let last = Number.POSITIVE_INFINITY; reached < last; ) {
-    const answer = (await read(unit, dumpChanges, [epoch, reached, atOnce])) as ['gap'] | [number, number, unknown[]];
+    const answer = (await read(unit, dumpChanges, [epoch, reached, atOnce, roleOrderId])) as
+      | ['gap']
+      | [number, number, unknown[]];
     if (answer[0] === 'gap') throw new StoreUnavailable('the store changes faster than it can be read');
     const [to, end, rows] = answer as [number, number, unknown[]];
     yield changesOf(rows);
@@ -48,7 +52,28 @@ export async function* dumpRedis(parts: DumpParts, now: Millis): AsyncGenerator<
   yield [{ kind: 'position', epoch, seq: reached }];
 }
 
-async function* documents(unit: Unit, of: Subject, upTo: number): AsyncGenerator<readonly StoreRecord[]> {
+/** In their order, and then those that are gone. */
+async function* roles(unit: Unit, upTo: number): AsyncGenerator<readonly StoreRecord[]> {
+  for (const which of ['live', 'gone'] as const) {
+    let after = '';
+    for (let more = true; more; ) {
+      const rows = (await read(unit, dumpRoles, [which, after, atOnce])) as string[];
+      const page = Array.from({ length: rows.length / 3 }, (_, i) => rows.slice(3 * i, 3 * i + 3));
+      yield page.map(([, place, doc]) => roleRecord(place!, doc!));
+      yield* trails(
+        unit,
+        'role',
+        page.map(([id]) => id!),
+        upTo,
+      );
+      after = page.at(-1)?.[which === 'live' ? 1 : 0] ?? '';
+      more = page.length === atOnce;
+    }
+  }
+  yield* trails(unit, 'role', [roleOrderId], upTo);
+}
+
+async function* documents(unit: Unit, of: 'token' | 'account', upTo: number): AsyncGenerator<readonly StoreRecord[]> {
   let after = 0;
   for (let more = 1; more === 1; ) {
     const page = (await read(unit, dumpDocuments, [of, after, atOnce])) as [number, number, string[]];
@@ -102,19 +127,25 @@ async function creations(unit: Unit, keys: readonly string[], now: Millis): Prom
 
 function changesOf(rows: readonly unknown[]): readonly StoreRecord[] {
   const records: StoreRecord[] = [];
-  for (let i = 0; i < rows.length; i += 4) {
-    const [of, id, doc, events] = rows.slice(i, i + 4) as [Subject, string, string, string[]];
-    records.push(documentRecord(of, doc), ...events.map(line => eventRecord(of, id, line)));
+  for (let i = 0; i < rows.length; i += 5) {
+    const [of, id, doc, place, events] = rows.slice(i, i + 5) as [Subject, string, string, string, string[]];
+    if (of !== 'role') records.push(documentRecord(of, doc));
+    else if (id !== roleOrderId) records.push(roleRecord(place, doc));
+    records.push(...events.map(line => eventRecord(of, id, line)));
   }
   return records;
 }
 
 const read = (unit: Unit, script: Script, args: readonly Argument[]): Promise<unknown> => unit.read(script, args);
 
-const documentRecord = (of: Subject, doc: string): StoreRecord =>
-  of === 'token'
-    ? { kind: 'token', token: JSON.parse(doc) as StoredToken }
-    : { kind: 'account', account: JSON.parse(doc) as Account };
+const roleRecord = (place: string, doc: string): StoreRecord => ({
+  kind: 'role',
+  role: readRole(doc),
+  place: place === '' ? null : Number(place),
+});
+
+const documentRecord = (of: 'token' | 'account', doc: string): StoreRecord =>
+  of === 'token' ? { kind: 'token', token: readToken(doc) } : { kind: 'account', account: readAccount(doc) };
 
 function eventRecord(of: Subject, subject: string, line: string): Extract<StoreRecord, { readonly kind: 'event' }> {
   const end = line.indexOf(' ');

@@ -1,6 +1,6 @@
 import type { Finding } from '../../ports/store-transfer.ts';
 import type { Link } from './link.ts';
-import { examineFeed, examineTokens } from './scripts/examine.ts';
+import { examineFeed, examineRoles, examineTokens } from './scripts/examine.ts';
 import { monotonic } from './store-clock.ts';
 import type { Unit } from './unit.ts';
 
@@ -115,8 +115,11 @@ const sections: readonly (readonly [string, (facts: Facts) => Finding])[] = [
 ];
 
 async function examineContents(unit: Unit): Promise<readonly Finding[]> {
-  const facts = (await unit.read(examineFeed, [])) as [number, number, string, string, number, number, number];
-  const [seq, length, first, last, tokens, accounts, gone] = facts;
+  const facts = (await unit.read(examineFeed, [])) as [
+    ...[seq: number, length: number, first: string, last: string],
+    ...[tokens: number, accounts: number, gone: number, roles: number],
+  ];
+  const [seq, length, first, last, tokens, accounts, gone, roles] = facts;
   const wrong: string[] = [];
   let found = 0;
   let faults = 0;
@@ -128,8 +131,13 @@ async function examineContents(unit: Unit): Promise<readonly Finding[]> {
     faults += page[3].length;
     wrong.push(...page[3].slice(0, told - wrong.length));
   }
+  for await (const texts of faultsOfRoles(unit)) {
+    faults += texts.length;
+    wrong.push(...texts.slice(0, told - wrong.length));
+  }
+  const counts = `tokens ${found}, accounts ${accounts}, deleted accounts ${gone}, roles ${roles}`;
   return [
-    { name: 'counts', state: 'good', detail: `tokens ${found}, accounts ${accounts}, deleted accounts ${gone}` },
+    { name: 'counts', state: 'good', detail: counts },
     found < tokens
       ? { name: 'tokens', state: 'bad', detail: `${tokens - found} of ${tokens} are missing; ${remedy}` }
       : { name: 'tokens', state: 'good', detail: 'none is missing' },
@@ -138,6 +146,22 @@ async function examineContents(unit: Unit): Promise<readonly Finding[]> {
       : { name: 'indexes', state: 'bad', detail: `${faults} faults: ${wrong.join('; ')}; ${remedy}` },
     feedOf(seq, length, first, last),
   ];
+}
+
+/** What is wrong with roles, and with who has them, a little at a time. */
+async function* faultsOfRoles(unit: Unit): AsyncGenerator<readonly string[]> {
+  type Page = [wrong: string[], looked: string[]];
+  const [wrong, ids] = (await unit.read(examineRoles, ['', 0, atOnce])) as Page;
+  yield wrong;
+  for (const id of ids) {
+    let after = '0';
+    for (let more = true; more; ) {
+      const [texts, looked] = (await unit.read(examineRoles, [id, after, atOnce])) as Page;
+      yield texts;
+      after = looked.at(-1) ?? after;
+      more = looked.length === atOnce;
+    }
+  }
 }
 
 /** Events have consecutive numbers, the last of which the store remembers beside them. */

@@ -1,7 +1,7 @@
 import { StoreUnfit } from './faults.ts';
 
 /**
- * Names of keys. Tokens, accounts, the feed, the audit trail, idempotency records and checksum keys form one unit that
+ * Names of keys. Tokens, accounts, roles, the feed, the audit trail, idempotency records and checksum keys form one unit that
  * scripts change as one: a hash tag keeps them in one slot of a cluster. Its scripts take the first of its keys, and
  * derive the others from it. Usage is spread over the slots by token.
  */

@@ -1,3 +1,4 @@
+import { readAccount, readToken } from '../../core/document.ts';
 import type { Account, StoredToken } from '../../core/token.ts';
 import type { TokenAndAccount } from '../../ports/token-store.ts';
 
@@ -28,15 +29,18 @@ export function tokenRecord(token: StoredToken): TokenRecord {
   return { line: JSON.stringify(line), doc: JSON.stringify(token) };
 }
 
-export function parseToken(record: string): StoredToken {
-  return JSON.parse(record.slice(record.indexOf('\n') + 1)) as StoredToken;
+export const parseToken = (record: string): StoredToken => readToken(record.slice(record.indexOf('\n') + 1));
+
+/** What scripts are told of an account, before its document: version, mark, whether it is a tombstone, its roles. */
+export function accountValues({ version, revokedBefore, deleted, roles }: Account): readonly (string | number)[] {
+  return [version, revokedBefore ?? '-', deleted ? 1 : 0, deleted ? '' : [...new Set(roles)].join(' ')];
 }
 
 /** The place of a record in the order of creation. */
 export const placeOf = (record: string): number => Number(record.slice(0, record.indexOf(' ')));
 
 export const parseAccount = (doc: string | null): Account | null =>
-  doc === null || doc === '' ? null : (JSON.parse(doc) as Account);
+  doc === null || doc === '' ? null : readAccount(doc);
 
 export const parsePair = (record: string, account: string): TokenAndAccount => ({
   token: parseToken(record),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Account, Millis, StoredToken } from '../../core/token.ts';
+import { readAccount, readRole, readToken } from '../../core/document.ts';
+import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { StoreRecord, StoreTarget, TokenUsage } from '../../ports/store-transfer.ts';
 import { TargetTaken } from '../faults.ts';
@@ -7,7 +8,7 @@ import { dumpRedis } from './dump.ts';
 import { Keys } from './keys.ts';
 import { Link } from './link.ts';
 import { type RedisStoreOptions, refuseUnfit, schema } from './open.ts';
-import { tokenRecord } from './records.ts';
+import { accountValues, tokenRecord } from './records.ts';
 import type { Script } from './script.ts';
 import {
   beginFilling,
@@ -16,6 +17,7 @@ import {
   fillCreations,
   fillEvents,
   fillPeppers,
+  fillRoles,
   fillTokens,
   fillUsage,
   finishFilling,
@@ -165,13 +167,20 @@ class RedisTarget implements StoreTarget {
           (records as Of<'checksum_key'>[]).flatMap(({ id, key }) => [key, id]),
         );
         return [];
+      case 'role': {
+        const found = await this.#run(fillRoles, (records as Of<'role'>[]).flatMap(roleValues));
+        return Array.from({ length: found.length / 2 }, (_, i) => {
+          const [place, doc] = [found[2 * i]!, found[2 * i + 1]!];
+          return { kind: 'role', role: readRole(doc), place: place === '' ? null : Number(place) };
+        });
+      }
       case 'account': {
-        const docs = await this.#run(fillAccounts, (records as Of<'account'>[]).flatMap(accountValues));
-        return docs.map(doc => ({ kind: 'account', account: JSON.parse(doc) as Account }));
+        const docs = await this.#run(fillAccounts, (records as Of<'account'>[]).flatMap(ownerValues));
+        return docs.map(doc => ({ kind: 'account', account: readAccount(doc) }));
       }
       case 'token': {
         const docs = await this.#run(fillTokens, (records as Of<'token'>[]).flatMap(tokenValues));
-        return docs.map(doc => ({ kind: 'token', token: JSON.parse(doc) as StoredToken }));
+        return docs.map(doc => ({ kind: 'token', token: readToken(doc) }));
       }
       case 'event':
         await this.#run(fillEvents, (records as Of<'event'>[]).flatMap(eventValues));
@@ -253,10 +262,13 @@ const tokenValues = ({ token }: Of<'token'>): Values => {
   return [token.id, line, doc];
 };
 
-const accountValues = ({ account }: Of<'account'>): Values => {
-  const { id, version, revokedBefore, deleted } = account;
-  return [id, version, revokedBefore ?? '-', deleted ? 1 : 0, JSON.stringify(account)];
-};
+const roleValues = ({ role, place }: Of<'role'>): Values => [role.id, role.version, place ?? '-', JSON.stringify(role)];
+
+const ownerValues = ({ account }: Of<'account'>): Values => [
+  account.id,
+  ...accountValues(account),
+  JSON.stringify(account),
+];
 
 const eventValues = ({ of, subject, event: { id, ...audit } }: Of<'event'>): Values => [
   of,

@@ -1,5 +1,7 @@
-import type { Account, Role, StoredToken } from '../../core/token.ts';
+import { readAccount, readRole } from '../../core/document.ts';
+import { type Account, mostRoles, type Role, roleOrderId, type StoredToken } from '../../core/token.ts';
 import { StoreUnavailable } from '../../errors.ts';
+import type { Cursor } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type {
   Audit,
@@ -21,12 +23,14 @@ import type {
   TokenQuery,
   TokenStore,
 } from '../../ports/token-store.ts';
-import { parseAccount, parsePair, parseToken, placeOf, tokenRecord } from './records.ts';
+import { mostTold } from '../roles.ts';
+import { accountValues, parseAccount, parsePair, parseToken, placeOf, tokenRecord } from './records.ts';
 import { countLive } from './scripts/count-live.ts';
 import { createToken } from './scripts/create-token.ts';
 import { findCreation } from './scripts/find-creation.ts';
 import { findToken } from './scripts/find-token.ts';
 import { getAccount } from './scripts/get-account.ts';
+import { getOwner } from './scripts/get-owner.ts';
 import { getToken } from './scripts/get-token.ts';
 import { listAccounts } from './scripts/list-accounts.ts';
 import { listEvents } from './scripts/list-events.ts';
@@ -34,6 +38,7 @@ import { listTokens } from './scripts/list-tokens.ts';
 import { putAccount, revokeAccount } from './scripts/put-account.ts';
 import { rekeyToken } from './scripts/rekey-token.ts';
 import { replaceToken, revokeToken } from './scripts/replace-token.ts';
+import { getRole, listRoles, orderRoles, putRole } from './scripts/roles.ts';
 import type { Unit } from './unit.ts';
 
 /** How often a token is read again when it changes while its digest is being moved. */
@@ -54,8 +59,8 @@ export class RedisTokenStore implements TokenStore {
   async find(digests: readonly string[]): Promise<FoundToken | null> {
     const found = await this.#unit.look(findToken, [this.#clock.wall(), ...digests]);
     if (found === null) return null;
-    const [index, record, account] = found as [number, string, string];
-    return { ...parsePair(record, account), roles: [], index };
+    const [index, record, account, roles] = found as [number, string, string, string[]];
+    return { ...parsePair(record, account), roles: roles.map(readRole), index };
   }
 
   async getToken(id: string): Promise<TokenAndAccount | null> {
@@ -122,7 +127,7 @@ export class RedisTokenStore implements TokenStore {
     const script = token.state === 'enabled' ? replaceToken : revokeToken;
     const about = [audit.at, auditDoc(audit), this.#feedEvents, awaited ? 1 : 0];
     const outcome = await this.#unit.change(script, [token.id, expected, line, doc, ...about]);
-    return replaced(outcome, rest => eventOf('token', token, audit, rest, awaited));
+    return replaced<ReplaceOutcome>(outcome, rest => eventOf('token', token, audit, rest, awaited));
   }
 
   async rekey(id: string, from: string, to: string): Promise<void> {
@@ -138,45 +143,55 @@ export class RedisTokenStore implements TokenStore {
   }
 
   async getOwner(id: string): Promise<Owner | null> {
-    const account = await this.getAccount(id);
-    return account === null ? null : { account, roles: [] };
+    // A request of a declared token waits for its owner.
+    const found = (await this.#unit.look(getOwner, [id])) as [string, string[]] | null;
+    return found === null ? null : { account: readAccount(found[0]), roles: found[1].map(readRole) };
   }
 
-  getRole(_id: string): Promise<Role | null> {
-    return Promise.resolve(null);
+  async getRole(id: string): Promise<Role | null> {
+    const doc = (await this.#unit.read(getRole, [id])) as string | null;
+    return doc === null ? null : readRole(doc);
   }
 
-  listRoles(): Promise<readonly Role[]> {
-    return Promise.resolve([]);
+  async listRoles(): Promise<readonly Role[]> {
+    return ((await this.#unit.read(listRoles, [])) as string[]).map(readRole);
   }
 
-  putRole(_role: Role, _expected: number, _audit: Audit): Promise<PutRoleOutcome> {
-    return Promise.resolve({ kind: 'stale' });
+  async putRole(role: Role, expected: number, audit: Audit): Promise<PutRoleOutcome> {
+    const { id, version, deleted } = role;
+    const values = [version, deleted ? 1 : 0, JSON.stringify(role)];
+    const about = [audit.at, auditDoc(audit), this.#feedEvents, mostRoles, mostTold];
+    const outcome = await this.#unit.change(putRole, [id, expected, ...values, ...about]);
+    if (outcome[0] === 'held') return { kind: 'held', accounts: outcome[1] as string[] };
+    return replaced<PutRoleOutcome>(outcome, rest => eventOf('role', role, audit, rest));
   }
 
-  orderRoles(_ids: readonly string[], _audit: Audit): Promise<OrderOutcome> {
-    return Promise.resolve({ kind: 'stale', ids: [] });
+  async orderRoles(ids: readonly string[], audit: Audit): Promise<OrderOutcome> {
+    const about = [audit.at, auditDoc(audit), this.#feedEvents];
+    const outcome = await this.#unit.change(orderRoles, [roleOrderId, ...about, ...ids]);
+    if (outcome[0] === 'stale') return { kind: 'stale', ids: outcome[1] as string[] };
+    return replaced<OrderOutcome>(outcome, rest => eventOf('role', { id: roleOrderId, version: 0 }, audit, rest));
   }
 
   async getAccount(id: string): Promise<Account | null> {
-    // A request of a declared token waits for its owner.
     return parseAccount((await this.#unit.look(getAccount, [id])) as string | null);
   }
 
   async listAccounts({ limit, after }: PageQuery): Promise<Page<Account>> {
     const rows = (await this.#unit.read(listAccounts, [after ?? 0, limit + 1])) as (string | number)[];
     const items: Account[] = [];
-    for (let i = 0; i < rows.length && items.length < limit; i += 2) items.push(JSON.parse(rows[i + 1] as string));
+    for (let i = 0; i < rows.length && items.length < limit; i += 2) items.push(readAccount(rows[i + 1] as string));
     return { items, next: rows.length > 2 * limit ? (rows[2 * limit - 2] as number) : null };
   }
 
   async putAccount(account: Account, expected: number, audit: Audit, awaited = false): Promise<PutAccountOutcome> {
-    const { id, version, revokedBefore, deleted, enabled } = account;
+    const { id, revokedBefore, deleted, enabled } = account;
     const script = deleted || !enabled || revokedBefore !== null ? revokeAccount : putAccount;
     const about = [audit.at, auditDoc(audit), this.#feedEvents, awaited ? 1 : 0];
-    const values = [version, revokedBefore ?? '-', deleted ? 1 : 0, JSON.stringify(account)];
+    const values = [...accountValues(account), JSON.stringify(account)];
     const outcome = await this.#unit.change(script, [id, expected, ...values, ...about]);
-    return replaced(outcome, rest => eventOf('account', account, audit, rest, awaited)) as PutAccountOutcome;
+    if (outcome[0] === 'no_role') return { kind: 'no_role', ids: outcome[1] as string[] };
+    return replaced<PutAccountOutcome>(outcome, rest => eventOf('account', account, audit, rest, awaited));
   }
 
   async countLive(owner: string): Promise<number> {
@@ -208,13 +223,15 @@ function eventOf(
   return { seq: seq as number, at, kind, id, version, digests: JSON.parse(digests as string) as string[], awaited };
 }
 
-function replaced(
+/** The outcome of a mutation that says no more than its kind when it is not done. */
+function replaced<Outcome extends { readonly kind: string }>(
   [kind, ...rest]: readonly unknown[],
   eventOf: (rest: readonly unknown[]) => FeedEvent,
-): ReplaceOutcome {
-  if (kind !== 'done') return { kind: kind as Exclude<ReplaceOutcome['kind'], 'done'> };
+): Outcome {
+  if (kind !== 'done') return { kind } as Outcome;
   const event = eventOf(rest);
-  return { kind, events: [event], position: { epoch: rest[2] as string, seq: event.seq } };
+  const position: Cursor = { epoch: rest[2] as string, seq: event.seq };
+  return { kind, events: [event], position } as unknown as Outcome;
 }
 
 /** The token with one of its digests moved; null when it has not got it. */

@@ -19,7 +19,7 @@ export interface Deadlines {
 export type Argument = string | number;
 
 /**
- * The tokens, accounts, feed and audit trail of one store. Every script is told which store it has to be, and every
+ * The tokens, accounts, roles, feed and audit trail of one store. Every script is told which store it has to be, and every
  * mutation until when it may happen.
  */
 export class Unit {

@@ -48,7 +48,35 @@ return { reached, more, rows }
 );
 
 /**
- * Events of several subjects. ARGV from 2: token or account, how many events to leave out, most of them for each, the
+ * A page of roles. ARGV from 2: `live` or `gone`; the place, or the id, after which to begin, or nothing; most of them.
+ * Answers id, place or nothing, and document in turn.
+ */
+export const dumpRoles = script(
+  'reads',
+  sourced,
+  records,
+  lua`
+local which, after, most = ARGV[2], ARGV[3], ARGV[4]
+local found
+if which == 'live' then
+  found = redis.call('ZRANGE', base .. 'roles', '(' .. (after == '' and 0 or after), '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
+else
+  local ids = redis.call('ZRANGE', base .. 'roles-gone', after == '' and '-' or '(' .. after, '+', 'BYLEX', 'LIMIT', 0, most)
+  found = {}
+  for _, id in ipairs(ids) do found[#found + 1], found[#found + 2] = id, '' end
+end
+local rows = {}
+for i = 1, #found, 2 do
+  local role = roleOf(found[i])
+  if not role then return redis.error_reply('TORN role') end
+  rows[#rows + 1], rows[#rows + 2], rows[#rows + 3] = found[i], found[i + 1], role.doc
+end
+return rows
+`,
+);
+
+/**
+ * Events of several subjects. ARGV from 2: token, account or role, how many events to leave out, most of them for each, the
  * ids. Answers a list for each, as they are kept.
  */
 export const dumpEvents = script(
@@ -76,7 +104,8 @@ return found
 
 /**
  * What came after a position of the feed. ARGV from 2: epoch and number, most events. Answers `gap`, or the number
- * that was reached, the feed's last one, and for each subject kind, id, its document as it is now, and its events since.
+ * that was reached, the feed's last one, and for each subject kind, id, its document as it is now, of roles the place,
+ * and its events since. Of the order of roles there is none, but all roles follow it. ARGV[5]: what that order is called.
  */
 export const dumpChanges = script(
   'reads',
@@ -95,10 +124,15 @@ for _, event in ipairs(events) do
   local kind, id = members['k'], members['i']
   if not seen[kind .. ' ' .. id] then
     seen[kind .. ' ' .. id] = true
-    local doc
+    local doc, place, moved = nil, '', {}
     if kind == 'token' then
       local value = redis.call('GET', base .. 'token:' .. id)
       doc = value and parseToken(value).doc
+    elseif kind == 'role' and id == ARGV[5] then
+      doc, moved = '', redis.call('ZRANGE', base .. 'roles', 0, -1, 'WITHSCORES')
+    elseif kind == 'role' then
+      local role = roleOf(id)
+      doc, place = role and role.doc, redis.call('ZSCORE', base .. 'roles', id) or ''
     else
       local account = accountOf(id)
       doc = account and account.doc
@@ -115,7 +149,9 @@ for _, event in ipairs(events) do
         if number <= reached then table.insert(since, 1, part[i]) end
       end
     end
-    rows[#rows + 1], rows[#rows + 2], rows[#rows + 3], rows[#rows + 4] = kind, id, doc, since
+    local function tell(...) for _, value in ipairs({ ... }) do rows[#rows + 1] = value end end
+    tell(kind, id, doc, place, since)
+    for i = 1, #moved, 2 do tell(kind, moved[i], roleOf(moved[i]).doc, moved[i + 1], {}) end
   end
 end
 return { reached, last, rows }

@@ -49,6 +49,46 @@ return { reached, more, count, wrong }
 `,
 );
 
+/**
+ * Whether roles are held by those who have them. ARGV from 2: a role's id, or nothing for what all of them are; the place
+ * among its accounts after which to begin, most accounts. Answers what is wrong as text, and what was looked at: ids of
+ * roles, or places of accounts.
+ */
+export const examineRoles = script(
+  'reads',
+  checked,
+  records,
+  lua`
+local id, after, most = ARGV[2], ARGV[3], ARGV[4]
+local wrong, looked = {}, {}
+if id == '' then
+  for _, name in ipairs({ 'roles', 'roles-gone' }) do
+    for _, role in ipairs(redis.call('ZRANGE', base .. name, 0, -1)) do
+      local found = roleOf(role)
+      if not found then wrong[#wrong + 1] = 'role ' .. role .. ' has no record'
+      elseif found.deleted ~= (name == 'roles-gone') then wrong[#wrong + 1] = 'role ' .. role .. ' is in the wrong list'
+      elseif redis.call('EXISTS', base .. 'audit:role:' .. role) == 0 then
+        wrong[#wrong + 1] = 'role ' .. role .. ' has no audit trail'
+      end
+      looked[#looked + 1] = role
+    end
+  end
+else
+  local found = redis.call('ZRANGE', base .. 'holders:' .. id, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
+  if found[1] and not redis.call('ZSCORE', base .. 'roles', id) then
+    wrong[#wrong + 1] = 'role ' .. id .. ' is not there, and accounts have it'
+  end
+  for i = 1, #found, 2 do
+    local account, has = accountOf(found[i]), false
+    for _, role in ipairs(account and account.roles or {}) do has = has or role == id end
+    if not has then wrong[#wrong + 1] = 'account ' .. found[i] .. ' does not have the role ' .. id end
+    looked[#looked + 1] = found[i + 1]
+  end
+end
+return { wrong, looked }
+`,
+);
+
 /** Answers the feed's last number, how many events are in it, and the ids of its first and last one. */
 export const examineFeed = script(
   'reads',
@@ -58,7 +98,7 @@ local feed = base .. 'feed'
 local first, last = redis.call('XRANGE', feed, '-', '+', 'COUNT', 1), redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)
 return {
   tonumber(redis.call('HGET', meta, 'seq')) or 0, redis.call('XLEN', feed), first[1] and first[1][1] or '', last[1] and last[1][1] or '',
-  tonumber(redis.call('HGET', meta, 'tokens')) or 0, redis.call('ZCARD', base .. 'accounts'), redis.call('ZCARD', base .. 'gone'),
+  tonumber(redis.call('HGET', meta, 'tokens')) or 0, redis.call('ZCARD', base .. 'accounts'), redis.call('ZCARD', base .. 'gone'), redis.call('ZCARD', base .. 'roles'),
 }
 `,
 );

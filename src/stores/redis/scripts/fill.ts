@@ -71,7 +71,31 @@ return replaced
 `,
 );
 
-/** ARGV from 2: id, version, mark, 1 for a tombstone, and document of accounts in turn. Answers as for tokens. */
+/** ARGV from 2: id, version, place or `-` for a tombstone, and document of roles in turn. Answers places and documents. */
+export const fillRoles = script(
+  'writes',
+  now,
+  marked,
+  records,
+  lua`
+local replaced = {}
+for i = 2, #ARGV, 4 do
+  local id, version, place, doc = unpack(ARGV, i, i + 3)
+  local before = roleOf(id)
+  if before then
+    replaced[#replaced + 1] = redis.call('ZSCORE', base .. 'roles', id) or ''
+    replaced[#replaced + 1] = before.doc
+  end
+  local gone = place == '-'
+  redis.call('SET', base .. 'role:' .. id, version .. ' ' .. (gone and 1 or 0) .. '\n' .. doc)
+  redis.call('ZREM', base .. (gone and 'roles' or 'roles-gone'), id)
+  redis.call('ZADD', base .. (gone and 'roles-gone' or 'roles'), gone and 0 or place, id)
+end
+return replaced
+`,
+);
+
+/** ARGV from 2: id, version, mark, 1 for a tombstone, ids of roles, and document of accounts in turn. Answers as for tokens. */
 export const fillAccounts = script(
   'writes',
   now,
@@ -79,12 +103,14 @@ export const fillAccounts = script(
   records,
   lua`
 local replaced = {}
-for i = 2, #ARGV, 5 do
-  local id, version, mark, deleted, doc = unpack(ARGV, i, i + 4)
+for i = 2, #ARGV, 6 do
+  local id, version, mark, deleted, roles, doc = unpack(ARGV, i, i + 5)
   local before = accountOf(id)
   if before then replaced[#replaced + 1] = before.doc end
   local place = before and before.seq or redis.call('HINCRBY', meta, 'accounts', 1)
-  redis.call('SET', base .. 'account:' .. id, place .. ' ' .. version .. ' ' .. mark .. ' ' .. deleted .. '\n' .. doc)
+  redis.call('SET', base .. 'account:' .. id, accountRecord(place, version, mark, deleted, roles, doc))
+  for _, role in ipairs(before and before.roles or {}) do redis.call('ZREM', base .. 'holders:' .. role, id) end
+  for role in string.gmatch(roles, '%S+') do redis.call('ZADD', base .. 'holders:' .. role, place, id) end
   redis.call('ZREM', base .. (deleted == '1' and 'accounts' or 'gone'), id)
   redis.call('ZADD', base .. (deleted == '1' and 'gone' or 'accounts'), place, id)
   redis.call(mark == '-' and 'SREM' or 'SADD', base .. 'marked', id)

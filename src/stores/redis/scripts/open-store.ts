@@ -13,7 +13,7 @@ local base = string.sub(meta, 1, -5)
 local born = redis.call('HMGET', meta, 'identity', 'epoch', 'schema')
 if born[1] and born[2] then return born end
 if redis.call('HEXISTS', meta, 'importing') == 1 then return redis.error_reply('HALF filled') end
-if born[1] or born[2] or redis.call('EXISTS', base .. 'feed', base .. 'names', base .. 'accounts', base .. 'peppers') > 0 then
+if born[1] or born[2] or redis.call('EXISTS', base .. 'feed', base .. 'names', base .. 'accounts', base .. 'roles', base .. 'peppers') > 0 then
   return redis.error_reply('LOST identity')
 end
 if not ARGV[1] then return false end

@@ -57,11 +57,37 @@ end
 local function accountOf(id)
   local value = id and redis.call('GET', base .. 'account:' .. id)
   if not value then return nil end
-  local seq, version, mark, deleted, doc = string.match(value, '^(%d+) (%d+) (%S+) ([01])\n(.*)$')
+  -- Lines without roles end before them, as those of earlier versions do.
+  local seq, version, mark, deleted, ids, doc = string.match(value, '^(%d+) (%d+) (%S+) ([01])([^\n]*)\n(.*)$')
+  local roles = {}
+  for role in string.gmatch(ids, '%S+') do roles[#roles + 1] = role end
   return {
     seq = tonumber(seq), version = tonumber(version), mark = tonumber(mark), until_ = mark,
-    deleted = deleted == '1', doc = doc,
+    deleted = deleted == '1', roles = roles, doc = doc,
   }
+end
+
+local function accountRecord(place, version, mark, deleted, roles, doc)
+  return place .. ' ' .. version .. ' ' .. mark .. ' ' .. deleted .. (roles == '' and '' or ' ' .. roles) .. '\n' .. doc
+end
+
+local function roleOf(id)
+  local value = redis.call('GET', base .. 'role:' .. id)
+  if not value then return nil end
+  local version, deleted, doc = string.match(value, '^(%d+) ([01])\n(.*)$')
+  return { version = tonumber(version), deleted = deleted == '1', doc = doc }
+end
+
+-- The documents of an account's roles, in the order of all roles.
+local function roleDocs(account)
+  local found, docs = {}, {}
+  for _, id in ipairs(account and account.roles or {}) do
+    local place = redis.call('ZSCORE', base .. 'roles', id)
+    if place then found[#found + 1] = { tonumber(place), id } end
+  end
+  table.sort(found, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+  for i, entry in ipairs(found) do docs[i] = roleOf(entry[2]).doc end
+  return docs
 end
 
 local function accountDoc(token)
