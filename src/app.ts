@@ -20,6 +20,7 @@ import { ProxyListener } from './gate/listener.ts';
 import { AccountService } from './manage/account-service.ts';
 import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
+import { RoleService } from './manage/role-service.ts';
 import { TokenService } from './manage/token-service.ts';
 import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
@@ -236,6 +237,7 @@ export class App {
       {
         tokens: new TokenService(parts),
         accounts: new AccountService(parts),
+        roles: new RoleService(parts),
         backup: () => {
           if (store.opened === null) throw new StoreUnavailable('the store is not open');
           const { identity, transfer } = store.opened;

@@ -1,11 +1,12 @@
 import * as z from 'zod';
-import type { Account } from '../core/token.ts';
+import { permissionLimits } from '../core/permissions.ts';
+import { type Account, mostRoles } from '../core/token.ts';
 import { type Answer, jsonAnswer } from './answer.ts';
 import { entityTag, isKnown } from './conditional.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody, type Operation, operation } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
-import { name, wait } from './schemas.ts';
+import { id, name, ownPermissions, ownPermissionsPatch, wait } from './schemas.ts';
 import {
   accountDeletedForm,
   accountDeletedJson,
@@ -19,9 +20,29 @@ import {
 
 const enabled = z.boolean().meta({ description: 'Whether its tokens work. Default: true.' });
 
+const roles = z.array(id('A role.')).meta({
+  maxItems: mostRoles,
+  uniqueItems: true,
+  description: 'Roles that it has, whatever their order here. Default: [].',
+});
+const permissions = ownPermissions.nullable();
+const owns = z
+  .array(z.string().meta({ minLength: 1, maxLength: permissionLimits.resource }))
+  .meta({ maxItems: permissionLimits.resources })
+  .nullable()
+  .meta({ description: 'Patterns of resources that `*` stands for in permissions of its tokens. Default: null, all.' });
+
+const members = {
+  name: name.optional(),
+  enabled: enabled.optional(),
+  roles: roles.optional(),
+  permissions: permissions.optional(),
+  owns: owns.optional(),
+} as const;
+
 const refused: RefusedMembers = {
   ours: ['id', 'revoked_before', 'created_at', 'updated_at', 'version'],
-  unsupported: ['roles', 'permissions', 'owns', 'limits'],
+  unsupported: ['limits'],
 };
 
 const creation = component(
@@ -31,18 +52,20 @@ const creation = component(
       .string()
       .meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', description: 'Default: one is made.' })
       .optional(),
-    name: name.optional(),
-    enabled: enabled.optional(),
+    ...members,
   }),
 );
-const declaration = component(
-  'AccountDeclaration',
-  z.strictObject({ name: name.optional(), enabled: enabled.optional() }),
-);
+const declaration = component('AccountDeclaration', z.strictObject(members));
 const patch = component(
   'AccountPatch',
   z
-    .strictObject({ name: name.nullable().optional(), enabled: enabled.nullable().optional() })
+    .strictObject({
+      name: name.nullable().optional(),
+      enabled: enabled.nullable().optional(),
+      roles: roles.nullable().optional(),
+      permissions: ownPermissionsPatch.nullable().optional(),
+      owns: owns.optional(),
+    })
     .meta({ description: 'A merge patch (RFC 7396): null takes a member back to its default.' }),
 );
 

@@ -1,5 +1,6 @@
 import type { Code } from '../errors.ts';
 import type { AccountService } from '../manage/account-service.ts';
+import type { RoleService } from '../manage/role-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -27,6 +28,7 @@ export interface AdminPolicy {
 export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
+  readonly roles: RoleService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
   readonly clock: Clock;
@@ -99,7 +101,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, backup, watchers } = this.#parts;
+    const { clock, tokens, accounts, roles, backup, watchers } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
@@ -109,7 +111,7 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, backup, watchers, document: () => this.#describe() };
+    const services = { tokens, accounts, roles, backup, watchers, document: () => this.#describe() };
     const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
     return operation.run(incoming, { actor, keyLeftMs, services, params });
   }

@@ -6,6 +6,7 @@ import type { AccountService } from '../manage/account-service.ts';
 import { Faults } from '../manage/faults.ts';
 import type { Actor } from '../manage/parts.ts';
 import type { Precondition } from '../manage/precondition.ts';
+import type { RoleService } from '../manage/role-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import { type Answer, Rejection } from './answer.ts';
@@ -71,6 +72,7 @@ export interface Context {
 export interface Services {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
+  readonly roles: RoleService;
   /** A backup of the store, as text, piece by piece. */
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;

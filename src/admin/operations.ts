@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { accountOperations } from './account-operations.ts';
 import { eventOperations } from './event-operations.ts';
 import { type Operation, operation } from './operation.ts';
+import { roleOperations } from './role-operations.ts';
 import { storeOperations } from './store-operations.ts';
 import { tokenDetailOperations } from './token-detail-operations.ts';
 import { tokenOperations } from './token-operations.ts';
@@ -17,6 +18,7 @@ export const operations: readonly Operation[] = [
   ...tokenOperations,
   ...tokenDetailOperations,
   ...accountOperations,
+  ...roleOperations,
   ...eventOperations,
   ...storeOperations,
   operation({

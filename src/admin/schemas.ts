@@ -1,10 +1,10 @@
 import * as z from 'zod';
 import { durationForm, readDuration } from '../core/duration.ts';
 import { readInstant } from '../core/instant.ts';
-import { type Permissions, permissionLimits } from '../core/permissions.ts';
+import { type Grant, type OwnPermissions, permissionLimits } from '../core/permissions.ts';
 import { idPattern, type Json, type Millis } from '../core/token.ts';
 import { isObject } from '../manage/merge-patch.ts';
-import type { PermissionsPatch } from '../manage/token-changes.ts';
+import type { OwnPermissionsPatch } from '../manage/permission-members.ts';
 import { tokenLimits } from '../manage/token-members.ts';
 
 /**
@@ -64,54 +64,103 @@ export const tags = z.array(z.string().meta({ minLength: 1, maxLength: tokenLimi
   description: 'Words to find it by. Default: [].',
 });
 
-const action = { type: 'string', minLength: 1, maxLength: permissionLimits.name };
-const listForm = { type: 'array', items: action, maxItems: permissionLimits.entries };
-const mapForm = (values: unknown) => ({
+export const mode = z
+  .enum(['enforce', 'shadow'])
+  .meta({ description: '`shadow`: refusals of its requests are recorded, and they are forwarded. Default: enforce.' });
+
+const { entries, grants, resources, name: longestName, resource: longestResource } = permissionLimits;
+const text = (maxLength: number) => ({ type: 'string', minLength: 1, maxLength });
+const action = text(longestName);
+const listForm = (items: object, maxItems: number) => ({ type: 'array', items, maxItems });
+const mapForm = (values: object) => ({
   type: 'object',
   propertyNames: action,
   additionalProperties: values,
-  maxProperties: permissionLimits.entries,
+  maxProperties: entries,
 });
+const grantForm = {
+  type: 'object',
+  properties: { resources: listForm(text(longestResource), resources), actions: mapForm({ type: 'boolean' }) },
+  required: ['resources', 'actions'],
+  additionalProperties: false,
+};
+const ownForms = [listForm(action, entries), mapForm({ type: 'boolean' }), listForm(grantForm, grants)];
+const patchForms = [listForm(action, entries), mapForm({ type: ['boolean', 'null'] }), listForm(grantForm, grants)];
+const inheritForm = { const: 'inherit' };
 
+const inWords =
+  'Grants, in order: `[{ "resources": ["db/*"], "actions": { "db.get": true } }]`; the last entry that matches an action and a resource decides. Short forms on the resource `*`: a list of actions, or a map of actions to true or false.';
+const mergedInWords = 'A map is merged into a map, and null removes; any other form replaces.';
+
+/** What accounts and roles have. */
+export const ownPermissions = z
+  .unknown()
+  .transform((value, context) => readPermissions(value, context, false) as OwnPermissions)
+  .meta({ anyOf: ownForms, description: inWords });
+
+export const ownPermissionsPatch = z
+  .unknown()
+  .transform((value, context) => readPermissions(value, context, true))
+  .meta({ anyOf: patchForms, description: mergedInWords });
+
+/** What tokens have. */
 export const permissions = z
   .unknown()
-  .transform((value, context) => readPermissions(value, context, false) as Permissions)
-  .meta({
-    anyOf: [listForm, mapForm({ type: 'boolean' })],
-    description:
-      'Actions that it may do: a list, or a map that grants or withholds. The last entry that matches an action decides. Default: [].',
-  });
+  .transform((value, context) =>
+    value === 'inherit' ? ('inherit' as const) : (readPermissions(value, context, false) as OwnPermissions),
+  )
+  .meta({ anyOf: [...ownForms, inheritForm], description: `${inWords} \`inherit\`: what the owner has. Default: [].` });
 
 export const permissionsPatch = z
   .unknown()
-  .transform((value, context) => readPermissions(value, context, true))
-  .meta({
-    anyOf: [listForm, mapForm({ type: ['boolean', 'null'] })],
-    description: 'A map is merged into a map, and null removes; a list replaces.',
-  });
+  .transform((value, context) => (value === 'inherit' ? ('inherit' as const) : readPermissions(value, context, true)))
+  .meta({ anyOf: [...patchForms, inheritForm], description: mergedInWords });
 
-/** Either short form. Grants on resources, and an owner's permissions, mean something that nothing enforces yet. */
-function readPermissions(value: unknown, context: z.core.$RefinementCtx, removing: boolean): PermissionsPatch {
-  const unsupported = value === 'inherit' || (Array.isArray(value) && value.some(isObject));
-  if (unsupported) {
-    context.issues.push({ code: 'custom', params: { unsupported: true }, input: value });
-    return z.NEVER;
-  }
-  if (Array.isArray(value)) {
-    value.forEach((entry, index) => {
-      if (typeof entry !== 'string') fault(context, 'is not an action', [index]);
-    });
-    return value;
-  }
+/** Grants, or either short form. */
+function readPermissions(value: unknown, context: z.core.$RefinementCtx, removing: boolean): OwnPermissionsPatch {
+  if (Array.isArray(value)) return readList(value, context);
   if (!isObject(value as Json)) {
-    fault(context, 'is not a list of actions, or a map of actions to true or false');
+    fault(context, 'is not a list of grants or actions, or a map of actions to true or false');
     return z.NEVER;
   }
-  for (const [key, entry] of Object.entries(value as object)) {
-    if (typeof entry === 'boolean' || (removing && entry === null)) continue;
-    fault(context, removing ? 'is not true, false or null' : 'is not true or false', [key]);
-  }
+  readMap(value as object, context, [], removing);
   return value as Record<string, boolean | null>;
+}
+
+/** What one entry is, all are. */
+function readList(list: readonly unknown[], context: z.core.$RefinementCtx): readonly string[] | readonly Grant[] {
+  const ofGrants = list.some(entry => isObject(entry as Json));
+  list.forEach((entry, index) => {
+    if (ofGrants) readGrant(entry, context, index);
+    else if (typeof entry !== 'string') fault(context, 'is not an action', [index]);
+  });
+  return list as readonly string[] | readonly Grant[];
+}
+
+function readGrant(value: unknown, context: z.core.$RefinementCtx, index: number): void {
+  if (!isObject(value as Json)) {
+    fault(context, 'is not a grant, as others are', [index]);
+    return;
+  }
+  const { resources, actions, ...others } = value as { readonly [name: string]: Json };
+  if (resources === undefined) fault(context, 'is missing', [index, 'resources']);
+  else if (!Array.isArray(resources)) fault(context, 'is not a list', [index, 'resources']);
+  else {
+    resources.forEach((entry, i) => {
+      if (typeof entry !== 'string') fault(context, 'is not a resource', [index, 'resources', i]);
+    });
+  }
+  if (actions === undefined) fault(context, 'is missing', [index, 'actions']);
+  else if (!isObject(actions)) fault(context, 'is not a map of actions to true or false', [index, 'actions']);
+  else readMap(actions, context, [index, 'actions'], false);
+  for (const name of Object.keys(others)) fault(context, 'is not a member of a grant', [index, name]);
+}
+
+function readMap(map: object, context: z.core.$RefinementCtx, path: (string | number)[], removing: boolean): void {
+  for (const [key, entry] of Object.entries(map)) {
+    if (typeof entry === 'boolean' || (removing && entry === null)) continue;
+    fault(context, removing ? 'is not true, false or null' : 'is not true or false', [...path, key]);
+  }
 }
 
 /** Of calls that revoke something. */

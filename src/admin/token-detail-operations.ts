@@ -6,14 +6,11 @@ import { entityTag, isKnown } from './conditional.ts';
 import { type Operation, operation, valueBody } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
 import { instant, permissions, permissionsPatch } from './schemas.ts';
-import { component, eventJson, eventPageForm, usageForm, usageReportJson } from './wire-forms.ts';
-
-const permissionsForm = component('Permissions', permissions);
-const permissionsPatchForm = component('PermissionsPatch', permissionsPatch);
+import { eventJson, eventPageForm, usageForm, usageReportJson } from './wire-forms.ts';
 
 const thePermissions = {
   description: 'The permissions as they were given.',
-  schema: permissionsForm,
+  schema: permissions,
   fields: ['ETag'],
 };
 
@@ -48,7 +45,7 @@ export const tokenDetailOperations: readonly Operation[] = [
     ownerKeys: true,
     name: 'putPermissions',
     summary: 'Replaces the permissions of a token.',
-    body: valueBody(permissionsForm),
+    body: valueBody(permissions),
     conditional: true,
     answers: { 200: thePermissions },
     problems: ['unsupported_member'],
@@ -64,8 +61,8 @@ export const tokenDetailOperations: readonly Operation[] = [
     ownerKeys: true,
     name: 'mergePermissions',
     summary: 'Merges a map of permissions into a map of permissions.',
-    description: 'Null removes an action; what is said moves to the end, and decides. A list cannot be merged: 409.',
-    body: valueBody(permissionsPatchForm, true),
+    description: 'Null removes an action; what is said moves to the end, and decides. Nothing else can be merged: 409.',
+    body: valueBody(permissionsPatch, true),
     conditional: true,
     answers: { 200: thePermissions },
     problems: ['unsupported_member'],

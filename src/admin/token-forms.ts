@@ -3,7 +3,7 @@ import type { TokenPatch } from '../manage/token-changes.ts';
 import type { TokenMembers } from '../manage/token-members.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody } from './operation.ts';
-import { duration, extra, id, instant, name, permissions, permissionsPatch, state, tags } from './schemas.ts';
+import { duration, extra, id, instant, mode, name, permissions, permissionsPatch, state, tags } from './schemas.ts';
 import { component } from './wire-forms.ts';
 
 /** Bodies of calls about tokens, and what they say to those who manage. */
@@ -16,6 +16,7 @@ const members = {
   name: name.optional(),
   owner: owner.optional(),
   state: state.optional(),
+  mode: mode.optional(),
   not_before: notBefore.optional(),
   expires_at: expiresAt.optional(),
   permissions: permissions.optional(),
@@ -25,7 +26,7 @@ const members = {
 
 const refused: RefusedMembers = {
   ours: ['id', 'kind', 'hint', 'created_at', 'updated_at', 'last_used_at', 'version'],
-  unsupported: ['mode', 'limits', 'constraints', 'rewrite', 'notify'],
+  unsupported: ['limits', 'constraints', 'rewrite', 'notify'],
 };
 
 const creation = component('TokenCreation', z.strictObject(members));
@@ -47,6 +48,7 @@ const patch = component(
       name: name.nullable().optional(),
       owner: owner.optional(),
       state: state.nullable().optional(),
+      mode: mode.nullable().optional(),
       not_before: notBefore.optional(),
       expires_at: expiresAt.optional(),
       permissions: permissionsPatch.nullable().optional(),
@@ -82,6 +84,7 @@ export function membersOf(said: SaidMembers): Partial<TokenMembers> {
     ...(said.name !== undefined && { name: said.name }),
     ...(said.owner !== undefined && { owner: said.owner }),
     ...(said.state !== undefined && { state: said.state }),
+    ...(said.mode !== undefined && { mode: said.mode }),
     ...(said.not_before !== undefined && { notBefore: said.not_before }),
     ...(said.expires_at !== undefined && { expiresAt: said.expires_at }),
     ...(said.permissions !== undefined && { permissions: said.permissions }),

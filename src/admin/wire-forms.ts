@@ -4,10 +4,12 @@ import { noUsage, type Usage } from '../core/usage.ts';
 import type { OwnerRevoked } from '../manage/account-service.ts';
 import type { Acknowledgement } from '../manage/acknowledgement.ts';
 import { instantText } from '../manage/changes.ts';
+import type { PlacedRole } from '../manage/role-service.ts';
 import type { TokenView } from '../manage/token-view.ts';
 import type { UsageReport } from '../manage/usage-report.ts';
 import type { AuditEvent } from '../ports/token-store.ts';
 import type { DocumentedAnswer } from './operation.ts';
+import { ownPermissions, ownPermissionsPatch, permissions, permissionsPatch } from './schemas.ts';
 
 /** Things in answers: their schemas, under the names that the document gives them, and how they are made. */
 
@@ -18,6 +20,11 @@ export function component<T extends z.ZodType>(id: string, schema: T): T {
   components.add(schema, { id });
   return schema;
 }
+
+component('Permissions', permissions);
+component('PermissionsPatch', permissionsPatch);
+component('OwnPermissions', ownPermissions);
+component('OwnPermissionsPatch', ownPermissionsPatch);
 
 const at = (description: string) => z.string().meta({ format: 'date-time', description });
 const textOrNull = (at: Millis | null): string | null => (at === null ? null : instantText(at));
@@ -38,15 +45,13 @@ export const tokenForm = component(
     state: z
       .enum(['enabled', 'disabled', 'revoked'])
       .meta({ description: 'As it is in effect: its own, or by a mark on its owner.' }),
-    mode: z.literal('enforce'),
+    mode: z.enum(['enforce', 'shadow']),
     created_at: at('When it was made.'),
     updated_at: at('When it was last changed.'),
     last_used_at: at('When it was last used.').nullable(),
     not_before: at('When it starts working.').nullable(),
     expires_at: at('When it stops working.').nullable(),
-    permissions: z
-      .union([z.array(z.string()), z.record(z.string(), z.boolean())])
-      .meta({ description: 'As they were given.' }),
+    permissions,
     limits: nothingYet,
     constraints: anything.meta({ description: 'Not supported yet: always empty.' }),
     rewrite: nothingYet,
@@ -64,13 +69,13 @@ export const tokenJson = (token: TokenView): z.output<typeof tokenForm> => ({
   kind: token.kind,
   hint: token.hint,
   state: token.state,
-  mode: 'enforce',
+  mode: token.mode,
   created_at: instantText(token.createdAt),
   updated_at: instantText(token.updatedAt),
   last_used_at: textOrNull(token.lastUsedAt),
   not_before: textOrNull(token.notBefore),
   expires_at: textOrNull(token.expiresAt),
-  permissions: token.permissions as string[] | Record<string, boolean>,
+  permissions: token.permissions,
   limits: [],
   constraints: {},
   rewrite: [],
@@ -86,6 +91,14 @@ export const accountForm = component(
     id: z.string(),
     name: z.string(),
     enabled: z.boolean(),
+    roles: z.array(z.string()).meta({ description: 'Ids of roles. They apply in the order of all roles.' }),
+    permissions: ownPermissions.nullable().meta({
+      description: 'As they were given; null as long as it never had any, nor roles: it bounds nothing then.',
+    }),
+    owns: z
+      .array(z.string())
+      .nullable()
+      .meta({ description: 'Patterns of the resources that `*` stands for; null: every one.' }),
     revoked_before: at('Its tokens made at or before this instant are revoked.').nullable(),
     created_at: at('When it was made.'),
     updated_at: at('When it was last changed.'),
@@ -97,10 +110,40 @@ export const accountJson = (account: Account): z.output<typeof accountForm> => (
   id: account.id,
   name: account.name,
   enabled: account.enabled,
+  roles: [...account.roles],
+  permissions: account.permissions,
+  owns: account.owns === null ? null : [...account.owns],
   revoked_before: textOrNull(account.revokedBefore),
   created_at: instantText(account.createdAt),
   updated_at: instantText(account.updatedAt),
   version: account.version,
+});
+
+export const roleForm = component(
+  'Role',
+  z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    permissions: ownPermissions,
+    position: z
+      .int()
+      .min(0)
+      .nullable()
+      .meta({ description: 'Its place in the order of all roles; null for one that was deleted.' }),
+    created_at: at('When it was made.'),
+    updated_at: at('When it was last changed.'),
+    version: z.int().min(1).meta({ description: 'Counts changes. The order of roles does not change it.' }),
+  }),
+);
+
+export const roleJson = (role: PlacedRole): z.output<typeof roleForm> => ({
+  id: role.id,
+  name: role.name,
+  permissions: role.permissions,
+  position: role.position,
+  created_at: instantText(role.createdAt),
+  updated_at: instantText(role.updatedAt),
+  version: role.version,
 });
 
 const cursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
@@ -112,6 +155,8 @@ export const accountPageForm = component(
   'AccountPage',
   z.strictObject({ accounts: z.array(accountForm), next_cursor: cursor }),
 );
+
+export const rolePageForm = component('RolePage', z.strictObject({ roles: z.array(roleForm), next_cursor: cursor }));
 
 export const tokenWithSecretForm = component(
   'TokenWithSecret',

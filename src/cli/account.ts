@@ -1,28 +1,56 @@
 import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
-import { AdminClient } from './client.ts';
+import { AdminClient, type ApiAnswer } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
+import { patchReplacing, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 import { plain, rows, table } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
 import { show } from './token-parts.ts';
 
 type Account = Record<string, unknown>;
 
+const memberOptions = {
+  name: { type: 'string', value: 'TEXT', about: 'What people call it (default: nothing)' },
+  role: { type: 'string', value: 'ID', multiple: true, about: 'A role that it has; again for more (default: none)' },
+  ...permissionOptions,
+  owns: {
+    type: 'string',
+    value: 'RESOURCE',
+    multiple: true,
+    about: 'What * stands for in resources, such as db/sales or db/*; again for more, empty for nothing (default: all)',
+  },
+} as const;
+
+const memberUsage = `[--name TEXT] [--role ID]… ${permissionUsage} [--owns RESOURCE]…`;
+
+/** What is not said is left out; one empty text is an empty list. */
+function members({ options }: Pick<Call, 'options'>) {
+  const name = options.text('name');
+  const roles = options.list('role')?.filter(role => role !== '');
+  const permissions = permissionsOf(options);
+  const owns = options.list('owns')?.filter(resource => resource !== '');
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(roles === undefined ? {} : { roles }),
+    ...(permissions === undefined ? {} : { permissions }),
+    ...(owns === undefined ? {} : { owns }),
+  };
+}
+
 const create: Command = {
   summary: 'Make an account',
-  usage: `[--id ID] [--name TEXT] [--disabled] ${clientUsage}`,
+  usage: `[--id ID] [--disabled] ${memberUsage} ${clientUsage}`,
   options: {
     id: { type: 'string', value: 'ID', about: 'Its id (default: a random one)' },
-    name: { type: 'string', value: 'TEXT', about: 'What people call it (default: nothing)' },
     disabled: { type: 'boolean', about: 'Its tokens do not work until it is enabled (default: they do)' },
+    ...memberOptions,
     ...clientOptions,
   },
   async run(call) {
     const { options } = call;
     const id = options.text('id');
-    const name = options.text('name');
     return send(call, 'POST', '/v1/accounts', {
       ...(id === undefined ? {} : { id }),
-      ...(name === undefined ? {} : { name }),
+      ...members(call),
       ...(options.flag('disabled') ? { enabled: false } : {}),
     });
   },
@@ -34,7 +62,7 @@ const list: Command = {
   options: clientOptions,
   async run(call) {
     const { items } = await (await AdminClient.of(call)).list('/v1/accounts', 'accounts');
-    const columns = ['id', 'name', 'enabled', 'created_at'] as const;
+    const columns = ['id', 'name', 'enabled', 'roles', 'created_at'] as const;
     return show(call, { accounts: items }, () =>
       table(
         columns,
@@ -45,14 +73,14 @@ const list: Command = {
 };
 
 const update: Command = {
-  summary: 'Rename an account',
-  usage: `ID --name TEXT ${clientUsage}`,
+  summary: 'Change members of an account; roles, permissions and what it owns replace all that it had',
+  usage: `ID ${memberUsage} ${clientUsage}`,
   args: ['ID'],
-  options: { name: { type: 'string', value: 'TEXT', about: 'What people shall call it' }, ...clientOptions },
+  options: { ...memberOptions, ...clientOptions },
   async run(call) {
-    const name = call.options.text('name');
-    if (name === undefined) throw new UsageError('nothing to change: say --name');
-    return send(call, 'PATCH', accountPath(call), { name });
+    const patch = members(call);
+    if (Object.keys(patch).length === 0) throw new UsageError('nothing to change: name a member');
+    return tell(call, await patchReplacing(await AdminClient.of(call), accountPath(call), patch));
   },
 };
 
@@ -91,7 +119,10 @@ export const accountCommands: Group = {
 const accountPath = ({ args }: Call): string => `/v1/accounts/${encodeURIComponent(args[0] ?? '')}`;
 
 async function send(call: Call, method: string, target: string, sent?: unknown): Promise<number> {
-  const answer = await (await AdminClient.of(call)).call(method, target, sent);
+  return tell(call, await (await AdminClient.of(call)).call(method, target, sent));
+}
+
+function tell(call: Call, answer: ApiAnswer): number {
   noteWhatIsPending(answer, call);
   const { body } = answer;
   // A deletion answers with the account and with where it holds; everything else with the account itself.

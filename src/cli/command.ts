@@ -17,7 +17,7 @@ export interface Command {
   /** Behind `postern <name>`. */
   readonly usage: string;
   readonly options?: OptionTable;
-  /** Names of arguments, `?` behind the ones that may be left out. */
+  /** Names of arguments, `?` behind the ones that may be left out, `…` behind a last one that may be many. */
   readonly args?: readonly string[];
   /** Returns the exit code: 0, 1 (failed) or 2 (usage or configuration). */
   run(call: Call): Promise<number>;

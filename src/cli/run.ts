@@ -6,6 +6,7 @@ import { configCommands } from './config.ts';
 import { demo } from './demo.ts';
 import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './help.ts';
 import { drain, healthcheck } from './probes.ts';
+import { roleCommands } from './role.ts';
 import { serve } from './serve.ts';
 import { storeCommands } from './store.ts';
 import { tokenCommands } from './token.ts';
@@ -19,6 +20,7 @@ export const commands: Readonly<Record<string, Command | Group>> = {
   healthcheck,
   token: tokenCommands,
   account: accountCommands,
+  role: roleCommands,
   store: storeCommands,
   config: configCommands,
   version: versionCommand,
@@ -92,7 +94,8 @@ async function call({ name, command, rest }: Found, io: Io): Promise<number> {
   }
   const takes = command.args ?? [];
   const needed = takes.filter(arg => !arg.endsWith('?')).length;
-  if (args.length < needed || args.length > takes.length) {
+  const most = takes.at(-1)?.endsWith('…') ? Number.POSITIVE_INFINITY : takes.length;
+  if (args.length < needed || args.length > most) {
     const what = takes.length === 0 ? 'no arguments' : takes.join(' ');
     throw new UsageError(`${name} takes ${what}\n${usageLine(name, command)}`);
   }

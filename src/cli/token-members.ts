@@ -1,22 +1,21 @@
 import { readDuration } from '../core/duration.ts';
 import type { Options, OptionTable } from './arguments.ts';
 import { UsageError } from './command.ts';
+import { type Permissions, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 
 /** Options that set members of a token. */
 export const memberOptions = {
   name: { type: 'string', value: 'TEXT', about: 'What people call it (default: nothing)' },
   owner: { type: 'string', value: 'ACCOUNT', about: 'The account that it belongs to (default: none)' },
-  permission: {
-    type: 'string',
-    value: 'ACTION',
-    multiple: true,
-    about: 'An action that it may do, such as widgets:read or widgets:*; again for more (default: none)',
+  ...permissionOptions,
+  permissions: {
+    ...permissionOptions.permissions,
+    about: `${permissionOptions.permissions.about}; or inherit, what its owner has`,
   },
-  deny: {
+  mode: {
     type: 'string',
-    value: 'ACTION',
-    multiple: true,
-    about: 'An action that it may not do; of these and --permission the last that matches decides',
+    value: 'enforce|shadow',
+    about: 'shadow: what its requests are refused with is recorded, and they are forwarded (default: enforce)',
   },
   'not-before': { type: 'string', value: 'TIME', about: 'When it starts working, in RFC 3339 (default: at once)' },
   'expires-at': { type: 'string', value: 'TIME', about: 'When it stops working, in RFC 3339 (default: never)' },
@@ -26,11 +25,7 @@ export const memberOptions = {
   disabled: { type: 'boolean', about: 'It does not work until it is enabled (default: it works)' },
 } as const satisfies OptionTable;
 
-export const memberUsage =
-  '[--name TEXT] [--owner ACCOUNT] [--permission ACTION]… [--deny ACTION]… [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--disabled]';
-
-/** A list of what is granted, or a map of what is granted and withheld. */
-export type Permissions = readonly string[] | Readonly<Record<string, boolean>>;
+export const memberUsage = `[--name TEXT] [--owner ACCOUNT] ${permissionUsage} [--mode enforce|shadow] [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--disabled]`;
 
 /** Members of a body as the options say; what is not said is left out, an empty text clears. */
 export function members(options: Options): Record<string, unknown> & { readonly permissions?: Permissions } {
@@ -41,6 +36,7 @@ export function members(options: Options): Record<string, unknown> & { readonly 
   };
   if (options.text('name') !== undefined) body['name'] = options.text('name');
   text('owner', 'owner');
+  text('mode', 'mode');
   text('not-before', 'not_before');
   text('expires-at', 'expires_at');
   const life = options.text('expires-in');
@@ -63,29 +59,6 @@ export function members(options: Options): Record<string, unknown> & { readonly 
   }
   if (options.flag('disabled')) body['state'] = 'disabled';
   return body;
-}
-
-/** In the order of the command line: the last entry that matches an action decides. */
-function permissionsOf(options: Options): Permissions | undefined {
-  const given = options.inOrder('permission', 'deny');
-  if (given.length === 0) return undefined;
-  for (const { name, value } of given) {
-    const [action, verdict] = value.split('=');
-    if (verdict === undefined) continue;
-    const meant = verdict === 'false' ? '--deny' : verdict === 'true' ? '--permission' : `--${name}`;
-    throw new UsageError(`--${name} ${value}: an action has no =; write ${meant} ${action}`);
-  }
-  const entries = given.filter(({ value }) => value !== '');
-  if (entries.every(({ name }) => name === 'permission')) return entries.map(({ value }) => value);
-  const map = new Map<string, boolean>();
-  for (const { name, value } of entries) {
-    // Members of an object that are numbers come first, whatever was said first.
-    if (/^[0-9]+$/.test(value)) throw new UsageError(`--${name} ${value}: an action is not only digits`);
-    // Said again, it stands where it was said last.
-    map.delete(value);
-    map.set(value, name === 'permission');
-  }
-  return Object.fromEntries(map);
 }
 
 function milliseconds(text: string): number {

@@ -11,6 +11,7 @@ const shownMembers = [
   'kind',
   'hint',
   'state',
+  'mode',
   'permissions',
   'tags',
   'not_before',

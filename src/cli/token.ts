@@ -1,6 +1,7 @@
 import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient } from './client.ts';
-import { type Call, type Command, type Group, UsageError } from './command.ts';
+import { type Command, type Group, UsageError } from './command.ts';
+import { patchReplacing } from './permissions.ts';
 import { plain, rows } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
 import { importToken } from './token-import.ts';
@@ -32,32 +33,17 @@ const create: Command = {
 
 const update: Command = {
   summary:
-    'Change members of a token; --permission and --deny replace all that it had, an empty --owner, --not-before or --expires-at clears it',
+    'Change members of a token; permissions replace all that it had, an empty --owner, --not-before or --expires-at clears it',
   usage: `ID ${memberUsage} ${clientUsage}`,
   args: ['ID'],
   options: { ...memberOptions, ...clientOptions },
   async run(call) {
     const patch = members(call.options);
     if (Object.keys(patch).length === 0) throw new UsageError('nothing to change: name a member');
-    const client = await AdminClient.of(call);
-    const { body } = Array.isArray(patch.permissions ?? [])
-      ? await client.call('PATCH', tokenPath(call), patch)
-      : await replaceMap(client, call, patch);
+    const { body } = await patchReplacing(await AdminClient.of(call), tokenPath(call), patch);
     return show(call, body, () => describe(body));
   },
 };
-
-/** A patch merges a map into a map. So that it replaces one, as a list does, what was there is taken out by name. */
-async function replaceMap(client: AdminClient, call: Call, patch: ReturnType<typeof members>) {
-  const { body, etag } = await client.call('GET', tokenPath(call));
-  const before = (body['permissions'] ?? {}) as object;
-  const after = patch.permissions as Record<string, boolean>;
-  // What is in both stands only among the new: the order of members is the order of the rules.
-  const gone = Array.isArray(before) ? [] : Object.keys(before).filter(action => !Object.hasOwn(after, action));
-  const permissions = { ...Object.fromEntries(gone.map(action => [action, null])), ...after };
-  const condition: Record<string, string> = etag === undefined ? {} : { 'If-Match': etag };
-  return client.call('PATCH', tokenPath(call), { ...patch, permissions }, condition);
-}
 
 const rotate: Command = {
   summary: 'Give a token a new secret; the old one lives on for --grace',

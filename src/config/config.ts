@@ -1,7 +1,7 @@
 import type { Place } from '../core/credential.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Route } from '../core/route.ts';
-import type { Millis } from '../core/token.ts';
+import type { Millis, TokenMode } from '../core/token.ts';
 import type { UpstreamAddress } from './network.ts';
 import type { HostPort } from './store-address.ts';
 
@@ -187,6 +187,7 @@ export interface DeclaredToken {
   readonly secretSha256: Buffer;
   readonly owner: string | null;
   readonly state: 'enabled' | 'disabled';
+  readonly mode: TokenMode;
   readonly permissions: Permissions;
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;

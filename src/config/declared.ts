@@ -1,4 +1,4 @@
-import { type Permissions, permissionLimits } from '../core/permissions.ts';
+import { type Grant, type Permissions, permissionLimits } from '../core/permissions.ts';
 import type { Config, DeclaredToken } from './config.ts';
 import type { Context } from './context.ts';
 import { Problems } from './problems.ts';
@@ -44,8 +44,8 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     if (not_before !== undefined && expires_at !== undefined && expires_at <= not_before) {
       problems.add(`${at}.expires_at`, 'is not after not_before; allowed: a later instant');
     }
-    if (Object.keys(draft.permissions ?? {}).length > permissionLimits.entries) {
-      problems.add(`${at}.permissions`, `has too many entries; allowed: ${permissionLimits.entries}`);
+    if (draft.permissions !== undefined) {
+      checkPermissions(draft.permissions, draft.owner !== undefined, `${at}.permissions`, problems);
     }
     const spot = problems.spotOf(at);
     return {
@@ -54,6 +54,7 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
       secretSha256: Buffer.from(secret_sha256, 'hex'),
       owner: draft.owner ?? null,
       state: draft.state ?? 'enabled',
+      mode: draft.mode ?? 'enforce',
       permissions: (draft.permissions ?? []) as Permissions,
       notBefore: not_before ?? null,
       expiresAt: expires_at ?? null,
@@ -62,6 +63,50 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     };
   });
 }
+
+type PermissionsDraft = NonNullable<NonNullable<Drafts[number]>['permissions']>;
+
+/** What the declaration does not know of permissions. */
+function checkPermissions(permissions: PermissionsDraft, owned: boolean, key: string, problems: Problems): void {
+  if (permissions === 'inherit') {
+    if (!owned)
+      problems.add(key, 'is inherit, and the token has no owner; allowed: an owner beside it, or a list or map');
+    return;
+  }
+  const grants = Array.isArray(permissions) ? permissions.filter(isGrant) : [];
+  if (grants.length > 0) checkGrants(permissions as readonly EntryDraft[], grants, key, problems);
+  else if (Object.keys(permissions).length > permissionLimits.entries) {
+    problems.add(key, `has too many entries; allowed: ${permissionLimits.entries}`);
+  }
+}
+
+type GrantDraft = Draft<Grant>;
+type EntryDraft = string | GrantDraft | undefined;
+
+function checkGrants(
+  list: readonly EntryDraft[],
+  grants: readonly GrantDraft[],
+  key: string,
+  problems: Problems,
+): void {
+  const most = permissionLimits;
+  list.forEach((entry, i) => {
+    if (typeof entry === 'string') {
+      problems.add(itemKey(key, i), 'is an action among grants; allowed: a list of either');
+    } else if ((entry?.resources?.length ?? 0) > most.resources) {
+      problems.add(`${itemKey(key, i)}.resources`, `has too many resources; allowed: ${most.resources}`);
+    } else if (Object.keys(entry?.actions ?? {}).length > most.entries) {
+      problems.add(`${itemKey(key, i)}.actions`, `has too many actions; allowed: ${most.entries}`);
+    }
+  });
+  if (grants.length > most.grants) problems.add(key, `has too many grants; allowed: ${most.grants}`);
+  const pairs = grants.reduce((n, { resources, actions }) => {
+    return n + (resources?.length ?? 0) * Object.keys(actions ?? {}).length;
+  }, 0);
+  if (pairs > most.pairs) problems.add(key, `has too many actions on resources in all; allowed: ${most.pairs}`);
+}
+
+const isGrant = (entry: EntryDraft): entry is GrantDraft => typeof entry === 'object';
 
 /** A line for each declared token whose owner is none of the accounts: a mistake that only the store can show. */
 export function missingOwners(config: Pick<Config, 'tokens'>, accounts: ReadonlySet<string>): string[] {

@@ -72,12 +72,11 @@ function collect(schema: z.core.$ZodType, key: string, rows: Row[], unbuilt: str
 
 function collectMember(member: z.core.$ZodType, key: string, rows: Row[], unbuilt: string[]): void {
   const schema = unwrap(member);
-  const { later, leaf, laterWords } = noteOf(schema);
+  const { later, leaf } = noteOf(schema);
   if (later) {
     unbuilt.push(`\`${key}\``);
     return;
   }
-  if (laterWords !== undefined) unbuilt.push(`\`${key}\` ${laterWords.map(word => `\`${word}\``).join(', ')}`);
   if (leaf?.unbuilt !== undefined) unbuilt.push(`\`${key}\` ${leaf.unbuilt}`);
   // A map of which nothing is built has no row, only its members below the table.
   if (!(schema instanceof z.ZodObject) || keysOf(schema).length > 0) {

@@ -9,10 +9,6 @@ export interface Note {
   readonly leaf?: Leaf;
   /** A key whose feature is not built: known, and answered with `not supported yet`. */
   readonly later?: true;
-  /** Of a branch that is not built: what is written there. */
-  readonly kinds?: readonly Kind[];
-  /** Words that may stand here once they are built. */
-  readonly laterWords?: readonly string[];
   /** A list or map that must not be empty, and what is allowed there in words. */
   readonly filled?: string;
   /** A map that may be written as the value of this one member. */
@@ -47,13 +43,16 @@ export function noted<S extends z.ZodType>(schema: S, note: Note): S {
 export const later = (meaning: string): z.ZodOptional<z.ZodUnknown> =>
   noted(z.unknown(), { later: true }).optional().meta({ description: meaning });
 
-/** A branch of a union that is known and not built: no value comes out of it. */
-export const laterBranch = (kind: Kind): z.ZodType<never> =>
-  noted(z.unknown(), { later: true, kinds: [kind] }) as unknown as z.ZodType<never>;
-
 /** A list that has at least one item. */
 export const filledList = <S extends z.ZodType>(item: S, allowed: string): z.ZodArray<S> =>
   noted(z.array(item).min(1), { filled: allowed });
+
+/** A map that has at least one member. */
+export const filledMap = <K extends z.ZodType<string, string>, V extends z.ZodType>(
+  name: K,
+  value: V,
+  allowed: string,
+): z.ZodRecord<K, V> => noted(z.record(name, value), { filled: allowed });
 
 /** A map that may be written as the text that one of its members would have. */
 export const withShorthand = <S extends z.ZodObject>(

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { actionFault } from '../core/permissions.ts';
+import { actionFault, resourceFault } from '../core/permissions.ts';
 import { idPattern, namePattern } from '../core/token.ts';
-import { later, laterBranch, noted } from './notes.ts';
+import { filledList, filledMap, later } from './notes.ts';
 import { shapeFault } from './shapes.ts';
 import { choice, file, flag, instant, text } from './values.ts';
 
@@ -37,6 +37,16 @@ const orderedAction = () =>
     fault: value => (/^[0-9]+$/.test(value) ? 'is a number' : actionFault(value)),
   });
 
+const grant = z.strictObject({
+  resources: filledList(
+    text({ type: 'resource', allowed: 'a resource such as db/sales, db/* or *', fault: resourceFault }),
+    'a list with at least one resource',
+  ).meta({ description: 'What its actions are done to. `*` alone is everything that the owner owns.' }),
+  actions: filledMap(orderedAction(), flag(), 'a map with at least one action').meta({
+    description: 'Whether it permits an action. The last entry that names one decides.',
+  }),
+});
+
 const declaredToken = z.strictObject({
   id: id().meta({ description: 'The id of the token.' }),
   name: text({ allowed: 'printable text of up to 256 characters', pattern: namePattern })
@@ -52,15 +62,15 @@ const declaredToken = z.strictObject({
   }),
   owner: id().optional().meta({ description: 'The account that it belongs to. Default: none.' }),
   state: choice(['enabled', 'disabled']).prefault('enabled').meta({ description: 'Whether it works.' }),
-  permissions: noted(
-    z.union([z.array(z.union([action(), laterBranch('map')])), z.record(orderedAction(), flag())]),
-    // A list of maps with `resources`, and what the owner has.
-    { laterWords: ['inherit'] },
-  )
+  mode: choice(['enforce', 'shadow'])
+    .prefault('enforce')
+    .meta({ description: '`shadow`: refusals of its requests are recorded, and they are forwarded all the same.' }),
+  permissions: z
+    .union([z.array(z.union([action(), grant])), z.record(orderedAction(), flag()), choice(['inherit'])])
     .prefault([])
     .meta({
       description:
-        'What it may do: a list of actions, or a map of actions to `true` or `false`. The last entry that names an action decides.',
+        'What it may do: a list of grants, or in short a list of actions, or a map of actions to `true` or `false`. The last entry that names an action on a resource decides. `inherit`: what its owner may do.',
     }),
   not_before: instant().optional().meta({ description: 'When it starts working.' }),
   expires_at: instant().optional().meta({ description: 'When it stops working.' }),
@@ -68,7 +78,6 @@ const declaredToken = z.strictObject({
     .array(text({ allowed: 'printable text of up to 256 characters', pattern: namePattern }))
     .prefault([])
     .meta({ description: 'For finding it.' }),
-  mode: later('Record refusals and forward all the same.'),
   limits: later('How much it may be used.'),
   constraints: later('Where, how and for what it may be used.'),
   rewrite: later('What is changed in its requests.'),

@@ -55,8 +55,7 @@ class Walker {
       return undefined;
     }
     this.#problems.place(key, tree.at);
-    const isLaterWord = tree.kind === 'text' && note.laterWords?.some(word => word === tree.value);
-    if (note.later || isLaterWord) {
+    if (note.later) {
       this.#problems.add(key, 'not supported yet; allowed: to leave it out');
       return undefined;
     }
@@ -148,8 +147,7 @@ function kindsOf(schema: z.core.$ZodType): readonly Kind[] {
   if (schema instanceof z.ZodObject || schema instanceof z.ZodRecord) return ['map'];
   if (schema instanceof z.ZodArray) return ['list'];
   if (schema instanceof z.ZodUnion) return schema.options.flatMap(kindsOf);
-  const { leaf, kinds } = noteOf(schema);
-  return leaf?.kinds ?? kinds ?? [];
+  return noteOf(schema).leaf?.kinds ?? [];
 }
 
 /** Keys of a map that are built. */

@@ -1,5 +1,6 @@
+import { isBound } from '../core/rights.ts';
 import type { Account, Millis } from '../core/token.ts';
-import { idPattern } from '../core/token.ts';
+import { idPattern, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
@@ -7,14 +8,25 @@ import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
 import type { Actor, ManageParts } from './parts.ts';
+import {
+  checkPermissions,
+  checkResources,
+  type OwnPermissionsPatch,
+  patchedPermissions,
+} from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { demandUnscoped, reachOf } from './reach.ts';
 import { checkName } from './token-members.ts';
 
 /** What managers say of an account. */
-export type AccountMembers = Pick<Account, 'name' | 'enabled'>;
+export type AccountMembers = Pick<Account, 'name' | 'enabled' | 'roles' | 'permissions' | 'owns'>;
 
-const defaultMembers: AccountMembers = { name: '', enabled: true };
+/** A merge patch (RFC 7396): null resets a member; a map of permissions is merged into what is there. */
+export type AccountPatch = {
+  readonly [K in Exclude<keyof AccountMembers, 'permissions'>]?: AccountMembers[K] | null;
+} & { readonly permissions?: OwnPermissionsPatch | null };
+
+const defaultMembers: AccountMembers = { name: '', enabled: true, roles: [], permissions: null, owns: null };
 
 /** A change of one account: by whom, which, on what condition, and what is wrong with its members already. */
 export interface AccountRequest {
@@ -54,11 +66,11 @@ export class AccountService {
   ): Promise<Account> {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
-    checkName(members.name, faults);
+    checkMembers(members, faults);
     if (id !== undefined && !idPattern.test(id)) {
       faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
     }
-    faults.throwIfAny();
+    await this.#refuse(members, faults);
     const { account } = await compareAndSet(async () => {
       const made = id ?? `acc_${this.#parts.randomText(20)}`;
       const before = await this.#parts.store.getAccount(made);
@@ -78,32 +90,37 @@ export class AccountService {
   ): Promise<{ readonly account: Account; readonly created: boolean }> {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
-    checkName(members.name, faults);
+    checkMembers(members, faults);
     return compareAndSet(async () => {
       const before = await this.#parts.store.getAccount(id);
       const created = before === null || before.deleted;
       demand(precondition, created ? null : before.version);
-      faults.throwIfAny();
+      await this.#refuse(members, faults);
       const next = created ? this.#anew(id, members, before) : { ...before, ...members };
       const written = await this.#write(actor, created ? 'create' : 'replace', before, next);
       return written === stale ? stale : { account: written.account, created };
     });
   }
 
-  /** A merge patch (RFC 7396): null resets a member. */
   async patch(
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
-    patch: { readonly [K in keyof AccountMembers]?: AccountMembers[K] | null },
+    { permissions, ...plain }: AccountPatch,
   ): Promise<Account> {
     demandUnscoped(actor);
     const { account } = await compareAndSet(async () => {
       const before = await this.#get(id);
       demand(precondition, before.version);
-      const { name = before.name, enabled = before.enabled } = patch;
-      const members = { name: name ?? defaultMembers.name, enabled: enabled ?? defaultMembers.enabled };
-      checkName(members.name, faults);
-      faults.throwIfAny();
-      return this.#write(actor, 'update', before, { ...before, ...members });
+      const said = Object.entries(plain) as [keyof AccountMembers, unknown][];
+      const next: Account = {
+        ...before,
+        ...Object.fromEntries(said.map(([name, value]) => [name, value ?? defaultMembers[name]])),
+        ...(permissions !== undefined && {
+          permissions: permissions === null ? null : patchedPermissions(before.permissions, permissions),
+        }),
+      };
+      checkMembers(next, faults);
+      await this.#refuse(next, faults);
+      return this.#write(actor, 'update', before, next);
     });
     return account;
   }
@@ -120,7 +137,9 @@ export class AccountService {
       await store.settled();
       return { account: before, ...(await acknowledgements.of(madeBefore, patience)) };
     }
-    const { account, ...change } = await this.#mark(request, 'delete', { deleted: true }, patience);
+    // Roles can be deleted once nobody has them any more.
+    const gone = { deleted: true, roles: [] };
+    const { account, ...change } = await this.#mark(request, 'delete', gone, patience);
     return { account, ...(await acknowledgements.of(change, patience)) };
   }
 
@@ -206,9 +225,6 @@ export class AccountService {
     return {
       id,
       ...members,
-      roles: [],
-      permissions: null,
-      owns: null,
       revokedBefore,
       deleted: false,
       createdAt,
@@ -217,14 +233,24 @@ export class AccountService {
     };
   }
 
+  /** The store says which roles do not exist, but only to a change that is good otherwise. */
+  async #refuse({ roles }: AccountMembers, faults: Faults): Promise<void> {
+    if (faults.any && roles.length > 0) {
+      const known = new Set((await this.#parts.store.listRoles()).map(({ id }) => id));
+      noteRoles(roles, role => known.has(role), faults);
+    }
+    faults.throwIfAny();
+  }
+
   async #write(
     actor: Actor,
     action: string,
     before: Account | null,
-    changed: Account,
+    wanted: Account,
     awaited = false,
   ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
+    const changed = keepBound(before, wanted);
     const changes = accountChanges(before, changed);
     if (before !== null && Object.keys(changes).length === 0) {
       await store.settled();
@@ -235,10 +261,48 @@ export class AccountService {
     const next: Account = { ...changed, updatedAt: Math.max(at, changed.createdAt), version: version + 1 };
     const audit = { at, actor: actor.name, address: actor.address, action, changes };
     const outcome = await store.putAccount(next, version, audit, awaited);
-    if (outcome.kind !== 'done') return stale;
+    if (outcome.kind === 'stale') return stale;
+    if (outcome.kind === 'no_role') {
+      const faults = new Faults();
+      noteRoles(next.roles, role => !outcome.ids.includes(role), faults);
+      faults.throwIfAny();
+      return stale;
+    }
     const held = await apply(outcome.events);
     return { account: next, position: outcome.position, held };
   }
+}
+
+/**
+ * An account that was bound once stays so: else its tokens would gain by what is taken from it. One that was deleted
+ * has no tokens left.
+ */
+function keepBound(before: Account | null, wanted: Account): Account {
+  const bound = wanted.roles.length > 0 || (before !== null && !before.deleted && isBound(before));
+  return bound && wanted.permissions === null ? { ...wanted, permissions: [] } : wanted;
+}
+
+/** Every rule but that the roles exist: the store knows that. */
+function checkMembers({ name, roles, permissions, owns }: AccountMembers, faults: Faults): void {
+  checkName(name, faults);
+  checkRoles(roles, faults);
+  if (permissions !== null) checkPermissions('/permissions', permissions, faults);
+  if (owns !== null) checkResources('/owns', owns, faults);
+}
+
+function checkRoles(roles: readonly string[], faults: Faults): void {
+  if (roles.length > mostRoles) faults.add('/roles', `has more than ${mostRoles} roles`);
+  const seen = new Set<string>();
+  roles.slice(0, mostRoles).forEach((role, index) => {
+    if (seen.has(role)) faults.add(`/roles/${index}`, 'stands twice');
+    seen.add(role);
+  });
+}
+
+function noteRoles(roles: readonly string[], exists: (role: string) => boolean, faults: Faults): void {
+  roles.slice(0, mostRoles).forEach((role, index) => {
+    if (!exists(role)) faults.add(`/roles/${index}`, 'does not exist');
+  });
 }
 
 const unknownAccount = (): Refusal => new Refusal('not_found', 'There is no such account.');

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Account, Millis, StoredToken } from '../core/token.ts';
+import type { Account, Millis, Role, StoredToken } from '../core/token.ts';
 import type { Changes } from '../ports/token-store.ts';
 
 /** RFC 3339 in UTC, with milliseconds: how instants leave the process. */
@@ -11,6 +11,7 @@ const tokenFacts = (token: StoredToken): Readonly<Record<string, unknown>> => ({
   name: token.name,
   owner: token.owner,
   state: token.state,
+  mode: token.mode,
   not_before: instantOrNull(token.notBefore),
   expires_at: instantOrNull(token.expiresAt),
   permissions: token.permissions,
@@ -21,8 +22,17 @@ const tokenFacts = (token: StoredToken): Readonly<Record<string, unknown>> => ({
 const accountFacts = (account: Account): Readonly<Record<string, unknown>> => ({
   name: account.name,
   enabled: account.enabled,
+  roles: account.roles,
+  permissions: account.permissions,
+  owns: account.owns,
   deleted: account.deleted,
   revoked_before: instantOrNull(account.revokedBefore),
+});
+
+const roleFacts = (role: Role): Readonly<Record<string, unknown>> => ({
+  name: role.name,
+  permissions: role.permissions,
+  deleted: role.deleted,
 });
 
 /** What differs between two states of a token; before its creation everything is null. */
@@ -38,6 +48,9 @@ export function tokenChanges(before: StoredToken | null, after: StoredToken): Ch
 export const accountChanges = (before: Account | null, after: Account): Changes =>
   differences(before === null ? {} : accountFacts(before), accountFacts(after));
 
+export const roleChanges = (before: Role | null, after: Role): Changes =>
+  differences(before === null ? {} : roleFacts(before), roleFacts(after));
+
 function differences(
   before: Readonly<Record<string, unknown>>,
   after: Readonly<Record<string, unknown>>,
@@ -50,6 +63,6 @@ function differences(
   return changes;
 }
 
-/** In a map of permissions the order says which entry decides; elsewhere the order of members means nothing. */
+/** In permissions the order says which entry decides; elsewhere the order of members means nothing. */
 const isSame = (name: string, a: unknown, b: unknown): boolean =>
   name === 'permissions' ? JSON.stringify(a) === JSON.stringify(b) : isDeepStrictEqual(a, b);

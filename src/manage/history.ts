@@ -1,6 +1,6 @@
 import { readInstant } from '../core/instant.ts';
 import type { Permissions } from '../core/permissions.ts';
-import type { Account, Json, Millis, StoredToken, TokenState } from '../core/token.ts';
+import type { Account, Json, Millis, StoredToken, TokenMode, TokenState } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { AuditEvent, Page, PageQuery, TokenAndAccount, TokenStore } from '../ports/token-store.ts';
 import type { ManageParts } from './parts.ts';
@@ -87,6 +87,7 @@ const undo: Readonly<Record<string, (from: unknown) => Partial<StoredToken>>> = 
   name: from => ({ name: from as string }),
   owner: from => ({ owner: from as string | null }),
   state: from => ({ state: from as TokenState }),
+  mode: from => ({ mode: from as TokenMode }),
   not_before: from => ({ notBefore: instantOf(from) }),
   expires_at: from => ({ expiresAt: instantOf(from) }),
   permissions: from => ({ permissions: from as Permissions }),

@@ -1,9 +1,16 @@
-import { mergePermissions, type Permissions } from '../core/permissions.ts';
+import type { Permissions } from '../core/permissions.ts';
 import type { Json, Millis, StoredToken } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Faults } from './faults.ts';
 import { mergeObject } from './merge-patch.ts';
-import { checkMembers, checkPermissions, defaultMembers, type TokenMembers } from './token-members.ts';
+import {
+  checkInherited,
+  checkPermissions,
+  isMerge,
+  type PermissionsPatch,
+  patchedPermissions,
+} from './permission-members.ts';
+import { checkMembers, defaultMembers, type TokenMembers } from './token-members.ts';
 
 /**
  * Changes of a token, as functions of what was read and an instant. Version and time are set where it is written. A
@@ -20,8 +27,6 @@ export type TokenPatch = {
   readonly permissions?: PermissionsPatch | null;
 };
 
-export type PermissionsPatch = readonly string[] | Readonly<Record<string, boolean | null>>;
-
 export const patched =
   ({ extra, permissions, ...plain }: TokenPatch): TokenChange =>
   (token, _now, faults) => {
@@ -30,24 +35,14 @@ export const patched =
       ...token,
       ...Object.fromEntries(said.map(([name, value]) => [name, value ?? defaultMembers[name]])),
       ...(extra !== undefined && { extra: extra === null ? {} : mergeObject(token.extra, extra) }),
-      ...(permissions !== undefined && { permissions: patchedPermissions(token.permissions, permissions) }),
+      ...(permissions !== undefined && { permissions: afterPatch(token.permissions, permissions) }),
     };
     checkMembers(next, faults);
     return next;
   };
 
-function patchedPermissions(current: Permissions, patch: PermissionsPatch | null): Permissions {
-  if (patch === null) return defaultMembers.permissions;
-  if (isList(patch)) return patch;
-  // As with every value that is no map: a list is replaced by what the patch says.
-  return mergePermissions(
-    current === 'inherit' || isList(current) ? {} : (current as Readonly<Record<string, boolean>>),
-    patch,
-  );
-}
-
-export const isList = <T>(permissions: readonly string[] | T): permissions is readonly string[] =>
-  Array.isArray(permissions);
+const afterPatch = (current: Permissions, patch: PermissionsPatch | null): Permissions =>
+  patch === null || patch === 'inherit' ? (patch ?? defaultMembers.permissions) : patchedPermissions(current, patch);
 
 /** Members and secret are as declared; what is not said is as at the beginning. `digests`: all of that secret. */
 export const replaced =
@@ -78,15 +73,16 @@ export const withPermissions =
   (permissions: Permissions): TokenChange =>
   (token, _now, faults) => {
     checkPermissions('', permissions, faults);
+    checkInherited('', permissions, token.owner, faults);
     return { ...token, permissions };
   };
 
-/** A map is merged into a map: in a list nothing has a name by which it could be taken out. */
+/** A map is merged into a map: elsewhere nothing has a name by which it could be taken out. */
 export const withMergedPermissions =
   (patch: PermissionsPatch): TokenChange =>
   (token, now, faults) => {
-    if (isList(patch) || (isList(token.permissions) && token.permissions.length > 0)) {
+    if (!isMerge(token.permissions, patch)) {
       throw new Refusal('conflict', 'Only a map can be merged into a map. Replace the permissions instead.');
     }
-    return withPermissions(patchedPermissions(token.permissions, patch))(token, now, faults);
+    return withPermissions(afterPatch(token.permissions, patch))(token, now, faults);
   };

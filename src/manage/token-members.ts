@@ -1,7 +1,7 @@
-import { actionFault, type Permissions, permissionLimits } from '../core/permissions.ts';
 import { pointerStep } from '../core/strict-json.ts';
 import { type Json, type Millis, namePattern, type Token } from '../core/token.ts';
 import type { Faults } from './faults.ts';
+import { checkInherited, checkPermissions } from './permission-members.ts';
 
 /** What managers say of a token. All else of it is ours. */
 export type TokenMembers = Pick<
@@ -30,6 +30,7 @@ export function checkMembers(members: Omit<TokenMembers, 'state'>, faults: Fault
   checkName(members.name, faults);
   checkTags(members.tags, faults);
   checkPermissions('/permissions', members.permissions, faults);
+  checkInherited('/permissions', members.permissions, members.owner, faults);
   checkExtra(members.extra, faults);
   const { notBefore, expiresAt } = members;
   if (notBefore !== null && expiresAt !== null && notBefore >= expiresAt) {
@@ -57,23 +58,6 @@ function checkTags(tags: readonly string[], faults: Faults): void {
     if (!tagPattern.test(tag)) faults.add(pointer, `is not printable text of 1 to ${tokenLimits.tag} characters`);
     else if (seen.has(tag)) faults.add(pointer, 'stands twice');
     seen.add(tag);
-  });
-}
-
-/** JavaScript moves such members to the front of an object, and in a map of permissions the order decides. */
-const indexLike = /^(?:0|[1-9][0-9]*)$/;
-
-/** Permissions in either short form. */
-export function checkPermissions(pointer: string, permissions: Permissions, faults: Faults): void {
-  const list = Array.isArray(permissions);
-  const actions: readonly string[] = list ? permissions : Object.keys(permissions);
-  if (actions.length > permissionLimits.entries) {
-    faults.add(pointer, `has more than ${permissionLimits.entries} entries`);
-    return;
-  }
-  actions.forEach((action, index) => {
-    const why = actionFault(action) ?? (!list && indexLike.test(action) ? 'is a number: name it in a list' : null);
-    if (why !== null) faults.add(pointer + pointerStep(list ? index : action), why);
   });
 }
 

@@ -10,11 +10,11 @@ import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
 import { tokenAt, tokenEvents } from './history.ts';
 import type { Actor, ManageParts } from './parts.ts';
+import type { PermissionsPatch } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { type Reach, reachOf } from './reach.ts';
 import {
   inState,
-  type PermissionsPatch,
   patched,
   replaced,
   rotated,

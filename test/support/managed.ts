@@ -4,6 +4,7 @@ import { noUsage } from '../../src/core/usage.ts';
 import { AccountService } from '../../src/manage/account-service.ts';
 import { Acknowledgements } from '../../src/manage/acknowledgement.ts';
 import type { Actor, ManageParts } from '../../src/manage/parts.ts';
+import { RoleService } from '../../src/manage/role-service.ts';
 import { TokenService } from '../../src/manage/token-service.ts';
 import type { SecretMaker } from '../../src/ports/secret-maker.ts';
 import type { FeedEvent } from '../../src/ports/token-store.ts';
@@ -17,6 +18,7 @@ import type { ManualClock } from './manual-clock.ts';
 export interface Managed {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
+  readonly roles: RoleService;
   readonly parts: ManageParts;
   readonly store: TestedStore;
   readonly clock: ManualClock;
@@ -77,6 +79,7 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
   return {
     tokens: new TokenService(parts),
     accounts: new AccountService(parts),
+    roles: new RoleService(parts),
     parts,
     store,
     clock,
