@@ -49,6 +49,18 @@ export function actionFault(action: string): string | null {
   return null;
 }
 
+/** What is wrong with a pattern of resources; `null` when nothing is. */
+export function resourceFault(resource: string): string | null {
+  if (resource === '') return 'is empty';
+  if (resource.length > permissionLimits.name) return 'is longer than 256 characters';
+  if (/\p{C}/u.test(resource)) return 'has a character that cannot be printed';
+  for (const segment of resource.split('/')) {
+    if (segment === '') return 'has an empty segment';
+    if (segment.includes('*') && segment !== '*') return 'has a * that is not a whole segment';
+  }
+  return null;
+}
+
 /** The merge of a map into a map (RFC 7396: null removes). */
 export function mergePermissions(
   base: Readonly<Record<string, boolean>>,
