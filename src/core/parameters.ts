@@ -138,7 +138,11 @@ function folded(name: string): string {
   const nul = name.indexOf('\0');
   const text = nul === -1 ? name : name.slice(0, nul);
   // Both ways: there are letters that only one of them folds.
-  return text.trim().replace(/[\s.[]/g, '_').toUpperCase().toLowerCase();
+  return text
+    .trim()
+    .replace(/[\s.[]/g, '_')
+    .toUpperCase()
+    .toLowerCase();
 }
 
 const upTo = (name: string, end: RegExp): string => {

@@ -1,7 +1,7 @@
 import type { Parameters } from './parameters.ts';
 import { actionFault, permissionLimits, resourceFault } from './permissions.ts';
 import { type Requirement, type Route, readPattern } from './route.ts';
-import { fill, readTemplate, type Slot, slotsOf, slotText, type Template } from './template.ts';
+import { fill, readTemplate, type Slot, slotsOf, type Template } from './template.ts';
 
 /** Permissions that a request needs, and for what. */
 export interface Demand extends Requirement {
@@ -171,8 +171,3 @@ function templateFault(text: string, faultOf: (filled: string) => string | null)
   // The shortest value that has nothing wrong of its own: what is wrong with it is wrong with every other.
   return faultOf(fill(reading.template, () => 'x'));
 }
-
-/** Slots of texts, as they are written, each once. */
-export const slotTextsOf = (texts: readonly string[]): readonly string[] => [
-  ...new Set(texts.flatMap(text => slotsOf(compiled(text)).map(slotText))),
-];

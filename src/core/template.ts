@@ -48,10 +48,6 @@ export function readTemplate(text: string): TemplateReading {
 /** The places in a template, in their order. */
 export const slotsOf = ({ pieces }: Template): readonly Slot[] => pieces.filter(piece => typeof piece !== 'string');
 
-/** What is written around the places. */
-export const literalsOf = ({ pieces }: Template): readonly string[] =>
-  pieces.filter(piece => typeof piece === 'string');
-
 export const fill = ({ pieces }: Template, filling: (slot: Slot) => string): string =>
   pieces.map(piece => (typeof piece === 'string' ? piece : filling(piece))).join('');
 
