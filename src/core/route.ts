@@ -124,32 +124,32 @@ export function readPattern(pattern: string): PatternReading {
   return { ok: true, segments };
 }
 
+/** Parts of a segment with as much literal text on either side: by that text, so that one look-up finds the one. */
 interface Mixed {
-  readonly before: string;
-  readonly after: string;
-  readonly node: Node;
+  readonly before: number;
+  readonly after: number;
+  /** By both texts in one: where the first ends is the same for all. */
+  readonly nodes: Map<string, Node>;
 }
 
 class Node {
   readonly literals = new Map<string, Node>();
+  /** The most specific first. */
   readonly mixed: Mixed[] = [];
   capture: Node | null = null;
   rest: Leaf | null = null;
   leaf: Leaf | null = null;
 }
 
-/** Hosts of a route are exact names, or `*.` and a suffix. */
-interface HostTree {
-  readonly root: Node;
-}
-
 export class RouteTable {
   readonly routes: readonly Route[];
   readonly #rules: ReadonlyMap<Route, Rule>;
-  readonly #exact = new Map<string, HostTree>();
-  /** Suffixes such as `.example.com`, longest first. */
-  readonly #suffixes: { readonly suffix: string; readonly tree: HostTree }[] = [];
-  readonly #every: HostTree = { root: new Node() };
+  /** Hosts of a route are exact names, or `*.` and a suffix: `.example.com`. */
+  readonly #exact = new Map<string, Node>();
+  readonly #suffixes = new Map<string, Node>();
+  readonly #every = new Node();
+  /** Characters: a host may be as long as a head, and is not to be looked up at each of its dots. */
+  #longestSuffix = 0;
 
   /** Routes must have been checked: patterns that read well, no host, pattern and method twice (`duplicateOf`). */
   constructor(routes: readonly Route[]) {
@@ -158,23 +158,13 @@ export class RouteTable {
     for (const route of routes) {
       const reading = readPattern(route.pattern);
       if (!reading.ok) throw new Error(`route ${route.pattern}: ${reading.why}`);
-      for (const tree of this.#trees(route.hosts)) insert(tree.root, reading.segments, route);
+      for (const root of this.#roots(route.hosts)) insert(root, reading.segments, route);
     }
-    this.#suffixes.sort((a, b) => b.suffix.length - a.suffix.length);
   }
 
   /** The winner for a host, a method and a target. `host` is lower case, without port. */
   match(host: string, method: string, target: Target): Match {
-    const exact = this.#exact.get(host);
-    let found = exact === undefined ? null : find(exact.root, target.segments, 0);
-    if (found === null) {
-      for (const { suffix, tree } of this.#suffixes) {
-        if (!host.endsWith(suffix) || host.length === suffix.length) continue;
-        found = find(tree.root, target.segments, 0);
-        if (found !== null) break;
-      }
-    }
-    found ??= find(this.#every.root, target.segments, 0);
+    const found = this.#find(host, target.segments);
     if (found === null) return { kind: 'none' };
     const { leaf, captures } = found;
     for (let i = 0; i < captures.length; i++) {
@@ -187,25 +177,29 @@ export class RouteTable {
     return { kind: 'route', route, leaf, rule: this.#rules.get(route)!, captures };
   }
 
-  *#trees(hosts: readonly string[]): Iterable<HostTree> {
+  #find(host: string, segments: readonly string[]): Hit | null {
+    const exact = this.#exact.get(host);
+    let found = exact === undefined ? null : find(exact, segments, 0);
+    if (found !== null) return found;
+    if (this.#suffixes.size > 0) {
+      // From dot to dot, so that the longest suffix comes first. Something must stand before it.
+      let dot = host.indexOf('.', Math.max(1, host.length - this.#longestSuffix));
+      for (; dot !== -1; dot = host.indexOf('.', dot + 1)) {
+        const root = this.#suffixes.get(host.slice(dot));
+        if (root === undefined) continue;
+        found = find(root, segments, 0);
+        if (found !== null) return found;
+      }
+    }
+    return find(this.#every, segments, 0);
+  }
+
+  *#roots(hosts: readonly string[]): Iterable<Node> {
     if (hosts.length === 0) yield this.#every;
     for (const host of hosts) {
-      if (host.startsWith('*.')) {
-        const suffix = host.slice(1);
-        let entry = this.#suffixes.find(known => known.suffix === suffix);
-        if (entry === undefined) {
-          entry = { suffix, tree: { root: new Node() } };
-          this.#suffixes.push(entry);
-        }
-        yield entry.tree;
-      } else {
-        let tree = this.#exact.get(host);
-        if (tree === undefined) {
-          tree = { root: new Node() };
-          this.#exact.set(host, tree);
-        }
-        yield tree;
-      }
+      const isSuffix = host.startsWith('*.');
+      if (isSuffix) this.#longestSuffix = Math.max(this.#longestSuffix, host.length - 1);
+      yield isSuffix ? entryOf(this.#suffixes, host.slice(1)) : entryOf(this.#exact, host);
     }
   }
 }
@@ -242,32 +236,32 @@ function insert(root: Node, segments: readonly Segment[], route: Route): void {
 }
 
 function child(node: Node, segment: Exclude<Segment, { kind: 'rest' }>): Node {
-  if (segment.kind === 'literal') {
-    let next = node.literals.get(segment.text);
-    if (next === undefined) {
-      next = new Node();
-      node.literals.set(segment.text, next);
-    }
-    return next;
-  }
+  if (segment.kind === 'literal') return entryOf(node.literals, segment.text);
   if (segment.kind === 'capture') {
     node.capture ??= new Node();
     return node.capture;
   }
   const { before, after } = segment;
-  let mixed = node.mixed.find(known => known.before === before && known.after === after);
-  if (mixed === undefined) {
-    mixed = { before, after, node: new Node() };
-    node.mixed.push(mixed);
-    // More literal text is more specific; then the longer beginning; then the alphabet, so that order is total.
-    node.mixed.sort(
-      (a, b) =>
-        b.before.length + b.after.length - (a.before.length + a.after.length) ||
-        b.before.length - a.before.length ||
-        (a.before + a.after < b.before + b.after ? -1 : 1),
-    );
+  // More literal text is more specific; then the longer beginning. Two of one kind never fit the same segment.
+  const rank = (known: Mixed): number =>
+    before.length + after.length - (known.before + known.after) || before.length - known.before;
+  let at = node.mixed.findIndex(known => rank(known) >= 0);
+  if (at === -1) at = node.mixed.length;
+  let mixed = node.mixed[at];
+  if (mixed === undefined || rank(mixed) !== 0) {
+    mixed = { before: before.length, after: after.length, nodes: new Map() };
+    node.mixed.splice(at, 0, mixed);
   }
-  return mixed.node;
+  return entryOf(mixed.nodes, before + after);
+}
+
+function entryOf(nodes: Map<string, Node>, key: string): Node {
+  let node = nodes.get(key);
+  if (node === undefined) {
+    node = new Node();
+    nodes.set(key, node);
+  }
+  return node;
 }
 
 function addTo(leaf: Leaf | null, route: Route): Leaf {
@@ -296,11 +290,12 @@ function find(node: Node, segments: readonly string[], at: number, captures = no
     const hit = find(literal, segments, at + 1, captures);
     if (hit !== null) return hit;
   }
-  for (const { before, after, node: next } of node.mixed) {
-    if (segment.length < before.length + after.length) continue;
-    if (!segment.startsWith(before) || !segment.endsWith(after)) continue;
-    const value = segment.slice(before.length, segment.length - after.length);
-    const hit = find(next, segments, at + 1, [...captures, value]);
+  for (const { before, after, nodes } of node.mixed) {
+    if (segment.length < before + after) continue;
+    const end = segment.length - after;
+    const next = nodes.get(segment.slice(0, before) + segment.slice(end));
+    if (next === undefined) continue;
+    const hit = find(next, segments, at + 1, [...captures, segment.slice(before, end)]);
     if (hit !== null) return hit;
   }
   if (node.capture !== null) {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Route, RouteTable, readPattern } from '../../src/core/route.ts';
 import type { Target } from '../../src/core/target.ts';
 import { pick, randomFrom, seed, several } from '../support/random.ts';
@@ -91,6 +91,102 @@ test(`the winner is that of a slow look at every pattern, whatever their order (
     }
   }
   expect(won.size).toBeGreaterThan(200);
+});
+
+test(`hosts and parts of segments together go where a look at every route goes (seed ${seed})`, () => {
+  const random = randomFrom(seed + 3);
+  const hosts = ['a.x', '*.x', '*.a.x', null];
+  const text = (most: number): string => several(random, 0, most, () => pick(random, ['a', 'b', '.'])).join('');
+  const segment = (): string => pick(random, [`x${text(4)}`, `${text(3)}{}${text(3)}`, `${text(3)}{}${text(3)}`, '{}']);
+  let won = 0;
+  for (let round = 0; round < 400; round++) {
+    const routes = new Map<string, Route>();
+    for (let i = 0; i < 30; i++) {
+      let names = 0;
+      const pattern = `/${several(random, 1, 2, segment).join('/')}`.replaceAll('{}', () => `{x${names++}}`);
+      const host = pick(random, hosts);
+      routes.set(
+        `${host} ${shapeOf(pattern)}`,
+        aRoute(pattern, { hosts: host === null ? [] : [host], upstream: `${host} ${pattern}` }),
+      );
+    }
+    const list = [...routes.values()];
+    const table = new RouteTable(list);
+    for (let i = 0; i < 20; i++) {
+      const host = pick(random, ['a.x', 'b.a.x', 'c.x', 'x', 'y']);
+      const segments = several(random, 1, 2, () => pick(random, [text(6), `x${text(4)}`]));
+      const slow = linearMatch(list, host, segments);
+      const match = table.match(host, 'GET', { segments } as unknown as Target);
+      if (slow === null) expect(match.kind).toBe('none');
+      else if (captures(slow.pattern, segments).includes('')) expect(match.kind).toBe('malformed');
+      else {
+        won++;
+        expect(match).toMatchObject({ kind: 'route', captures: captures(slow.pattern, segments) });
+        if (match.kind === 'route') expect(match.route.upstream).toBe(slow.upstream);
+      }
+    }
+  }
+  expect(won).toBeGreaterThan(1000);
+});
+
+/** Hosts in their order, and among the routes of each one after the other. */
+function linearMatch(routes: readonly Route[], host: string, segments: readonly string[]): Route | null {
+  const groups = [...new Set(routes.map(route => route.hosts[0]))].filter(group => fits(group, host));
+  for (const group of groups.toSorted((a, b) => weight(b, host) - weight(a, host))) {
+    const own = routes.filter(route => route.hosts[0] === group && matches(route.pattern, segments));
+    const winner = own.toSorted((a, b) => compare(a.pattern, b.pattern))[0];
+    if (winner !== undefined) return winner;
+  }
+  return null;
+}
+
+describe('ten thousand routes cost as many look-ups as ten', () => {
+  const kinds: Record<string, (i: number) => Route> = {
+    'literal segments': i => aRoute(`/things-${i}/{id}`),
+    'beginnings of segments': i => aRoute(`/thing${String(i).padStart(6, '0')}.{action}/x`),
+    'ends of segments': i => aRoute(`/{name}.${String(i).padStart(6, '0')}/x`),
+    'both of segments': i => aRoute(`/${String(i).padStart(6, '0')}-{x}-${String(i).padStart(6, '0')}`),
+    'rests of paths': i => aRoute(`/things-${i}/**`),
+    hosts: i => aRoute('/{id}', { hosts: [`h${i}.example.com`] }),
+    'suffixes of hosts': i => aRoute('/{id}', { hosts: [`*.h${String(i).padStart(6, '0')}.example.com`] }),
+    methods: i => aRoute('/{id}', { methods: [`M${i}`] }),
+  };
+
+  test.each(Object.entries(kinds))('%s', (_, make) => {
+    const cost = (count: number): number => {
+      const routes = Array.from({ length: count }, (_, i) => make(i));
+      const table = new RouteTable(routes);
+      let most = 0;
+      for (let i = 0; i < count; i += Math.ceil(count / 100)) {
+        const route = routes[i]!;
+        const host = route.hosts[0]?.replace('*', 'a.b') ?? 'h';
+        const segments = route.pattern
+          .slice(1)
+          .replace('**', 'r/s')
+          .replace(/\{\w+\}/, 'value')
+          .split('/');
+        const look = vi.spyOn(Map.prototype, 'get');
+        const match = table.match(host, route.methods?.[0] ?? 'GET', { segments } as unknown as Target);
+        most = Math.max(most, look.mock.calls.length);
+        look.mockRestore();
+        expect(match.kind === 'route' && match.route).toBe(route);
+        table.match(`no.${host}`, 'GET', { segments: [...segments, 'no'] } as unknown as Target);
+      }
+      return most;
+    };
+    expect(cost(10_000)).toBe(cost(10));
+  });
+
+  test('a host as long as a head is looked up only as far as a suffix may reach', () => {
+    const table = new RouteTable([aRoute('/a', { hosts: ['*.x.y'] })]);
+    const look = vi.spyOn(Map.prototype, 'get');
+    table.match('a.'.repeat(8000), 'GET', { segments: ['a'] } as unknown as Target);
+    const calls = look.mock.calls.length;
+    look.mockRestore();
+    expect(calls).toBeLessThan(10);
+    const match = table.match(`${'a.'.repeat(8000)}x.y`, 'GET', { segments: ['a'] } as unknown as Target);
+    expect(match.kind).toBe('route');
+  });
 });
 
 /** What the parts of a pattern take of a path. */
