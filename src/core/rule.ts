@@ -1,7 +1,7 @@
 import type { Parameters } from './parameters.ts';
 import { actionFault, permissionLimits, resourceFault } from './permissions.ts';
 import { type Requirement, type Route, readPattern } from './route.ts';
-import { fill, readTemplate, type Slot, slotsOf, type Template } from './template.ts';
+import { fill, readTemplate, type Slot, type Template } from './template.ts';
 
 /** Permissions that a request needs, and for what. */
 export interface Demand extends Requirement {
@@ -29,8 +29,8 @@ const malformed = (why: string): Claim => ({ kind: 'malformed', why });
  */
 export const batchLimits = { demands: 1000, actions: 4096 } as const;
 
-const actionSeparators = /[:.]/;
-const resourceSeparators = /\//;
+const ofActions = { of: 'action', separators: /[:.]/, faultOf: actionFault } as const;
+const ofResources = { of: 'resource', separators: /\//, faultOf: resourceFault } as const;
 
 /** `require`, `resource` and `commands` of a route, compiled once. */
 export class Rule {
@@ -39,22 +39,25 @@ export class Rule {
   /** The claim that every request makes; null when it depends on the request. */
   readonly fixed: Claim | null;
   readonly #mode: Requirement['mode'];
-  readonly #actions: readonly Template[];
-  readonly #resource: Template | null;
-  readonly #commands: ReadonlyMap<string, string> | null;
-  readonly #captures: readonly string[];
+  readonly #actions: readonly Filling[];
+  readonly #resource: Filling | null;
 
   /** The route must have been checked: templates that read well, of captures that the pattern has. */
   constructor({ pattern, require, resource, commands }: Route) {
+    const captures = captureNames(pattern);
+    const placed = (text: string): Filling['pieces'] =>
+      compiled(text).pieces.map(piece => (typeof piece === 'string' ? piece : placeOf(piece, captures, pattern)));
+    const listed = commands === null ? null : new Map(Object.entries(commands));
     this.#mode = require?.mode ?? 'all';
-    this.#actions = (require?.permissions ?? []).map(compiled);
-    this.#resource = require === null || resource === null ? null : compiled(resource);
-    this.#commands = commands === null ? null : new Map(Object.entries(commands));
-    this.#captures = captureNames(pattern);
-    const slots = [...this.#actions, ...(this.#resource === null ? [] : [this.#resource])].flatMap(slotsOf);
-    for (const { kind, name } of slots) {
-      if (kind === 'capture' && !this.#captures.includes(name)) throw new Error(`${pattern} has no {${name}}`);
-    }
+    this.#actions = (require?.permissions ?? []).map(text => ({
+      ...ofActions,
+      pieces: placed(text),
+      commands: listed,
+    }));
+    this.#resource =
+      require === null || resource === null ? null : { ...ofResources, pieces: placed(resource), commands: null };
+    const pieces = [...this.#actions, ...(this.#resource === null ? [] : [this.#resource])].flatMap(f => f.pieces);
+    const slots = pieces.flatMap(piece => (typeof piece === 'string' ? [] : [piece.slot]));
     this.parameters = [...new Set(slots.flatMap(({ kind, name }) => (kind === 'parameter' ? [name] : [])))];
     this.fixed = null;
     if (require === null) this.fixed = nothing;
@@ -65,6 +68,12 @@ export class Rule {
   claim(captures: readonly string[], parameters: Parameters): Claim {
     if (this.fixed !== null) return this.fixed;
     const calls = this.parameters.length === 0 ? 1 : parameters.calls;
+    if (calls > 1) return this.#claimBatch(captures, parameters, calls);
+    const demand = this.#demand(captures, parameters, 0);
+    return 'kind' in demand ? demand : { kind: 'demands', demands: [demand] };
+  }
+
+  #claimBatch(captures: readonly string[], parameters: Parameters, calls: number): Claim {
     const demands = new Map<string, Demand>();
     const actions = new Set<string>();
     let characters = 0;
@@ -79,7 +88,7 @@ export class Rule {
         actions.add(action);
         characters += action.length + 1;
       }
-      if (demands.size > batchLimits.demands || (calls > 1 && characters > batchLimits.actions)) {
+      if (demands.size > batchLimits.demands || characters > batchLimits.actions) {
         return malformed('The batch asks for more different things than are judged at a time.');
       }
     }
@@ -88,47 +97,85 @@ export class Rule {
 
   /** What one call asks for, or why that cannot be told. */
   #demand(captures: readonly string[], parameters: Parameters, call: number): Demand | Claim {
-    let fault: Claim | null = null;
-    const filling = (slot: Slot, separators: RegExp, isCommand: boolean): string => {
-      const value = this.#value(slot, captures, parameters, call);
-      if (typeof value !== 'string') {
-        fault ??= value;
-        return '';
-      }
-      const command = isCommand ? this.#commands?.get(value) : undefined;
-      if (command !== undefined) return command;
-      const why = literalFault(value, isCommand ? null : separators);
-      if (why !== null) fault ??= malformed(`${spoken(slot)} ${why}.`);
-      else if (isCommand) fault ??= { kind: 'unlisted', command: value };
-      return value;
-    };
-
-    const isCommand = this.#commands !== null;
-    const permissions = this.#actions.map(action => fill(action, slot => filling(slot, actionSeparators, isCommand)));
-    const resource = this.#resource && fill(this.#resource, slot => filling(slot, resourceSeparators, false));
-    if (fault !== null) return fault;
-    for (const permission of permissions) {
-      const why = actionFault(permission);
-      if (why !== null) return malformed(`The action that the request names ${why}.`);
+    const permissions: string[] = [];
+    for (const action of this.#actions) {
+      const filled = this.#fill(action, captures, parameters, call);
+      if (typeof filled !== 'string') return filled;
+      permissions.push(filled);
     }
-    const why = resource === null ? null : resourceFault(resource);
-    if (why !== null) return malformed(`The resource that the request names ${why}.`);
+    if (this.#resource === null) return { mode: this.#mode, permissions, resource: null };
+    const resource = this.#fill(this.#resource, captures, parameters, call);
+    if (typeof resource !== 'string') return resource;
     return { mode: this.#mode, permissions, resource };
   }
 
-  #value(slot: Slot, captures: readonly string[], parameters: Parameters, call: number): string | Claim {
-    if (slot.kind === 'capture') return captures[this.#captures.indexOf(slot.name)] ?? '';
-    const reading = parameters.read(slot.name, call);
-    switch (reading.kind) {
-      case 'value':
-        return reading.value;
-      case 'closed':
-        return { kind: 'closed', parameter: slot.name };
-      case 'absent':
-        return malformed(`${spoken(slot)} is missing.`);
-      case 'ambiguous':
-        return malformed(`${spoken(slot)} ${reading.why}.`);
+  /** The text with what the request says in its places, or why that is none. */
+  #fill(template: Filling, captures: readonly string[], parameters: Parameters, call: number): string | Claim {
+    let text = '';
+    let plain = true;
+    for (const piece of template.pieces) {
+      if (typeof piece === 'string') {
+        text += piece;
+        continue;
+      }
+      const value =
+        piece.capture === -1 ? readParameter(piece.slot, parameters, call) : (captures[piece.capture] ?? '');
+      if (typeof value !== 'string') return value;
+      const command = template.commands?.get(value);
+      if (command === undefined) {
+        // Nothing can be wrong with letters and digits, and that is what nearly all values are.
+        if (!plainValue.test(value)) {
+          plain = false;
+          const why = literalFault(value, template.commands === null ? template.separators : null);
+          if (why !== null) return malformed(`${spoken(piece.slot)} ${why}.`);
+        }
+        if (template.commands !== null) return { kind: 'unlisted', command: value };
+      }
+      text += command ?? value;
     }
+    if (plain && text.length <= permissionLimits.name) return text;
+    const why = template.faultOf(text);
+    return why === null ? text : malformed(`The ${template.of} that the request names ${why}.`);
+  }
+}
+
+/** A template with everything that its places need. */
+interface Filling {
+  readonly of: 'action' | 'resource';
+  readonly pieces: readonly (string | Place)[];
+  /** What a value must not have in it. */
+  readonly separators: RegExp;
+  /** What stands for each value; null: the value itself. */
+  readonly commands: ReadonlyMap<string, string> | null;
+  readonly faultOf: (text: string) => string | null;
+}
+
+interface Place {
+  readonly slot: Slot;
+  /** Of the captures which; -1 for a parameter. */
+  readonly capture: number;
+}
+
+/** It begins with a letter, as an action that is only digits is none. */
+const plainValue = /^[A-Za-z][A-Za-z0-9_-]{0,127}$/;
+
+function placeOf(slot: Slot, captures: readonly string[], pattern: string): Place {
+  const capture = slot.kind === 'capture' ? captures.indexOf(slot.name) : -1;
+  if (slot.kind === 'capture' && capture === -1) throw new Error(`${pattern} has no {${slot.name}}`);
+  return { slot, capture };
+}
+
+function readParameter(slot: Slot, parameters: Parameters, call: number): string | Claim {
+  const reading = parameters.read(slot.name, call);
+  switch (reading.kind) {
+    case 'value':
+      return reading.value;
+    case 'closed':
+      return { kind: 'closed', parameter: slot.name };
+    case 'absent':
+      return malformed(`${spoken(slot)} is missing.`);
+    case 'ambiguous':
+      return malformed(`${spoken(slot)} ${reading.why}.`);
   }
 }
 
