@@ -90,6 +90,19 @@ describe('a snapshot', () => {
     expect(found!.recall.find(['d-b'])!.roles).toEqual([aRole('r2'), aRole('r1')]);
   });
 
+  test.each([
+    ['a role', 'r2', ['d-a', 'd-c']],
+    ['the order of roles', 'order', ['d-a', 'd-c']],
+    ['a role that nobody has', 'other', ['d-a', 'd-b', 'd-c']],
+  ])('is served without what a later change concerns: %s', async (_, id, left) => {
+    const tokens = [remembered('a'), remembered('b', 'acme'), remembered('c', 'initech')];
+    const { clock, folder, snapshot } = await written({ tokens });
+    await snapshot.bury([event(11, 'role', id)]);
+    const { found } = await open(folder, clock, 'p2');
+    expect([...found!.recall.tokens].map(({ digest }) => digest)).toEqual(left);
+    expect(found!.recall.account('acme') !== null).toBe(left.includes('d-b'));
+  });
+
   test('is not there where none was written', async () => {
     expect(await open(aFolder(), new ManualClock())).toMatchObject({ found: null, refused: null });
   });
