@@ -82,6 +82,7 @@ local function roleOf(id)
 end
 
 -- The documents of an account's roles, in the order of all roles. A request waits for this: few commands, many keys.
+-- One that is not there might have taken something away: nothing is answered without it.
 local function roleDocs(account)
   local ids, found, docs = account and account.roles or {}, {}, {}
   for first = 1, #ids, 100 do
@@ -89,7 +90,8 @@ local function roleDocs(account)
     for i = first, last do keys[#keys + 1] = base .. 'role:' .. ids[i] end
     local places, values = redis.call('ZMSCORE', base .. 'roles', unpack(ids, first, last)), redis.call('MGET', unpack(keys))
     for i, value in ipairs(values) do
-      if places[i] and value then found[#found + 1] = { tonumber(places[i]), keys[i], value } end
+      if not places[i] or not value then error({ err = 'TORN role' }) end
+      found[#found + 1] = { tonumber(places[i]), keys[i], value }
     end
   end
   table.sort(found, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)

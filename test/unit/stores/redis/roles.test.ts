@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { StoreUnavailable } from '../../../../src/errors.ts';
 import { anAccount, anAudit, aRole, aToken, changed, made } from '../../../contract/harness.ts';
 import { listOf } from '../../../support/transfer.ts';
 import { redisRig } from './rig.ts';
@@ -77,4 +78,30 @@ test('what is wrong with roles is found', async () => {
   ]) {
     expect(detail).toContain(text);
   }
+});
+
+test('a token whose owner has a role that is not there is not let in without it', async () => {
+  const store = await rig.open();
+  await store.tokens.putRole(aRole('a', { permissions: { '*': false } }), 0, anAudit('create'));
+  await store.tokens.putAccount(anAccount('acme', { roles: ['a'] }), 0, anAudit('create'));
+  await store.tokens.createToken(aToken('t', { owner: 'acme' }), anAudit('create'), null);
+  const client = rig.server.client();
+  await client.del('postern:{s}:roles');
+  await expect(store.tokens.find(['digest-of-t'])).rejects.toThrow('its keys contradict each other');
+  await expect(store.tokens.getOwner('acme')).rejects.toThrow(StoreUnavailable);
+  const wrong = (await store.examine()).find(({ name }) => name === 'indexes')!.detail;
+  expect(wrong).toContain('account acme has the role a, which is not there');
+});
+
+test('a store that has a role is not opened by programs that know of none; one without stays as it was', async () => {
+  const store = await rig.open();
+  const client = rig.server.client();
+  const schema = () => client.hget('postern:{s}:meta', 'schema');
+  await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create'));
+  expect(await schema()).toBe('1');
+  await store.tokens.putRole(aRole('a'), 0, anAudit('create'));
+  expect(await schema()).toBe('2');
+  expect((await rig.open()).identity).toBe(store.identity);
+  await client.hset('postern:{s}:meta', 'schema', '3');
+  await expect(rig.open()).rejects.toThrow('its schema is version 3, this program knows up to 2');
 });
