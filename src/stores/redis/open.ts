@@ -45,8 +45,8 @@ export interface RedisStoreOptions {
   readonly create?: boolean;
 }
 
-/** The version of the keys and of what is under them. */
-export const schema = 1;
+/** The newest version of the keys and of what is under them: 2 has roles. A store is of version 1 until it gets one. */
+const schema = 2;
 
 /** Scripts name what they do in their first line, which older versions do not understand. */
 const oldestVersion = 7;
@@ -162,8 +162,8 @@ async function begin(
   const born = await link.call({ script: openStore, keys: [keys.meta], args }, deadline);
   if (born === null) throw new StoreMissing('the server has no store under this prefix');
   const [identity, , found] = born as [string, string, string | null];
-  if (Number(found) !== schema) {
-    const versions = `its schema is version ${found}, this program knows version ${schema}`;
+  if (!(Number(found) >= 1 && Number(found) <= schema)) {
+    const versions = `its schema is version ${found}, this program knows up to ${schema}`;
     throw new StoreUnfit(`the store cannot be read: ${versions}: use a newer one`);
   }
   return { identity, made: identity === args[0] };

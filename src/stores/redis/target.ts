@@ -7,7 +7,7 @@ import { TargetTaken } from '../faults.ts';
 import { dumpRedis } from './dump.ts';
 import { Keys } from './keys.ts';
 import { Link } from './link.ts';
-import { type RedisStoreOptions, refuseUnfit, schema } from './open.ts';
+import { type RedisStoreOptions, refuseUnfit } from './open.ts';
 import { accountValues, tokenRecord } from './records.ts';
 import type { Script } from './script.ts';
 import {
@@ -132,7 +132,7 @@ class RedisTarget implements StoreTarget {
   async finish(): Promise<string> {
     const [identity, epoch] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
     // What is confirmed is confirmed with all that was written to the same node before.
-    await this.#run(finishFilling, [identity, epoch, schema], true);
+    await this.#run(finishFilling, [identity, epoch], true);
     this.#finished = true;
     return identity;
   }

@@ -21,6 +21,14 @@ for _, name in ipairs({ 'state:enabled', 'state:disabled', 'state:revoked' }) do
 end
 table.sort(entries, function(a, b) return a[1] < b[1] end)
 local wrong, reached, count, more = {}, tonumber(after), 0, bound < math.huge and 1 or 0
+local seen = {}
+local function examineOwner(owner)
+  if seen[owner] then return end
+  seen[owner] = true
+  for _, role in ipairs(accountOf(owner).roles) do
+    if not redis.call('ZSCORE', base .. 'roles', role) then wrong[#wrong + 1] = 'account ' .. owner .. ' has the role ' .. role .. ', which is not there' end
+  end
+end
 for _, entry in ipairs(entries) do
   if entry[1] > bound then break end
   if count >= most then more = 1 break end
@@ -41,7 +49,7 @@ for _, entry in ipairs(entries) do
     end
     if token.owner and redis.call('EXISTS', base .. 'account:' .. token.owner) == 0 then
       wrong[#wrong + 1] = id .. ' has an owner that is not there'
-    end
+    elseif token.owner then examineOwner(token.owner) end
     if redis.call('EXISTS', base .. 'audit:token:' .. id) == 0 then wrong[#wrong + 1] = id .. ' has no audit trail' end
   end
 end

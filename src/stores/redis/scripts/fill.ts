@@ -182,14 +182,14 @@ return replaced
 `,
 );
 
-/** Makes it a store. ARGV from 2: identity, epoch, schema. */
+/** Makes it a store. ARGV from 2: identity, epoch. Programs that know of no roles do not open one that has any. */
 export const finishFilling = script(
   'writes',
   now,
   marked,
   lua`
 redis.call('HSETNX', meta, 'seq', 0)
-redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', ARGV[4])
+redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', redis.call('EXISTS', base .. 'roles', base .. 'roles-gone') > 0 and 2 or 1)
 redis.call('HDEL', meta, 'importing', 'importing_at')
 return 1
 `,

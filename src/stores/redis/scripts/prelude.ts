@@ -71,22 +71,31 @@ local function accountRecord(place, version, mark, deleted, roles, doc)
   return place .. ' ' .. version .. ' ' .. mark .. ' ' .. deleted .. (roles == '' and '' or ' ' .. roles) .. '\n' .. doc
 end
 
-local function roleOf(id)
-  local value = redis.call('GET', base .. 'role:' .. id)
-  if not value then return nil end
+local function parseRole(value)
   local version, deleted, doc = string.match(value, '^(%d+) ([01])\n(.*)$')
   return { version = tonumber(version), deleted = deleted == '1', doc = doc }
 end
 
--- The documents of an account's roles, in the order of all roles.
+local function roleOf(id)
+  local value = redis.call('GET', base .. 'role:' .. id)
+  return value and parseRole(value) or nil
+end
+
+-- The documents of an account's roles, in the order of all roles. A request waits for this: few commands, many keys.
+-- One that is not there might have taken something away: nothing is answered without it.
 local function roleDocs(account)
-  local found, docs = {}, {}
-  for _, id in ipairs(account and account.roles or {}) do
-    local place = redis.call('ZSCORE', base .. 'roles', id)
-    if place then found[#found + 1] = { tonumber(place), id } end
+  local ids, found, docs = account and account.roles or {}, {}, {}
+  for first = 1, #ids, 100 do
+    local last, keys = math.min(first + 99, #ids), {}
+    for i = first, last do keys[#keys + 1] = base .. 'role:' .. ids[i] end
+    local places, values = redis.call('ZMSCORE', base .. 'roles', unpack(ids, first, last)), redis.call('MGET', unpack(keys))
+    for i, value in ipairs(values) do
+      if not places[i] or not value then error({ err = 'TORN role' }) end
+      found[#found + 1] = { tonumber(places[i]), keys[i], value }
+    end
   end
   table.sort(found, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
-  for i, entry in ipairs(found) do docs[i] = roleOf(entry[2]).doc end
+  for i, entry in ipairs(found) do docs[i] = parseRole(entry[3]).doc end
   return docs
 end
 

@@ -3,11 +3,12 @@ import type { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { StoredToken } from '../../../../src/core/token.ts';
 import { noUsage } from '../../../../src/core/usage.ts';
+import type { Finding } from '../../../../src/ports/store-transfer.ts';
 import type { Page, TokenQuery } from '../../../../src/ports/token-store.ts';
 import { openDatabase } from '../../../../src/stores/embedded/database.ts';
 import { makeHandlers } from '../../../../src/stores/embedded/handlers.ts';
 import type { Handlers, Steps, TokenRow } from '../../../../src/stores/embedded/operations.ts';
-import { anAccount, anAudit, aToken, changed, made } from '../../../contract/harness.ts';
+import { anAccount, anAudit, aRole, aToken, changed, made } from '../../../contract/harness.ts';
 import { temporaryFolder } from '../../../support/embedded.ts';
 
 const hourMs = 3_600_000;
@@ -127,6 +128,32 @@ describe('lists of very many tokens', () => {
       const scans = plan.filter(detail => /^SCAN (?!CONSTANT|\(subquery)/.test(detail));
       expect(scans, sql).toEqual([]);
     }
+  });
+});
+
+describe('an account with a role that is not there', () => {
+  beforeEach(() => {
+    handlers.putRole(aRole('a', { permissions: { '*': false } }), 0, anAudit('create'));
+    handlers.putAccount(anAccount('acme', { roles: ['a'] }), 0, anAudit('create'));
+    handlers.createToken(aToken('t', { owner: 'acme' }), anAudit('create'), null, 0);
+  });
+  const wrong = () => (handlers.examine() as readonly Finding[]).filter(({ state }) => state !== 'good');
+
+  test('is found', () => {
+    expect(wrong()).toEqual([]);
+    db.exec('DELETE FROM roles');
+    expect(wrong()).toMatchObject([{ name: 'roles', state: 'bad' }]);
+  });
+
+  test('has no token that is let in without it', () => {
+    db.exec('DELETE FROM roles');
+    expect(() => handlers.find(['digest-of-t'], 0)).toThrow('the role a is not there');
+    expect(() => handlers.getOwner('acme')).toThrow('the role a is not there');
+  });
+
+  test('is found when it is not known who has roles', () => {
+    db.exec('DELETE FROM account_roles');
+    expect(wrong()).toMatchObject([{ name: 'roles', state: 'bad' }]);
   });
 });
 
