@@ -96,6 +96,9 @@ describe('a configuration that is shipped to be copied is good', () => {
     expect(uncommented).not.toBe(text);
     expect(await problemsOf(uncommented)).toEqual([]);
   });
+  test.each(files.filter(file => /^config\/examples\/.*\.yaml$/.test(file)))('%s', async file => {
+    expect(await problemsOf(read(file))).toEqual([]);
+  });
   test('the one of README.md', async () => {
     const blocks = [...read('README.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(match => match[1]!);
     const whole = blocks.filter(block => block.includes('upstreams:'));
