@@ -104,6 +104,9 @@ const routes = `
   - { path: /db.get, require: db.get }
   - { path: /db.drop, require: db.drop }
   - { path: /globex, require: "globex:read" }
+  - { path: "/api/db.{action}", require: "db.{action}" }
+  - { path: "/r/{name}", require: db.get, resource: "db/{name}" }
+  - { path: /p, require: db.get, resource: "db/{param.db}" }
   - { path: /any }`;
 
 beforeAll(async () => {
@@ -1109,5 +1112,108 @@ describe('a token', () => {
     await may(secret, { '/db.drop': 200 });
     expect((await ask('PATCH', '/v1/roles/order', { body: ['reader', 'withholder'] })).status).toBe(200);
     await may(secret, { '/db.drop': 403 });
+  });
+});
+
+describe('a captured value', () => {
+  const onSales = [{ resources: ['db/sales'], actions: { 'db.get': true } }];
+  const onEach = [{ resources: ['db/*'], actions: { 'db.get': true } }];
+  const holders = {
+    'one action': { permissions: ['db.get'] },
+    'one action of its account': { owner: 'acme', permissions: ['db.get'] },
+    'all actions of its account': { owner: 'acme', permissions: 'inherit' },
+    everything: { permissions: ['*'] },
+    'one database': { permissions: onSales },
+    'each database': { permissions: onEach },
+  };
+  const secrets = new Map<string, string>();
+  beforeAll(async () => {
+    for (const [holder, members] of Object.entries(holders)) secrets.set(holder, (await make(members)).secret);
+  });
+
+  const rows: [holder: keyof typeof holders, target: string, status: number][] = [
+    ['one action', '/api/db.get', 200],
+    ['one action', '/api/db.%67et', 200],
+    ['one action', '/api/db.get?action=drop', 200],
+    ['one action', '/api/db.drop', 403],
+    ['one action', '/api/db.dro%70', 403],
+    ['one action', '/api/db.GET', 403],
+    ['one action', '/api/db.get%20', 400],
+    ['all actions of its account', '/api/db.list', 200],
+    ['all actions of its account', '/api/db.drop', 403],
+    ['everything', '/api/db.drop', 200],
+    // Whoever may do everything, too: it is the request that is wrong.
+    ...(['one action', 'all actions of its account', 'everything'] as const).flatMap(holder =>
+      [
+        '*',
+        '%2a',
+        '%2A',
+        '',
+        'a.b',
+        'get.',
+        '.get',
+        'get:x',
+        '%3aget',
+        'a%2eb',
+        'get%2fx',
+        'get%5cx',
+        'get%00',
+        '..',
+      ].map((action): [keyof typeof holders, string, number] => [holder, `/api/db.${action}`, 400]),
+    ),
+    ['one database', '/r/sales', 200],
+    ['one database', '/r/hr', 403],
+    ['one database', '/r/Sales', 403],
+    ['one database', '/r/sales?name=hr', 200],
+    ['one database', '/r/hr?name=sales', 403],
+    ['one database', '/db.get', 403],
+    ['each database', '/r/hr', 200],
+    ['each database', '/db.get', 403],
+    // `*` is what the owner owns.
+    ['one action of its account', '/r/sales', 200],
+    ['one action of its account', '/r/all', 403],
+    ['all actions of its account', '/r/hr', 200],
+    ['all actions of its account', '/r/all', 403],
+    ['everything', '/r/all', 200],
+    ...(['one database', 'each database', 'one action of its account', 'everything'] as const).flatMap(holder => [
+      ...[
+        '*',
+        '%2a',
+        'sales%2fx',
+        '%2fsales',
+        'sales%2f',
+        '..',
+        '%2e%2e',
+        '.',
+        'x%2f..%2fsales',
+        'sales%5c..',
+        'sales%00',
+      ].map((name): [keyof typeof holders, string, number] => [holder, `/r/${name}`, 400]),
+      ...[
+        'db=*',
+        'db=%2a',
+        'db=',
+        'db=sales/x',
+        'db=sales%2fx',
+        'db=/sales',
+        'db=sales&db=hr',
+        'db=sales&DB=hr',
+        'db[]=sales',
+        'db=sales&db[]=hr',
+      ].map((query): [keyof typeof holders, string, number] => [holder, `/p?${query}`, 400]),
+    ]),
+    ['one database', '/p?db=sales', 200],
+    ['one database', '/p?db=s%61les', 200],
+    ['one database', '/p?db=hr', 403],
+    ['one database', '/p?db=..', 403],
+    ['one database', '/p?db=sales+', 403],
+    ['one database', '/p', 400],
+    ['everything', '/p', 400],
+    ['one action of its account', '/p?db=all', 403],
+  ];
+
+  test.each(rows)('of a token that may do %s: %s is answered %d', async (holder, target, status) => {
+    expect(await present(secrets.get(holder)!, target)).toBe(status);
+    expect(upstream.requests.length).toBe(status === 200 ? 1 : 0);
   });
 });
