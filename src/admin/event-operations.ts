@@ -12,7 +12,7 @@ const streamForm = component(
   'EventStream',
   z.string().meta({
     description:
-      'Server-sent events with JSON as data. `change`: `kind` (`token` or `account`), `id`, `version`, `at`. `refusal`: `request_id`, `at`, `code`, `reason`, `route`, `method`, `token_id`, `owner`, `client_ip`. `gap`: changes may have been made that are not told. `lost`: `refusals`, so many came faster than they were read.',
+      'Server-sent events with JSON as data. `change`: `kind` (`token`, `account` or `role`), `id`, `version`, `at`; the role `order` is the order of all roles. `refusal`: `request_id`, `at`, `code`, `reason`, `route`, `method`, `token_id`, `owner`, `client_ip`. `gap`: changes may have been made that are not told. `lost`: `refusals`, so many came faster than they were read.',
   }),
 );
 
@@ -26,7 +26,7 @@ export const eventOperations: readonly Operation[] = [
     description: `Server-sent events, until the client leaves, the process ends, or the key is removed or expires; at most ${mostWatchers} clients at a time. Changes are those of every process, in their order; refusals are those that this process counts as \`refused\`.`,
     query: {
       token: id('Of this token only: its changes, and refusals of requests that presented it.'),
-      owner: id('Of this account only, and of the tokens that it owns by then.'),
+      owner: id('Of this account only, and of the tokens that it owns by then; changes of roles are not told.'),
       type: z.enum(['change', 'refusal']).meta({ description: 'Events of this kind only.' }),
     },
     takes: { 'Last-Event-ID': 'The `id` of the last change that is known: those after it are told first.' },

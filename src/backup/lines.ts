@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Counts, type Ending, ending, formatVersion, type Heading, opening } from './format.ts';
+import { type Counts, type Ending, ending, formatVersion, type Heading, oldestVersion, opening } from './format.ts';
 
 /** It is no backup, not one of ours, or not whole. The message says which line, and what to do. */
 export class BackupUnreadable extends Error {
@@ -96,8 +96,9 @@ export class BackupLines {
 
   #readHeading(line: Buffer): Heading {
     const heading = this.#parse(line) as Partial<Heading>;
-    if (heading.version !== formatVersion) {
-      const versions = `its format is version ${String(heading.version)}, this program knows version ${formatVersion}`;
+    const { version } = heading;
+    if (!(Number.isInteger(version) && version! >= oldestVersion && version! <= formatVersion)) {
+      const versions = `its format is version ${String(version)}, this program knows those up to ${formatVersion}`;
       throw new BackupUnreadable(`${versions}: use the program that made it, or a newer one`);
     }
     if (typeof heading.identity !== 'string' || typeof heading.at !== 'string') {

@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import type { Evidence } from '../core/decide.ts';
-import { type Account, compileSubject, type StoredToken, type Subject } from '../core/token.ts';
+import { compileSubject, hasRole, type StoredToken, type Subject } from '../core/token.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { PresentedSecret, TokenLookup } from '../ports/token-lookup.ts';
-import type { FeedEvent, FoundToken, TokenStore } from '../ports/token-store.ts';
+import type { FeedEvent, FoundToken, Owner, TokenStore } from '../ports/token-store.ts';
 import { Breaker } from './breaker.ts';
 import { ageOf, type Instant, instantOf, never } from './freshness.ts';
 import type { Recall, Remembered } from './recall.ts';
+import { RoleIndex } from './role-index.ts';
 
 export interface CacheOptions {
   /** Bound of tokens, and apart from it of strings that are none. */
@@ -85,6 +86,7 @@ export class CachedLookup implements TokenLookup {
   readonly #underWay = new Set<Flight>();
   readonly #byToken = new Map<string, Set<string>>();
   readonly #byOwner = new Map<string, Set<string>>();
+  readonly #byRole = new RoleIndex();
   readonly #byDigest = new Map<string, string>();
   #declared: DeclaredTokens = new Map();
   #proof: Proof = { proven: never, generation: 0 };
@@ -189,8 +191,7 @@ export class CachedLookup implements TokenLookup {
   apply(events: readonly FeedEvent[]): void {
     for (const event of events) {
       for (const flight of this.#underWay) flight.seen.push(event);
-      const keys = (event.kind === 'token' ? this.#byToken : this.#byOwner).get(event.id);
-      for (const key of keys === undefined ? [] : [...keys]) this.#positive.delete(key);
+      for (const key of this.#touched(event)) this.#positive.delete(key);
       for (const digest of event.digests) {
         const key = this.#byDigest.get(digest);
         if (key !== undefined) this.#negative.delete(key);
@@ -198,6 +199,12 @@ export class CachedLookup implements TokenLookup {
     }
     this.#recall?.apply(events);
     if (events.length > 0) this.#tell(events);
+  }
+
+  #touched({ kind, id }: FeedEvent): readonly string[] {
+    if (kind === 'token') return [...(this.#byToken.get(id) ?? [])];
+    const owners = kind === 'account' ? [id] : this.#byRole.concerned(id);
+    return owners.flatMap(owner => [...(this.#byOwner.get(owner) ?? [])]);
   }
 
   /** After a gap nothing that was known before is used. */
@@ -292,25 +299,25 @@ export class CachedLookup implements TokenLookup {
   }
 
   /** What is known and proved, for the process that comes after this one. Null when that is nothing. */
-  knowledge(): { readonly accounts: readonly Account[]; readonly tokens: readonly Remembered[] } | null {
+  knowledge(): { readonly owners: readonly Owner[]; readonly tokens: readonly Remembered[] } | null {
     const now = instantOf(this.#clock);
     if (!this.#isSeen(now) || ageOf(this.#proof.proven, now) > this.#options.boundMs) return null;
     const { generation } = this.#proof;
-    const accounts = new Map<string, Account>();
+    const owners = new Map<string, Owner>();
     const tokens: Remembered[] = [];
     if (generation === 0 && this.#recall !== null) {
-      for (const account of this.#recall.accounts) accounts.set(account.id, account);
+      for (const owner of this.#recall.owners) owners.set(owner.account.id, owner);
       tokens.push(...this.#recall.tokens);
     }
     for (const entry of this.#positive.values()) {
       if (entry.generation !== generation || entry.subject === null) continue;
-      const { token, account, secretUntil } = entry.subject;
-      if (account !== null) accounts.set(account.id, account);
+      const { token, account, roles, secretUntil } = entry.subject;
+      if (account !== null) owners.set(account.id, { account, roles });
       // What is declared then is for the configuration of then to say.
       if (token.kind === 'declared') continue;
       tokens.push({ digest: entry.digests[0]!, token, account: account?.id ?? null, secretUntil });
     }
-    return { accounts: [...accounts.values()], tokens: tokens.slice(-this.#options.maxEntries) };
+    return { owners: [...owners.values()], tokens: tokens.slice(-this.#options.maxEntries) };
   }
 
   /** One look-up for everybody who asks meanwhile. */
@@ -397,6 +404,7 @@ export class CachedLookup implements TokenLookup {
     this.#positive.set(key, { subject: evidence.subject, digests, ...proof, refreshAfter: 0 });
     remember(this.#byToken, token.id, key);
     if (token.owner !== null) remember(this.#byOwner, token.owner, key);
+    if (found.account !== null) this.#byRole.add(found.account);
     if (index > 0 && !this.#declared.has(key)) {
       // At rest under an older pepper, or none: move it under the first, so that the older one can be taken away.
       this.#store.rekey(token.id, digests[index]!, digests[0]!).catch(() => {});
@@ -407,7 +415,10 @@ export class CachedLookup implements TokenLookup {
     if (subject === null) for (const digest of digests) this.#byDigest.delete(digest);
     else {
       drop(this.#byToken, subject.token.id, key);
-      if (subject.token.owner !== null) drop(this.#byOwner, subject.token.owner, key);
+      const { owner } = subject.token;
+      if (owner === null) return;
+      drop(this.#byOwner, owner, key);
+      if (!this.#byOwner.has(owner)) this.#byRole.drop(owner);
     }
   }
 }
@@ -423,7 +434,14 @@ function evidenceOf(found: FoundToken | null, digests: readonly string[]): Evide
 function touches(event: FeedEvent, digests: readonly string[], found: FoundToken | null): boolean {
   if (event.digests.some(digest => digests.includes(digest))) return true;
   if (found === null) return false;
-  return event.id === (event.kind === 'token' ? found.token.id : found.token.owner);
+  switch (event.kind) {
+    case 'token':
+      return event.id === found.token.id;
+    case 'account':
+      return event.id === found.token.owner;
+    case 'role':
+      return hasRole(found.account, event.id);
+  }
 }
 
 function remember(index: Map<string, Set<string>>, id: string, key: string): void {

@@ -1,6 +1,7 @@
 import { type Account, type Millis, type Role, type Subject, subjectOf, type Token } from '../core/token.ts';
-import type { FeedEvent } from '../ports/token-store.ts';
+import type { FeedEvent, Owner } from '../ports/token-store.ts';
 import type { Instant } from './freshness.ts';
+import { RoleIndex } from './role-index.ts';
 
 /** What is remembered of one token: enough to judge it, under the digest that it has at rest. */
 export interface Remembered {
@@ -21,14 +22,18 @@ export class Recall {
   /** Milliseconds after that for which others reckon with the process that proved them. */
   readonly cutOffMs: number;
   readonly #tokens = new Map<string, Remembered>();
-  readonly #accounts = new Map<string, Account>();
+  readonly #owners = new Map<string, Owner>();
   readonly #byToken = new Map<string, string[]>();
   readonly #byOwner = new Map<string, string[]>();
+  readonly #byRole = new RoleIndex();
 
-  constructor(proven: Instant, cutOffMs: number, accounts: Iterable<Account>, tokens: Iterable<Remembered>) {
+  constructor(proven: Instant, cutOffMs: number, owners: Iterable<Owner>, tokens: Iterable<Remembered>) {
     this.proven = proven;
     this.cutOffMs = cutOffMs;
-    for (const account of accounts) this.#accounts.set(account.id, account);
+    for (const owner of owners) {
+      this.#owners.set(owner.account.id, owner);
+      this.#byRole.add(owner.account);
+    }
     for (const known of tokens) {
       this.#tokens.set(known.digest, known);
       push(this.#byToken, known.token.id, known.digest);
@@ -40,8 +45,8 @@ export class Recall {
     return this.#tokens.size;
   }
 
-  get accounts(): Iterable<Account> {
-    return this.#accounts.values();
+  get owners(): Iterable<Owner> {
+    return this.#owners.values();
   }
 
   get tokens(): Iterable<Remembered> {
@@ -54,28 +59,34 @@ export class Recall {
       const known = this.#tokens.get(digest);
       if (known === undefined) continue;
       const { token, account, secretUntil } = known;
-      const owner = account === null ? null : (this.#accounts.get(account) ?? null);
+      const owner = account === null ? null : this.account(account);
       return subjectOf(token, owner, this.rolesOf(owner), secretUntil);
     }
     return null;
   }
 
   /** The roles that an account has, in the order in which they apply. */
-  rolesOf(_account: Account | null): readonly Role[] {
-    return [];
+  rolesOf(account: Account | null): readonly Role[] {
+    return account === null ? [] : (this.#owners.get(account.id)?.roles ?? []);
   }
 
   account(id: string): Account | null {
-    return this.#accounts.get(id) ?? null;
+    return this.#owners.get(id)?.account ?? null;
   }
 
   /** Forgets what the events touch. */
   apply(events: readonly Pick<FeedEvent, 'kind' | 'id'>[]): void {
     for (const { kind, id } of events) {
-      if (kind === 'account') this.#accounts.delete(id);
-      const digests = (kind === 'token' ? this.#byToken : this.#byOwner).get(id) ?? [];
-      for (const digest of digests) this.#tokens.delete(digest);
+      if (kind === 'token') this.drop(this.#byToken.get(id) ?? []);
+      else for (const owner of kind === 'account' ? [id] : this.#byRole.concerned(id)) this.#forget(owner);
     }
+  }
+
+  /** An account, and all that belongs to it. */
+  #forget(owner: string): void {
+    this.#owners.delete(owner);
+    this.#byRole.drop(owner);
+    this.drop(this.#byOwner.get(owner) ?? []);
   }
 
   /** Forgets tokens that are known better by now. */
@@ -85,7 +96,8 @@ export class Recall {
 
   clear(): void {
     this.#tokens.clear();
-    this.#accounts.clear();
+    this.#owners.clear();
+    this.#byRole.clear();
     this.#byToken.clear();
     this.#byOwner.clear();
   }

@@ -58,9 +58,10 @@ async function bytesToWrite(call: Call): Promise<Bytes> {
 }
 
 export const countsText = (counts: Readonly<Record<string, number>>): string =>
-  ['account', 'token', 'event', 'usage'].map(kind => `${counts[kind] ?? 0} ${names[kind]}`).join(', ');
+  ['role', 'account', 'token', 'event', 'usage'].map(kind => `${counts[kind] ?? 0} ${names[kind]}`).join(', ');
 
 const names: Readonly<Record<string, string>> = {
+  role: 'roles',
   account: 'accounts',
   token: 'tokens',
   event: 'audit events',

@@ -80,6 +80,10 @@ export interface Role {
 /** What events and the audit trail call the order of all roles; no role has this id. */
 export const roleOrderId = 'order';
 
+/** Whether a change of a role, or of the order of all of them, concerns an account. */
+export const hasRole = (account: Account | null, id: string): boolean =>
+  account !== null && (id === roleOrderId ? account.roles.length > 0 : account.roles.includes(id));
+
 /** Most roles that there may be: each look-up of a token reads its account's. */
 export const mostRoles = 500;
 

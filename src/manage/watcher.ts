@@ -179,13 +179,15 @@ export class Watcher {
   #mayWant({ kind, id }: FeedEvent): boolean {
     const { token, owner } = this.#filter;
     if (kind === 'account') return token === undefined && (owner === undefined || owner === id);
+    // Roles are nobody's.
+    if (kind === 'role') return token === undefined && owner === undefined;
     return token === undefined || token === id;
   }
 
   /** A change does not say whose token it is. */
   async #wants(news: News): Promise<boolean> {
     const { owner } = this.#filter;
-    if (owner === undefined || news.kind !== 'change' || news.change.kind === 'account') return true;
+    if (owner === undefined || news.kind !== 'change' || news.change.kind !== 'token') return true;
     return (await this.#store.tokens.getToken(news.change.id))?.token.owner === owner;
   }
 }

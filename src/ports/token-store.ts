@@ -2,7 +2,7 @@ import type { Account, Millis, Role, StoredToken, TokenState } from '../core/tok
 import type { Cursor } from './change-feed.ts';
 
 /**
- * The token store: tokens, accounts, their audit trail. A mutation writes state, feed event and audit event as one;
+ * The token store: tokens, accounts, roles, their audit trail. A mutation writes state, feed event and audit event as one;
  * when its promise resolves it is durable. Compare-and-set by version makes every change a function of what was read.
  *
  * Every method rejects with `StoreUnavailable` when the store does not answer in time or cannot do it. A rejection
@@ -37,11 +37,14 @@ export interface TokenStore {
   rekey(id: string, from: string, to: string): Promise<void>;
 
   getAccount(id: string): Promise<Account | null>;
-  /** The account, tombstones included, and the roles that it has. */
+  /** The account, tombstones included, and the roles that it has, which is what a token of its is judged by. */
   getOwner(id: string): Promise<Owner | null>;
   /** Tombstones are left out. */
   listAccounts(query: PageQuery): Promise<Page<Account>>;
-  /** `expected` 0 creates; a role that does not exist is refused. `awaited` as for `replaceToken`. */
+  /**
+   * `expected` 0 creates; a role that does not exist is refused. A tombstone has no roles, whatever it says: it is not
+   * asked whether they exist. `awaited` as for `replaceToken`.
+   */
   putAccount(account: Account, expected: number, audit: Audit, awaited?: boolean): Promise<PutAccountOutcome>;
 
   /** Tombstones included. */
@@ -58,7 +61,7 @@ export interface TokenStore {
   /** Counts an owner's tokens that are neither revoked nor under the account's mark. */
   countLive(owner: string): Promise<number>;
 
-  /** Audit events of a token or account, oldest first. */
+  /** Audit events of a token, account or role, oldest first; `roleOrderId` has those of the order of roles. */
   listEvents(query: EventQuery): Promise<Page<AuditEvent>>;
 }
 
@@ -181,6 +184,7 @@ export interface FeedEvent {
   readonly at: Millis;
   readonly kind: 'token' | 'account' | 'role';
   readonly id: string;
+  /** 0 for the order of all roles, which has none. */
   readonly version: number;
   /**
    * Digests whose look-up may answer differently now: current and previous, before and after. None for an account,

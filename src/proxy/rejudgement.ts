@@ -1,6 +1,6 @@
 import type { Decision } from '../core/decide.ts';
 import { type Fall, hasLapsed, standingOf } from '../core/standing.ts';
-import type { Millis, Subject } from '../core/token.ts';
+import { hasRole, type Millis, type Subject } from '../core/token.ts';
 import type { FeedEvent } from '../ports/token-store.ts';
 
 /** An answer under way, as its token sees it. */
@@ -25,8 +25,12 @@ const ticksOfASecond = 10;
 export class Rejudgement {
   readonly #open: ReadonlySet<Judged>;
   readonly #wall: () => Millis;
-  readonly #tokens = new Set<string>();
-  readonly #owners = new Set<string>();
+  /** Ids of what has changed. */
+  readonly #changed: Readonly<Record<FeedEvent['kind'], Set<string>>> = {
+    token: new Set(),
+    account: new Set(),
+    role: new Set(),
+  };
   #all = false;
   /** To be asked for. One that is being asked for may be in here as well: its answer may be older than the change. */
   readonly #owed = new Set<Judged>();
@@ -43,7 +47,7 @@ export class Rejudgement {
   changed(events: readonly FeedEvent[] | null): void {
     if (this.#open.size === 0) return;
     if (events === null) this.#all = true;
-    else for (const { kind, id } of events) (kind === 'token' ? this.#tokens : this.#owners).add(id);
+    else for (const { kind, id } of events) this.#changed[kind].add(id);
   }
 
   /** A change may have overtaken the decision. */
@@ -53,7 +57,7 @@ export class Rejudgement {
 
   /** Called ten times a second while anything is open, and once after. */
   tick(): void {
-    if (this.#all || this.#tokens.size > 0 || this.#owners.size > 0) this.#collect();
+    if (this.#all || Object.values(this.#changed).some(({ size }) => size > 0)) this.#collect();
     this.#askNext();
     if (++this.#ticks % ticksOfASecond !== 0 && this.#open.size > 0) return;
     this.#expire();
@@ -64,14 +68,17 @@ export class Rejudgement {
 
   #collect(): void {
     for (const judged of this.#open) {
-      const token = judged.subject?.token;
-      if (token === undefined) continue;
-      const owned = token.owner !== null && this.#owners.has(token.owner);
-      if (this.#all || owned || this.#tokens.has(token.id)) this.#owed.add(judged);
+      if (judged.subject !== null && (this.#all || this.#concerns(judged.subject))) this.#owed.add(judged);
     }
     this.#all = false;
-    this.#tokens.clear();
-    this.#owners.clear();
+    for (const ids of Object.values(this.#changed)) ids.clear();
+  }
+
+  #concerns({ token, account }: Subject): boolean {
+    const { token: tokens, account: owners, role: roles } = this.#changed;
+    if (tokens.has(token.id) || (token.owner !== null && owners.has(token.owner))) return true;
+    for (const role of roles) if (hasRole(account, role)) return true;
+    return false;
   }
 
   /** By what is known: the store is not asked. A change on its way may have moved the end, and is waited for. */

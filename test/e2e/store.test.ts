@@ -225,8 +225,8 @@ describe('a backup', () => {
       ['unknown-member', good.replace('"tags":', '"limits":[],"tags":'), /line \d+ token.*limits/],
       [
         'newer',
-        good.replace('"version":1,"at"', '"version":2,"at"'),
-        /format is version 2, this program knows version 1/,
+        good.replace('"version":2,"at"', '"version":3,"at"'),
+        /format is version 3, this program knows those up to 2/,
       ],
       [
         'bytes',

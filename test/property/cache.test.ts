@@ -55,7 +55,8 @@ async function step(world: CacheWorld, random: () => number, climate: Climate): 
   if (random() < change) {
     const here = random() < 0.3;
     if (random() < 0.7) world.changeToken(below(random, secrets), random() < 0.7, here);
-    else world.changeAccount(pick(random, ['odd', 'even']), here);
+    else if (random() < 0.5) world.changeOwners('account', pick(random, ['odd', 'even']), here);
+    else world.changeOwners('role', pick(random, ['shared', 'own', 'order', 'none']), here);
   }
   if (random() < find) world.find(random, 'read');
   if (random() < find) world.find(random, 'answer');

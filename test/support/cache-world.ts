@@ -4,7 +4,7 @@ import type { Evidence } from '../../src/core/decide.ts';
 import type { FeedAnswer } from '../../src/ports/change-feed.ts';
 import type { PresentedSecret } from '../../src/ports/token-lookup.ts';
 import type { FeedEvent, FoundToken } from '../../src/ports/token-store.ts';
-import { anAccount, aToken } from '../contract/harness.ts';
+import { anAccount, aRole, aToken } from '../contract/harness.ts';
 import { always, type FeedRead, type Held, HeldFeed, HeldStore, settled } from './held-store.ts';
 import { ManualClock } from './manual-clock.ts';
 import { pick } from './random.ts';
@@ -14,6 +14,10 @@ interface Fact {
   readonly from: number;
   readonly exists: boolean;
 }
+
+/** Roles of the accounts that secrets belong to. */
+const rolesOf = (owner: string | null): readonly string[] =>
+  ({ even: ['shared', 'own'], odd: ['shared'] })[owner ?? ''] ?? [];
 
 interface Find {
   readonly call: Held<readonly string[], FoundToken | null>;
@@ -39,7 +43,7 @@ export class CacheWorld {
   readonly #options: CacheOptions;
   readonly #facts: Fact[][];
   readonly #events: FeedEvent[] = [];
-  /** Of each secret: the first fact that applied events leave standing. An account's say nothing of what is absent. */
+  /** Of each secret: the first fact that applied events leave standing. An account's and a role's say nothing of what is absent. */
   readonly #floors: { readonly token: number[]; readonly account: number[] };
   /** Of each secret: when the last look-up was sent that found nothing. */
   readonly #absentSent: number[];
@@ -105,7 +109,9 @@ export class CacheWorld {
     if (!facts.at(-1)!.exists) return null;
     const owner = this.#owner(key);
     const token = aToken(`t${key}`, { digest: `new-${key}`, owner, version: facts.length - 1 });
-    return { token, account: owner === null ? null : anAccount(owner), roles: [], index: 0 };
+    const roles = rolesOf(owner);
+    const account = owner === null ? null : anAccount(owner, { roles });
+    return { token, account, roles: roles.map(id => aRole(id)), index: 0 };
   }
 
   /** A token is made, changed or deleted. `here`: by this process, which applies the event at once. */
@@ -114,14 +120,22 @@ export class CacheWorld {
     this.#commit('token', `t${key}`, [`new-${key}`, `old-${key}`], here);
   }
 
-  changeAccount(owner: string, here: boolean): void {
+  /** An account, a role, or the order of roles. */
+  changeOwners(kind: 'account' | 'role', id: string, here: boolean): void {
     for (const [key, facts] of this.#facts.entries()) {
-      if (this.#owner(key) === owner && facts.at(-1)!.exists) facts.push({ from: this.now, exists: true });
+      if (this.#concerns(kind, id, key) && facts.at(-1)!.exists) facts.push({ from: this.now, exists: true });
     }
-    this.#commit('account', owner, [], here);
+    this.#commit(kind, id, [], here);
   }
 
-  #commit(kind: 'token' | 'account', id: string, digests: string[], here: boolean): void {
+  #concerns(kind: FeedEvent['kind'], id: string, key: number): boolean {
+    const owner = this.#owner(key);
+    if (kind === 'token') return id === `t${key}`;
+    if (kind === 'account') return id === owner;
+    return id === 'order' ? rolesOf(owner).length > 0 : rolesOf(owner).includes(id);
+  }
+
+  #commit(kind: FeedEvent['kind'], id: string, digests: string[], here: boolean): void {
     const event: FeedEvent = { seq: this.#events.length + 1, at: 0, kind, id, version: 1, digests, awaited: false };
     this.#events.push(event);
     this.#changes.set(
@@ -138,8 +152,8 @@ export class CacheWorld {
 
   #applied(event: FeedEvent): void {
     for (const key of this.#facts.keys()) {
-      if (event.id !== `t${key}` && (event.kind === 'token' || event.id !== this.#owner(key))) continue;
-      const floor = this.#floors[event.kind as 'token' | 'account'];
+      if (!this.#concerns(event.kind, event.id, key)) continue;
+      const floor = event.kind === 'token' ? this.#floors.token : this.#floors.account;
       floor[key] = Math.max(floor[key]!, this.#changes.get(event)![key]!);
       this.#owed.delete(key);
     }

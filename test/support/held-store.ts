@@ -1,6 +1,5 @@
-import type { Account } from '../../src/core/token.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../src/ports/change-feed.ts';
-import type { FoundToken, TokenStore } from '../../src/ports/token-store.ts';
+import type { FoundToken, Owner, TokenStore } from '../../src/ports/token-store.ts';
 
 /** A call that waits until the test answers it. */
 export interface Held<Question, Answer> {
@@ -36,15 +35,15 @@ export class HeldCalls<Question, Answer> {
 /** What a look-up asks of a store, answered by hand. */
 export class HeldStore {
   readonly finds: HeldCalls<readonly string[], FoundToken | null> = new HeldCalls();
-  readonly accounts: HeldCalls<string, Account | null> = new HeldCalls();
+  readonly owners: HeldCalls<string, Owner | null> = new HeldCalls();
   readonly rekeyed: (readonly [id: string, from: string, to: string])[] = [];
   /** What `rekey` answers. */
   rekey: () => Promise<void> = () => Promise.resolve();
 
   get port(): TokenStore {
-    const port: Pick<TokenStore, 'find' | 'getAccount' | 'rekey'> = {
+    const port: Pick<TokenStore, 'find' | 'getOwner' | 'rekey'> = {
       find: digests => this.finds.ask(digests),
-      getAccount: id => this.accounts.ask(id),
+      getOwner: id => this.owners.ask(id),
       rekey: (id, from, to) => {
         this.rekeyed.push([id, from, to]);
         return this.rekey();

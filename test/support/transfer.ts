@@ -11,6 +11,13 @@ export async function contentsOf(source: StoreSource): Promise<readonly string[]
   return [...found.values()].sort();
 }
 
+/** All that comes. */
+export async function listOf<T>(coming: AsyncIterable<T>): Promise<readonly T[]> {
+  const found: T[] = [];
+  for await (const each of coming) found.push(each);
+  return found;
+}
+
 /** Fills a store with everything of another. */
 export async function fill(target: StoreTarget, source: StoreSource): Promise<void> {
   for await (const page of source.dump()) await target.add(page);

@@ -1,18 +1,21 @@
 import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Account } from '../../core/token.ts';
+import type { Account, Role } from '../../core/token.ts';
 import type { Cursor } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { FeedEvent } from '../../ports/token-store.ts';
+import type { FeedEvent, Owner } from '../../ports/token-store.ts';
 import { type Instant, instantOf } from '../freshness.ts';
 import { Recall, type Remembered } from '../recall.ts';
 import { lockFolder } from './folder-lock.ts';
 import { putInPlace, readSealed, removeFile, SnapshotDamaged, syncFolder, writeSealed } from './sealed-file.ts';
 import { Tombstones } from './tombstones.ts';
 
+/** A version that does not know of roles would serve tokens without their bounds, and what it wrote lacks them. */
+const formatVersion = 2;
+
 /** What a snapshot says of itself, in its first line. */
 interface Head {
-  readonly snapshot: 1;
+  readonly snapshot: typeof formatVersion;
   /** Whose it is: the store, and the process that wrote it. */
   readonly store: string;
   readonly process: string;
@@ -44,7 +47,7 @@ export interface Contents {
   /** Milliseconds after that for which others reckon with this process. */
   readonly cutOffMs: number;
   readonly checksumKeys: readonly string[];
-  readonly accounts: readonly Account[];
+  readonly owners: readonly Owner[];
   readonly tokens: readonly Remembered[];
 }
 
@@ -115,8 +118,8 @@ export class Snapshot {
   async #read(keys: readonly Buffer[], clock: Clock): Promise<Found | null> {
     const values = await readSealed(this.#file, keys);
     if (values === null) return null;
-    const [head, ...lines] = values as [Head, ...({ account: Account } | { token: Remembered })[]];
-    if (head.snapshot !== 1) throw new SnapshotDamaged('another version has written it');
+    const [head, ...lines] = values as [Head, ...Line[]];
+    if (head.snapshot !== formatVersion) throw new SnapshotDamaged('another version has written it');
     const now = instantOf(clock);
     if (now.wall < head.proven.store || now.wall < head.proven.wall) {
       throw new SnapshotDamaged('it is from the future: a clock was set back since it was written');
@@ -125,7 +128,7 @@ export class Snapshot {
     const recall = new Recall(
       { monotonic: now.monotonic - age, wall: now.wall - age },
       head.cutOffMs,
-      lines.flatMap(line => ('account' in line ? [line.account] : [])),
+      ownersOf(lines),
       lines.flatMap(line => ('token' in line ? [line.token] : [])),
     );
     recall.apply(await this.#tombstones.resume());
@@ -136,10 +139,10 @@ export class Snapshot {
 
   /** Writes what is known, in place of what was there. */
   async write(contents: Contents, key: Buffer): Promise<void> {
-    const { cursor, proven, clockOffsetMs, cutOffMs, checksumKeys, accounts, tokens, store } = contents;
+    const { cursor, proven, clockOffsetMs, cutOffMs, checksumKeys, owners, tokens, store } = contents;
     const era = this.#era;
     const head: Head = {
-      snapshot: 1,
+      snapshot: formatVersion,
       store,
       process: this.#process,
       cursor,
@@ -149,7 +152,7 @@ export class Snapshot {
     };
     this.#writing = true;
     try {
-      await writeSealed(this.#file, linesOf(head, accounts, tokens), key);
+      await writeSealed(this.#file, linesOf(head, owners, tokens), key);
       await this.#alone(async () => {
         if (era !== this.#era) return;
         await putInPlace(this.#file);
@@ -225,8 +228,30 @@ export class SnapshotTaken extends Error {
   }
 }
 
-function* linesOf(head: Head, accounts: readonly Account[], tokens: readonly Remembered[]): Iterable<unknown> {
+/** A role stands before the first account that has it. `roles`: their ids, in the order in which they apply. */
+type Line = { role: Role } | { account: Account; roles: readonly string[] } | { token: Remembered };
+
+function* linesOf(head: Head, owners: readonly Owner[], tokens: readonly Remembered[]): Iterable<Head | Line> {
   yield head;
-  for (const account of accounts) yield { account };
+  const written = new Map<string, Role>();
+  for (const { account, roles } of owners) {
+    for (const role of roles) {
+      // Of one that has just changed there may be two.
+      if (written.get(role.id)?.version === role.version) continue;
+      yield { role };
+      written.set(role.id, role);
+    }
+    yield { account, roles: roles.map(({ id }) => id) };
+  }
   for (const token of tokens) yield { token };
+}
+
+function ownersOf(lines: readonly Line[]): readonly Owner[] {
+  const known = new Map<string, Role>();
+  const owners: Owner[] = [];
+  for (const line of lines) {
+    if ('role' in line) known.set(line.role.id, line.role);
+    else if ('account' in line) owners.push({ account: line.account, roles: line.roles.map(id => known.get(id)!) });
+  }
+  return owners;
 }

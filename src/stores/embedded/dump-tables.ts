@@ -98,7 +98,7 @@ export class DumpTables {
     this.#account = db.prepare('SELECT doc FROM accounts WHERE id = ?');
     this.#roles = db.prepare(`SELECT seq, doc, place FROM roles WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
     this.#role = db.prepare('SELECT doc, place FROM roles WHERE id = ?');
-    this.#ordered = db.prepare('SELECT id, doc, place FROM roles WHERE place IS NOT NULL ORDER BY place, id');
+    this.#ordered = db.prepare('SELECT id, doc, place FROM roles WHERE place > 0 ORDER BY place, id');
     this.#totals = db.prepare(`SELECT token, doc FROM usage_totals WHERE token > ? ORDER BY token LIMIT ${pageRows}`);
     this.#buckets = db.prepare('SELECT step, at, doc AS usage FROM usage_series WHERE token = ? ORDER BY step, at');
     this.#creations = db.prepare(

@@ -29,14 +29,14 @@ export class Roles {
   constructor(db: DatabaseSync, journal: Journal) {
     this.#journal = journal;
     this.#byId = db.prepare('SELECT version, deleted, doc FROM roles WHERE id = ?');
-    this.#live = db.prepare('SELECT id, doc FROM roles WHERE place IS NOT NULL ORDER BY place, id');
+    this.#live = db.prepare('SELECT id, doc FROM roles WHERE place > 0 ORDER BY place, id');
     this.#ofAccount = db.prepare(
       `SELECT r.doc FROM account_roles h CROSS JOIN roles r ON r.id = h.role
        WHERE h.account = ? AND r.place IS NOT NULL ORDER BY r.place, r.id`,
     );
     this.#insert = db.prepare('INSERT INTO roles (version, deleted, doc, id) VALUES (?, ?, ?, ?)');
     this.#update = db.prepare('UPDATE roles SET version = ?, deleted = ?, doc = ? WHERE id = ?');
-    this.#last = db.prepare('SELECT count(place) AS live, coalesce(max(place), 0) AS place FROM roles');
+    this.#last = db.prepare('SELECT count(*) AS live, coalesce(max(place), 0) AS place FROM roles WHERE place > 0');
     this.#put = db.prepare('UPDATE roles SET place = ? WHERE id = ?');
     this.#held = db.prepare('SELECT role FROM account_roles WHERE account = ?');
     this.#holders = db.prepare(

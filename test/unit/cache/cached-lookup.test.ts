@@ -6,7 +6,7 @@ import type { Account, StoredToken } from '../../../src/core/token.ts';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { PresentedSecret } from '../../../src/ports/token-lookup.ts';
 import type { FeedEvent, FoundToken } from '../../../src/ports/token-store.ts';
-import { anAccount, aToken } from '../../contract/harness.ts';
+import { anAccount, aRole, aToken } from '../../contract/harness.ts';
 import { always, HeldStore, settled } from '../../support/held-store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
@@ -35,7 +35,7 @@ const found = (token: StoredToken = tokenA(), account: Account | null = null, in
 });
 
 let seq = 0;
-const changed = (kind: 'token' | 'account', id: string, digests: string[] = []): FeedEvent => ({
+const changed = (kind: FeedEvent['kind'], id: string, digests: string[] = []): FeedEvent => ({
   seq: ++seq,
   at: 0,
   kind,
@@ -478,6 +478,78 @@ describe('a new configuration', () => {
   });
 });
 
+describe('a change of a role', () => {
+  const B = secretOf('b');
+  const C = secretOf('c');
+  const ofOwner = (name: string, owner: string, ids: readonly string[]): FoundToken => ({
+    token: aToken(name, { digest: `new-${name}`, owner }),
+    account: anAccount(owner, { roles: ids }),
+    roles: ids.map(id => aRole(id)),
+    index: 0,
+  });
+  async function three() {
+    const world = make();
+    await world.learn(A, ofOwner('a', 'acme', ['r1', 'r2']));
+    await world.learn(B, ofOwner('b', 'umbrella', ['r2']));
+    await world.learn(C, ofOwner('c', 'initech', []));
+    const known = () => [A, B, C].filter(secret => world.cache.peek(secret) !== undefined).map(({ key }) => key.at(-1));
+    return { ...world, known };
+  }
+
+  test.each([
+    ['r1', ['b', 'c']],
+    ['r2', ['c']],
+    ['order', ['c']],
+    ['acme', ['a', 'b', 'c']],
+    ['a', ['a', 'b', 'c']],
+  ])('evicts the tokens of every account that has it, and no others: %s', async (id, left) => {
+    const { cache, known } = await three();
+    cache.apply([changed('role', id)]);
+    expect(known()).toEqual(left);
+  });
+
+  test('evicts what was learned since the last one, and what an account was given later', async () => {
+    const { cache, known, learn } = await three();
+    cache.apply([changed('role', 'r2')]);
+    await learn(A, ofOwner('a', 'acme', ['r1']));
+    await learn(B, ofOwner('b', 'umbrella', ['r2']));
+    cache.apply([changed('account', 'initech')]);
+    await learn(C, ofOwner('c', 'initech', ['r2']));
+    cache.apply([changed('role', 'r2')]);
+    expect(known()).toEqual(['a']);
+    cache.apply([changed('role', 'r1')]);
+    expect(known()).toEqual([]);
+  });
+
+  test.each(['r1', 'order'])('overtakes an answer, which is asked for again: %s', async id => {
+    const { cache, store } = make();
+    const evidence = cache.load(A);
+    const first = await store.finds.next();
+    cache.apply([changed('role', id)]);
+    first.answer(ofOwner('a', 'acme', ['r1']));
+    const roles = [aRole('r1', { version: 2 })];
+    (await store.finds.next()).answer({ ...ofOwner('a', 'acme', ['r1']), roles });
+    expect(await evidence).toMatchObject({ kind: 'found', subject: { roles } });
+    expect(store.finds.count).toBe(2);
+  });
+
+  test('does not overtake answers that it does not concern', async () => {
+    const { cache, learn, store } = make();
+    const evidence = cache.load(A);
+    const first = await store.finds.next();
+    cache.apply([changed('role', 'other')]);
+    first.answer(ofOwner('a', 'acme', ['r1']));
+    expect(versionOf(await evidence)).toBe(1);
+    const absence = cache.load(B);
+    const second = await store.finds.next();
+    cache.apply([changed('role', 'order')]);
+    second.answer(null);
+    expect(versionOf(await absence)).toBe('absent');
+    expect(store.finds.count).toBe(2);
+    expect(versionOf(await learn(C, ofOwner('c', 'initech', [])))).toBe(1);
+  });
+});
+
 describe('declared tokens', () => {
   const declared = (more: Partial<StoredToken> = {}): DeclaredTokens =>
     new Map([[A.key, tokenA({ kind: 'declared', ...more })]]);
@@ -502,11 +574,26 @@ describe('declared tokens', () => {
     const { cache, store } = make();
     cache.declare(declared({ owner: 'acme' }));
     const evidence = cache.load(A);
-    const look = await store.accounts.next();
+    const look = await store.owners.next();
     expect(look.question).toBe('acme');
-    look.answer(anAccount('acme', { enabled: false }));
+    look.answer({ account: anAccount('acme', { enabled: false }), roles: [] });
     expect(await evidence).toMatchObject({ kind: 'found', subject: { account: { enabled: false } } });
     cache.apply([changed('account', 'acme')]);
+    expect(cache.peek(A)).toBeUndefined();
+  });
+
+  test('with an owner depend on the roles of its account', async () => {
+    const { cache, store } = make();
+    cache.declare(declared({ owner: 'acme' }));
+    const account = anAccount('acme', { roles: ['r1'] });
+    const evidence = cache.load(A);
+    const look = await store.owners.next();
+    cache.apply([changed('role', 'r1')]);
+    look.answer({ account, roles: [aRole('r1')] });
+    const roles = [aRole('r1', { version: 2 })];
+    (await store.owners.next()).answer({ account, roles });
+    expect(await evidence).toMatchObject({ kind: 'found', subject: { roles } });
+    cache.apply([changed('role', 'r1')]);
     expect(cache.peek(A)).toBeUndefined();
   });
 
@@ -525,10 +612,10 @@ describe('declared tokens', () => {
     const { cache, store } = make();
     cache.declare(declared({ owner: 'acme' }));
     const before = cache.load(A);
-    const look = await store.accounts.next();
+    const look = await store.owners.next();
     cache.declare(new Map());
     const after = cache.load(A);
-    look.answer(anAccount('acme'));
+    look.answer({ account: anAccount('acme'), roles: [] });
     await before;
     expect(cache.peek(A)).toBeUndefined();
     (await store.finds.next()).answer(null);

@@ -6,7 +6,7 @@ import type { Evidence } from '../../../src/core/decide.ts';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { PresentedSecret } from '../../../src/ports/token-lookup.ts';
 import type { FoundToken } from '../../../src/ports/token-store.ts';
-import { anAccount, aToken } from '../../contract/harness.ts';
+import { anAccount, aRole, aToken } from '../../contract/harness.ts';
 import { HeldStore } from '../../support/held-store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
@@ -163,8 +163,9 @@ test('a store that fails again and again is not waited for by every request', as
 
 describe('what an earlier process knew', () => {
   const { digest, previous: _, ...token } = aToken('a', { digest: 'new-a', owner: 'acme' });
+  const acme = { account: anAccount('acme', { roles: ['r2', 'r1'] }), roles: [aRole('r1'), aRole('r2')] };
   const recalled = (clock: ManualClock) =>
-    new Recall(instantOf(clock), cutOff, [anAccount('acme')], [{ digest, token, account: 'acme', secretUntil: null }]);
+    new Recall(instantOf(clock), cutOff, [acme], [{ digest, token, account: 'acme', secretUntil: null }]);
 
   /** A process that has begun with a snapshot, and has heard of nothing yet. */
   function begun() {
@@ -179,7 +180,10 @@ describe('what an earlier process knew', () => {
   test('is served when the store does not answer, until the cut-off bound after it was proved', async () => {
     const { cache, clock, loading } = begun();
     expect(cache.peek(A)).toBeUndefined();
-    expect(await loading(A, away)).toMatchObject({ kind: 'found', subject: { account: { id: 'acme' } } });
+    expect(await loading(A, away)).toMatchObject({
+      kind: 'found',
+      subject: { account: { id: 'acme' }, roles: acme.roles },
+    });
     expect((await loading(secretOf('b'), away)).kind).toBe('unavailable');
     expect(cache.serves).toBe(true);
     clock.advance(cutOff + 1);
@@ -215,10 +219,33 @@ describe('what an earlier process knew', () => {
   test.each([
     ['the token', { kind: 'token', id: 'a' }],
     ['its owner', { kind: 'account', id: 'acme' }],
+    ['a role of its owner', { kind: 'role', id: 'r2' }],
+    ['the order of roles', { kind: 'role', id: 'order' }],
   ] as const)('is forgotten with a change of %s', async (_, changed) => {
     const { cache, loading } = begun();
     cache.apply([{ seq: 1, at: 0, version: 2, digests: [], awaited: false, ...changed }]);
     expect((await loading(A, away)).kind).toBe('unavailable');
+  });
+
+  test('stays with a change of another role', async () => {
+    const { cache, loading } = begun();
+    cache.apply([{ seq: 1, at: 0, version: 2, digests: [], awaited: false, kind: 'role', id: 'other' }]);
+    expect((await loading(A, away)).kind).toBe('found');
+  });
+
+  test('of the owner of a declared token has its roles, and is forgotten with them', async () => {
+    const { cache, store } = begun();
+    const declared = aToken('d', { digest: 'new-d', owner: 'acme', kind: 'declared' });
+    const D = secretOf('d');
+    cache.declare(new Map([[D.key, declared]]));
+    const ask = async () => {
+      const evidence = cache.load(D);
+      (await store.owners.next()).fail(away);
+      return evidence;
+    };
+    expect(await ask()).toMatchObject({ kind: 'found', subject: { roles: acme.roles } });
+    cache.apply([{ seq: 1, at: 0, version: 2, digests: [], awaited: false, kind: 'role', id: 'r1' }]);
+    expect((await ask()).kind).toBe('unavailable');
   });
 
   test('is forgotten at a gap', async () => {
@@ -236,7 +263,7 @@ describe('what an earlier process knew', () => {
     expect((await loading(A, away)).kind).toBe('found');
     live();
     expect(cache.knowledge()?.tokens.map(({ digest: one }) => one)).toEqual(['new-a']);
-    expect(cache.knowledge()?.accounts.map(({ id }) => id)).toEqual(['acme']);
+    expect(cache.knowledge()?.owners).toEqual([acme]);
   });
 });
 

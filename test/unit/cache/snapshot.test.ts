@@ -7,7 +7,7 @@ import { instantOf } from '../../../src/cache/freshness.ts';
 import type { Remembered } from '../../../src/cache/recall.ts';
 import { type Contents, Snapshot, SnapshotTaken } from '../../../src/cache/snapshot/snapshot.ts';
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
-import { anAccount, aToken } from '../../contract/harness.ts';
+import { anAccount, aRole, aToken } from '../../contract/harness.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 const key = randomBytes(32);
@@ -32,7 +32,7 @@ function remembered(name: string, owner: string | null = null): Remembered {
   return { digest, token, account: owner, secretUntil: null };
 }
 
-const event = (seq: number, kind: 'token' | 'account', id: string): FeedEvent => ({
+const event = (seq: number, kind: FeedEvent['kind'], id: string): FeedEvent => ({
   seq,
   kind,
   id,
@@ -49,7 +49,11 @@ const contents = (clock: ManualClock, more: Partial<Contents> = {}): Contents =>
   clockOffsetMs: 0,
   cutOffMs: 60_000,
   checksumKeys: ['ab'],
-  accounts: [anAccount('acme')],
+  owners: [
+    { account: anAccount('acme', { roles: ['r1', 'r2'] }), roles: [aRole('r2'), aRole('r1')] },
+    { account: anAccount('umbrella', { roles: ['r1'] }), roles: [aRole('r1', { version: 2 })] },
+    { account: anAccount('initech'), roles: [] },
+  ],
   tokens: [remembered('a'), remembered('b', 'acme')],
   ...more,
 });
@@ -82,6 +86,21 @@ describe('a snapshot', () => {
     expect(clock.monotonic() - found!.recall.proven.monotonic).toBe(5000);
     expect(found!.recall.find(['other', 'd-b'])).toMatchObject({ token: { id: 'b' }, account: { id: 'acme' } });
     expect(found!.recall.find(['other'])).toBeNull();
+    expect([...found!.recall.owners]).toEqual(contents(clock).owners);
+    expect(found!.recall.find(['d-b'])!.roles).toEqual([aRole('r2'), aRole('r1')]);
+  });
+
+  test.each([
+    ['a role', 'r2', ['d-a', 'd-c']],
+    ['the order of roles', 'order', ['d-a', 'd-c']],
+    ['a role that nobody has', 'other', ['d-a', 'd-b', 'd-c']],
+  ])('is served without what a later change concerns: %s', async (_, id, left) => {
+    const tokens = [remembered('a'), remembered('b', 'acme'), remembered('c', 'initech')];
+    const { clock, folder, snapshot } = await written({ tokens });
+    await snapshot.bury([event(11, 'role', id)]);
+    const { found } = await open(folder, clock, 'p2');
+    expect([...found!.recall.tokens].map(({ digest }) => digest)).toEqual(left);
+    expect(found!.recall.account('acme') !== null).toBe(left.includes('d-b'));
   });
 
   test('is not there where none was written', async () => {

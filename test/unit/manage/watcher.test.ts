@@ -57,6 +57,16 @@ function world(newest: Cursor | null = at(10)) {
   return { feed, owners, watchers, over, watch };
 }
 
+test('changes of roles are told to those who watch everything, and to nobody else', async () => {
+  const { watchers, watch } = world();
+  const [all, token, owner] = [watch(), watch({ token: 'r1' }), watch({ owner: 'r1' })];
+  const roles = [change(11, { kind: 'role', id: 'r1' }), change(12, { kind: 'role', id: 'order', version: 0 })];
+  watchers.changed([...roles, change(13, { kind: 'account', id: 'r1' })], at(13));
+  expect(told(await all.next(0))).toEqual([11, 12, 13]);
+  expect(told(await token.next(0))).toEqual([]);
+  expect(told(await owner.next(0))).toEqual([13]);
+});
+
 describe('a watcher', () => {
   test('is told changes and refusals in the order in which they come, together', async () => {
     const { watchers, watch } = world();

@@ -3,8 +3,9 @@ import type { Decision } from '../../../src/core/decide.ts';
 import { deny, denyToken } from '../../../src/core/decision.ts';
 import type { Fall } from '../../../src/core/standing.ts';
 import { compileSubject, type Subject } from '../../../src/core/token.ts';
+import type { FeedEvent } from '../../../src/ports/token-store.ts';
 import { type Judged, Rejudgement } from '../../../src/proxy/rejudgement.ts';
-import { aToken } from '../../contract/harness.ts';
+import { anAccount, aToken } from '../../contract/harness.ts';
 import { settled } from '../../support/held-store.ts';
 
 const subjectOf = (id: string, owner: string | null, expiresAt: number | null = null): Subject => {
@@ -47,7 +48,7 @@ function open(...subjects: (Subject | null)[]) {
   const asked = (): number[] => streams.map(stream => stream.asked.length);
   return { streams, set, rejudgement, ticks, asked, at: (instant: number) => (now = instant) };
 }
-const change = (kind: 'token' | 'account', id: string) => ({
+const change = (kind: FeedEvent['kind'], id: string) => ({
   seq: 1,
   at: 0,
   kind,
@@ -66,6 +67,29 @@ test('a change asks about its token, or its owner, and nobody else', () => {
   ticks(1);
   // The first is asked about already.
   expect(asked()).toEqual([1, 1, 0, 0]);
+});
+
+test('a change of a role asks about the tokens of every account that has it, that of their order about all that have any', () => {
+  const withRoles = (id: string, roles: readonly string[]): Subject => {
+    const token = aToken(id, { owner: id });
+    return compileSubject(token, anAccount(id, { roles }), [], token.digest);
+  };
+  const { rejudgement, ticks, asked } = open(
+    withRoles('t1', ['r1']),
+    withRoles('t2', ['r2', 'r3']),
+    withRoles('t3', []),
+    subjectOf('t4', null),
+    null,
+  );
+  rejudgement.changed([change('role', 't3'), change('account', 'r1'), change('token', 'r1')]);
+  ticks(1);
+  expect(asked()).toEqual([0, 0, 0, 0, 0]);
+  rejudgement.changed([change('role', 'r3')]);
+  ticks(1);
+  expect(asked()).toEqual([0, 1, 0, 0, 0]);
+  rejudgement.changed([change('role', 'order')]);
+  ticks(1);
+  expect(asked()).toEqual([1, 1, 0, 0, 0]);
 });
 
 test('what may have been missed asks about all, so many at a time', async () => {

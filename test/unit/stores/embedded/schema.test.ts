@@ -6,9 +6,10 @@ import { fileName, openDatabase } from '../../../../src/stores/embedded/database
 import { StoreVersionUnknown } from '../../../../src/stores/embedded/faults.ts';
 import { openEmbeddedStore } from '../../../../src/stores/embedded/open.ts';
 import { type Migration, migrate, migrations, readMeta } from '../../../../src/stores/embedded/schema.ts';
-import { aToken } from '../../../contract/harness.ts';
+import { anAccount, anAudit, aRole, aToken, changed } from '../../../contract/harness.ts';
 import { temporaryFolder } from '../../../support/embedded.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
+import { listOf } from '../../../support/transfer.ts';
 
 let folder: string;
 let file: string;
@@ -54,6 +55,34 @@ describe('migrations', () => {
     expect(seq).toBe(1);
     const events = [{ id: 'old', digests: ['digest-of-old'], awaited: false }];
     expect(await store.feed.read({ epoch, seq: 0 }, 0)).toMatchObject({ events });
+    await store.close();
+  });
+
+  test('documents of earlier versions read as if they had what came later, and can be changed', async () => {
+    const db = versionOne();
+    const { mode: _, constraints: __, ...token } = aToken('old', { owner: 'acme' });
+    db.prepare('UPDATE tokens SET owner = ?, doc = ?').run('acme', JSON.stringify(token));
+    const { roles: ___, permissions: ____, owns: _____, ...account } = anAccount('acme');
+    db.prepare("INSERT INTO accounts (id, version, deleted, doc) VALUES ('acme', 1, 0, ?)").run(
+      JSON.stringify(account),
+    );
+    db.close();
+    const store = await open();
+    const [whole, owner] = [aToken('old', { owner: 'acme' }), anAccount('acme')];
+    const pair = { token: whole, account: owner };
+    expect(await store.tokens.find(['digest-of-old'])).toEqual({ ...pair, roles: [], index: 0 });
+    expect(await store.tokens.getToken('old')).toEqual(pair);
+    expect((await store.tokens.listTokens({ limit: 1, after: null })).items).toEqual([pair]);
+    expect(await store.tokens.getAccount('acme')).toEqual(owner);
+    expect(await store.tokens.getOwner('acme')).toEqual({ account: owner, roles: [] });
+    expect((await store.tokens.listAccounts({ limit: 1, after: null })).items).toEqual([owner]);
+    const records = (await listOf(store.transfer.dump())).flat();
+    expect(records).toContainEqual({ kind: 'token', token: whole });
+    expect(records).toContainEqual({ kind: 'account', account: owner });
+    await store.tokens.putRole(aRole('ops'), 0, anAudit('create'));
+    const outcome = await store.tokens.putAccount(changed(owner, { roles: ['ops'] }), 1, anAudit('update'));
+    expect(outcome.kind).toBe('done');
+    expect(await store.tokens.find(['digest-of-old'])).toMatchObject({ roles: [aRole('ops')] });
     await store.close();
   });
 
