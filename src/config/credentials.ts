@@ -6,7 +6,7 @@ import type { Draft } from './walk.ts';
 
 type CredentialDraft = Draft<File['credentials'][number]>;
 
-const kinds = ['header', 'query', 'cookie', 'websocket_protocol'] as const;
+const kinds = ['header', 'query', 'cookie', 'form', 'websocket_protocol'] as const;
 
 /** `credentials`: each names one place, and no place stands twice. */
 export function readCredentials(
@@ -52,10 +52,11 @@ export function readCredentials(
 }
 
 function placeOf(draft: CredentialDraft): Place | null {
-  const { header, scheme, query, cookie, websocket_protocol } = draft;
+  const { header, scheme, query, cookie, form, websocket_protocol } = draft;
   if (header !== undefined) return { kind: 'header', name: header.toLowerCase(), scheme: scheme ?? null };
   if (query !== undefined) return { kind: 'query', name: query };
   if (cookie !== undefined) return { kind: 'cookie', name: cookie };
+  if (form !== undefined) return { kind: 'form', name: form };
   return websocket_protocol === undefined ? null : { kind: 'websocket_protocol', prefix: websocket_protocol };
 }
 

@@ -9,6 +9,7 @@ import { readAdminHosts, readListen } from './listen.ts';
 import { readOutage } from './outage.ts';
 import { type Problem, Problems } from './problems.ts';
 import { checkForwarded, readRoutes } from './routes.ts';
+import { checkFormCredentials } from './rules.ts';
 import { type File, fileSchema } from './schema.ts';
 import { nameForm } from './schema-routes.ts';
 import { readAdminKeys, readPeppers } from './secrets.ts';
@@ -77,6 +78,7 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
     maxBody: draft.max_body ?? null,
   };
   const routes = readRoutes(draft.routes ?? [], around, context);
+  checkFormCredentials(draft.credentials ?? [], draft.routes ?? [], problems);
   const keys = await readAdminKeys(draft.admin?.keys ?? [], context);
   const peppers = await readPeppers(tokensDraft.peppers ?? [], context);
   const declared = await readDeclared(tokensDraft, context);

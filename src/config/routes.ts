@@ -5,11 +5,12 @@ import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { canonicalHost } from './network.ts';
 import type { Problems } from './problems.ts';
+import { checkRule } from './rules.ts';
 import type { File } from './schema.ts';
 import { itemKey } from './tree.ts';
 import type { Draft } from './walk.ts';
 
-type RouteDraft = Draft<File['routes'][number]>;
+export type RouteDraft = Draft<File['routes'][number]>;
 
 /** What routes take from the rest of the file. */
 export interface Surroundings {
@@ -59,12 +60,7 @@ function readRoute(draft: RouteDraft, key: string, around: Surroundings, problem
       `${method} never comes in: requests with methods that HTTP servers do not know are refused`,
     );
   }
-  if (draft.require !== undefined && access !== 'token') {
-    problems.add(
-      `${key}.require`,
-      `stands beside access: ${access}, which lets requests without a token pass; allowed: with access: token`,
-    );
-  }
+  checkRule(draft, key, around, problems);
   const forwarded = draft.forward_headers ?? around.forwardHeaders;
   checkForwarded(draft.forward_headers, `${key}.forward_headers`, around.identityPrefix, problems);
   return {
@@ -79,10 +75,10 @@ function readRoute(draft: RouteDraft, key: string, around: Surroundings, problem
     access,
     upstream: upstreamOf(draft.upstream, key, around.upstreams, problems),
     require: requirementOf(draft.require),
-    resource: null,
-    commands: null,
-    inspectBody: null,
-    mode: 'enforce',
+    resource: draft.resource ?? null,
+    commands: definedMembers(draft.commands),
+    inspectBody: draft.inspect_body ?? null,
+    mode: draft.mode ?? 'enforce',
     allow: new Set(defined(draft.allow)),
     cors: cors === undefined ? null : readCors(cors, key, around, problems),
     forwardCredential: draft.forward_credential ?? false,
@@ -180,6 +176,16 @@ function canonicalPattern(pattern: string): string {
 
 const defined = <T>(items: readonly (T | undefined)[] | undefined): T[] =>
   (items ?? []).filter(item => item !== undefined);
+
+/** Null when there is no map. Names are a client's to send: none of them is inherited. */
+function definedMembers(
+  members: Readonly<Record<string, string | undefined>> | undefined,
+): Readonly<Record<string, string>> | null {
+  if (members === undefined) return null;
+  const result: Record<string, string> = Object.create(null);
+  for (const [name, member] of Object.entries(members)) if (member !== undefined) result[name] = member;
+  return result;
+}
 
 /** The items of a list in which each may stand once; null when there is no list. */
 function distinct<T extends string>(

@@ -1,12 +1,12 @@
 import * as z from 'zod';
 import { readHost } from '../core/form.ts';
-import { actionFault } from '../core/permissions.ts';
 import { readPattern } from '../core/route.ts';
+import { actionTemplateFault, resourceTemplateFault } from '../core/rule.ts';
 import { allowances } from '../core/target.ts';
 import { credentialFieldFault, forwardFieldFault, isToken, methodFault } from './http.ts';
 import { corsOriginFault, hostFault, upstreamFault } from './network.ts';
 import { filledList, later, noted } from './notes.ts';
-import { choice, duration, file, flag, sizeOrUnlimited, text, whole } from './values.ts';
+import { choice, duration, file, flag, size, sizeOrUnlimited, text, whole } from './values.ts';
 
 /** `upstreams`, `credentials`, `routes`: what is protected, and how. */
 
@@ -127,20 +127,36 @@ export const credential = z.strictObject({
       description:
         'The offered WebSocket subprotocol with this beginning carries the token; it is removed, never echoed.',
     }),
-  form: later('A member of an inspected body.'),
+  form: text({ allowed: 'the name of a member of a body', pattern: /^[A-Za-z0-9._~-]+$/ })
+    .optional()
+    .meta({
+      description:
+        'A member of an urlencoded or JSON body that carries the token, on routes with `inspect_body`; it stays in the body.',
+    }),
 });
 
 const action = () =>
   text({
     type: 'action',
-    allowed: 'an action such as widgets:read',
-    fault: value => {
-      if (/[{}]/.test(value)) return 'has a {capture}, which is not supported yet';
-      return value.includes('*') ? 'has a *: a route names what it needs, a token what it has' : actionFault(value);
-    },
+    allowed: 'an action such as widgets:read or db.{action}',
+    fault: actionTemplateFault,
   });
 
 const actions = () => filledList(action(), 'a list of at least one action');
+
+const command = () =>
+  text({
+    allowed: 'up to 256 characters of a value',
+    fault: value => (value.length > 256 ? 'is longer than 256 characters' : value.includes('*') ? 'has a *' : null),
+  });
+
+const mapped = () =>
+  text({
+    type: 'action',
+    allowed: 'an action such as db.update, or the part of one that stands in require',
+    // Whether it makes an action is seen where it is put in.
+    fault: value => (/[{}]/.test(value) ? 'has a brace' : value.includes('*') ? 'has a *' : null),
+  });
 
 const anyOf = z.strictObject({ any: actions().meta({ description: 'Actions of which the token needs one.' }) });
 
@@ -196,10 +212,10 @@ export const route = z.strictObject({
     .prefault('token')
     .meta({ description: 'A valid token is needed; judged if there is one; nothing is judged.' }),
   upstream: name().optional().meta({ description: 'Where to forward. Default: the only upstream.' }),
-  require: z
-    .union([action(), actions(), anyOf])
-    .optional()
-    .meta({ description: 'Actions that the token must permit: one, a list of which all, or `{ any: [ … ] }`.' }),
+  require: z.union([action(), actions(), anyOf]).optional().meta({
+    description:
+      'Actions that the token must permit: one, a list of which all, or `{ any: [ … ] }`. `{name}` is a part of the path, `{param.name}` a parameter.',
+  }),
   cors: cors.optional().meta({ description: 'Cross-origin requests of browsers.' }),
   allow: z
     .array(choice(allowances))
@@ -219,9 +235,23 @@ export const route = z.strictObject({
   max_body: sizeOrUnlimited()
     .optional()
     .meta({ description: "Largest request body; beyond it 413. Default: the file's." }),
-  resource: later('What the action is done to.'),
-  inspect_body: later('Read body members for rules.'),
+  resource: text({
+    type: 'resource',
+    allowed: 'a resource such as widgets/{id} or db/{param.database}',
+    fault: resourceTemplateFault,
+  })
+    .optional()
+    .meta({
+      description: 'What the actions are done to. Default: nothing in particular, which only grants on `*` allow.',
+    }),
+  inspect_body: size().optional().meta({
+    description: 'Largest urlencoded or JSON body, whose members are parameters. Default: bodies are not looked into.',
+  }),
+  commands: noted(z.record(command(), mapped()), { filled: 'a map of at least one value and its action' })
+    .optional()
+    .meta({ description: 'Actions by the value of the one `{…}` in `require`; what is not listed is 403.' }),
+  mode: choice(['enforce', 'shadow'])
+    .prefault('enforce')
+    .meta({ description: '`shadow` records what 401, 403 and 429 would refuse, and forwards it.' }),
   cost: later('Units of limits that a request takes.'),
-  mode: later('Record refusals and forward all the same.'),
-  commands: later('Actions by the value of a parameter.'),
 });

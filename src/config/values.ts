@@ -95,18 +95,27 @@ export function duration(least: number): Value<number, string | 0> {
 const units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 const sizeForm = /^([0-9]{1,15})(B|KiB|MiB|GiB)?$/;
 
+const sizeAllowed = 'a size from 1B, such as 64KiB, 10MiB or 1GiB';
+
+function bytesOf(value: string | number, context: z.core.$RefinementCtx): number {
+  const [, count = '0', unit = 'B'] = sizeForm.exec(String(value)) ?? [];
+  const bytes = Number(count) * units[unit as keyof typeof units];
+  // Zero means "none" to some servers and "no limit" to others.
+  if (bytes === 0) return faulty(context, 'could be meant as none and as no limit');
+  return Number.isSafeInteger(bytes) ? bytes : faulty(context, 'is too large');
+}
+
+/** `64KiB`, in bytes. */
+export function size(): Value<number, string | number> {
+  const schema = z.union([z.string().regex(sizeForm), z.int().min(1)]).transform(bytesOf);
+  return noted(schema, { leaf: { kinds: ['text', 'number'], type: 'size', allowed: sizeAllowed } });
+}
+
 /** `64KiB`, in bytes; null for `unlimited`. */
 export function sizeOrUnlimited(): Value<number | null, string | number> {
   const written = z.union([z.string().regex(/^(?:unlimited|[0-9]{1,15}(?:B|KiB|MiB|GiB)?)$/), z.int().min(1)]);
-  const schema = written.transform((value, context) => {
-    if (value === 'unlimited') return null;
-    const [, count = '0', unit = 'B'] = sizeForm.exec(String(value)) ?? [];
-    const bytes = Number(count) * units[unit as keyof typeof units];
-    // Zero means "none" to some servers and "no limit" to others.
-    if (bytes === 0) return faulty(context, 'could be meant as none and as no limit');
-    return Number.isSafeInteger(bytes) ? bytes : faulty(context, 'is too large');
-  });
-  const allowed = 'a size from 1B, such as 64KiB, 10MiB or 1GiB, or unlimited';
+  const schema = written.transform((value, context) => (value === 'unlimited' ? null : bytesOf(value, context)));
+  const allowed = `${sizeAllowed}, or unlimited`;
   return noted(schema, { leaf: { kinds: ['text', 'number'], type: 'size or `unlimited`', allowed } });
 }
 

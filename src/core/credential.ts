@@ -1,5 +1,7 @@
 import type { Form } from './form.ts';
+import type { BodyReading } from './parameters.ts';
 import { decodeParameter, type Pair, queryPairs } from './target.ts';
+import type { Json } from './token.ts';
 
 /**
  * Where a token may stand in a request, and reading it there. Total functions over text: no hashing, no look-up, no
@@ -131,6 +133,58 @@ export function readCredential(form: Form, places: Places): Reading {
   }
   return found === undefined ? nothing : { kind: 'one', found };
 }
+
+/**
+ * The token of a request whose body was inspected, after what its head was found to have. It is forwarded with the body,
+ * which stays as it came. In a batch there is no saying for which of its calls a token would be.
+ */
+export function readFormCredential(body: BodyReading, places: Places, before: Reading): Reading {
+  if (places.forms.size === 0 || before.kind === 'ambiguous') return before;
+  const found = body.kind === 'form' ? inForm(body.text, places.forms) : inJson(body, places.forms);
+  if (found.kind === 'none') return before;
+  return found.kind === 'one' && before.kind === 'one' ? ambiguous('more than one token') : found;
+}
+
+function inForm(text: string, names: ReadonlySet<string>): Reading {
+  let reading = nothing;
+  for (const pair of queryPairs(text)) {
+    const role = queryRole(pair.name, names);
+    if (role === 'other') continue;
+    if (role === 'twisted') return ambiguous(twistedMember);
+    const value = decodeParameter(pair.value);
+    if (value === null) return ambiguous('the token in the body is not UTF-8');
+    if (value === '') continue;
+    if (reading.kind === 'one') return ambiguous('more than one token');
+    reading = { kind: 'one', found: { place: 'form', name: decodeParameter(pair.name) ?? pair.name, value } };
+  }
+  return reading;
+}
+
+function inJson(body: BodyReading, names: ReadonlySet<string>): Reading {
+  if (body.kind !== 'json') return nothing;
+  const { value } = body;
+  if (!Array.isArray(value)) return inObject(value, names);
+  const some = value.some(call => inObject(call, names).kind !== 'none');
+  return some ? ambiguous('a token stands in a call of a batch') : nothing;
+}
+
+function inObject(value: Json, names: ReadonlySet<string>): Reading {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return nothing;
+  let reading = nothing;
+  for (const [name, member] of Object.entries(value)) {
+    // Nothing is encoded in the names of JSON.
+    const role = names.has(name) ? 'token' : queryRole(encodeURIComponent(name.toWellFormed()), names);
+    if (role === 'other') continue;
+    if (role === 'twisted' || !names.has(name)) return ambiguous(twistedMember);
+    if (typeof member !== 'string') return ambiguous('the token in the body is not text');
+    if (member === '') continue;
+    if (reading.kind === 'one') return ambiguous('more than one token');
+    reading = { kind: 'one', found: { place: 'form', name, value: member } };
+  }
+  return reading;
+}
+
+const twistedMember = 'a member of the body differs from a token member only in case or brackets';
 
 /**
  * What to cut on a public route, where nothing is judged: every value of our own that stands at a configured place,

@@ -1,3 +1,4 @@
+import { decodeParameter, queryPairs } from './target.ts';
 import type { Json } from './token.ts';
 
 /** A request's body, as far as rules may read it. */
@@ -14,28 +15,194 @@ export const noBody: BodyReading = { kind: 'none' };
 export type ParameterReading =
   | { readonly kind: 'value'; readonly value: string }
   | { readonly kind: 'absent' }
-  /** It stands twice, in query and body, as `x[]`, in another case, or is no plain value. */
+  /**
+   * It stands twice, in query and body, as `x[]`, in another case, or is no plain value. `why` follows its name, and says
+   * nothing of what the request has there.
+   */
   | { readonly kind: 'ambiguous'; readonly why: string }
   /** It may stand in a body that the route does not look into. */
   | { readonly kind: 'closed' };
 
-/** The parameters of a request: those of its query, and those of a body that was inspected. */
+const absent: ParameterReading = { kind: 'absent' };
+const closed: ParameterReading = { kind: 'closed' };
+const valued = (value: string): ParameterReading => ({ kind: 'value', value });
+const ambiguous = (why: string): ParameterReading => ({ kind: 'ambiguous', why });
+
+/**
+ * The parameters of a request: those of its query, and those of a body that was inspected. What the upstream could read
+ * in another way than we do is ambiguous, never guessed: attackers choose the reading that suits them.
+ */
 export class Parameters {
   readonly body: BodyReading;
   readonly #query: string | null;
+  /** Those that stand in pairs. Made when one is first asked for: most requests are judged without. */
+  #flat: FlatParameters | null = null;
 
   constructor(query: string | null, body: BodyReading) {
     this.#query = query;
     this.body = body;
   }
 
-  /** How many calls the request makes: more than one in a batch. */
+  /** How many calls the request makes: more than one in a batch, and never none, so that there is one to be refused. */
   get calls(): number {
-    return 1;
+    const { body } = this;
+    return body.kind === 'json' && isList(body.value) ? Math.max(1, body.value.length) : 1;
   }
 
   /** The parameter of a name (`database`, or `params.database` for a member of a member), in one call of a batch. */
-  read(_name: string, _call = 0): ParameterReading {
-    return this.#query === null ? { kind: 'absent' } : { kind: 'absent' };
+  read(name: string, call = 0): ParameterReading {
+    const { body } = this;
+    if (body.kind === 'closed') return closed;
+    this.#flat ??= new FlatParameters(body.kind === 'form' ? [this.#query, body.text] : [this.#query]);
+    const steps = name.split('.');
+    const outside = this.#flat.read(steps);
+    if (outside.kind === 'ambiguous' || body.kind !== 'json') return outside;
+    const inside = readMember(isList(body.value) ? body.value[call] : body.value, steps);
+    if (outside.kind === 'absent' || inside.kind === 'ambiguous') return inside;
+    return inside.kind === 'absent' ? outside : ambiguous('stands in the query and in the body');
   }
 }
+
+/** What a name comes to in the query and in a form. */
+interface Spelling {
+  readonly name: string;
+  /** As it stands. */
+  readonly value: string;
+  /** Some server would see it twice, or see another value. */
+  twice: boolean;
+}
+
+/** Parameters that stand as `name=value` pairs. Read once, whatever is asked for. */
+class FlatParameters {
+  /** By every plain name that a server could take them for. */
+  readonly #spellings = new Map<string, Spelling>();
+  /** Beginnings of names that a server could take for nested ones. */
+  readonly #roots = new Set<string>();
+  /** Some name is not UTF-8: what servers make of it is their own affair. */
+  #unreadable = false;
+
+  constructor(texts: readonly (string | null)[]) {
+    for (const text of texts) if (text !== null) for (const { name, value } of queryPairs(text)) this.#add(name, value);
+  }
+
+  #add(rawName: string, value: string): void {
+    const semicolons = rawName.includes(';') || value.includes(';');
+    this.#place(rawName, value, semicolons);
+    if (!semicolons) return;
+    // Attack: some servers also split at `;`. What only they would see makes a parameter ambiguous.
+    for (const piece of `${rawName}=${value}`.split(';')) {
+      const end = piece.indexOf('=');
+      const name = end === -1 ? piece : piece.slice(0, end);
+      if (name !== rawName) this.#place(name, '', true);
+    }
+  }
+
+  #place(rawName: string, value: string, twice: boolean): void {
+    const name = decodeParameter(rawName);
+    if (name === null) {
+      this.#unreadable = true;
+      return;
+    }
+    this.#roots.add(rootOf(name));
+    for (const plain of plainNames(name)) {
+      const known = this.#spellings.get(plain);
+      if (known === undefined) this.#spellings.set(plain, { name, value, twice });
+      else known.twice = true;
+    }
+  }
+
+  read(steps: readonly string[]): ParameterReading {
+    if (this.#unreadable) return ambiguous('cannot be told, because some name is not UTF-8');
+    const name = steps[0]!;
+    if (steps.length > 1) {
+      // Nesting is read in JSON alone: of `a[b]`, `a.b` and `a` every server makes something else.
+      return this.#roots.has(folded(name)) ? ambiguous('stands outside of the JSON that it is a member of') : absent;
+    }
+    const spelling = this.#spellings.get(folded(name));
+    if (spelling === undefined) return absent;
+    if (spelling.twice) return ambiguous('stands more than once, or beside a semicolon');
+    if (spelling.name !== name) return ambiguous('is spelled in another way');
+    const value = decodeParameter(spelling.value);
+    return value === null ? ambiguous('is not UTF-8') : valued(value);
+  }
+}
+
+const plainName = /^[a-z0-9_-]*$/;
+
+/**
+ * One spelling for names that servers take for one. Some overlook case; PHP cuts names at NUL, drops white space in
+ * front, and writes `_` for white space, `.` and a `[` that is not closed.
+ */
+function folded(name: string): string {
+  if (plainName.test(name)) return name;
+  const nul = name.indexOf('\0');
+  const text = nul === -1 ? name : name.slice(0, nul);
+  // Both ways: there are letters that only one of them folds.
+  return text
+    .trim()
+    .replace(/[\s.[]/g, '_')
+    .toUpperCase()
+    .toLowerCase();
+}
+
+const upTo = (name: string, end: RegExp): string => {
+  const at = name.search(end);
+  return at === -1 ? name : name.slice(0, at);
+};
+
+/** What `x[]` and `x[a]` are of, and the whole as it could be one name. */
+function plainNames(name: string): readonly string[] {
+  const whole = folded(name);
+  if (!name.includes('[')) return [whole];
+  const stem = folded(upTo(name, /\[/));
+  return stem === whole ? [whole] : [whole, stem];
+}
+
+/** What `a.b` and `a[b]` are members of. */
+const rootOf = (name: string): string => (plainName.test(name) ? name : folded(upTo(name, /[.[]/)));
+
+const index = /^(?:0|[1-9][0-9]{0,8})$/;
+
+/** A member of a member of a JSON object; numbers lead into lists. */
+function readMember(of: Json | undefined, steps: readonly string[]): ParameterReading {
+  if (of === undefined || !isMap(of)) return ambiguous('is asked of what is no JSON object');
+  let at: Json = of;
+  for (const [i, step] of steps.entries()) {
+    if (isList(at)) {
+      if (!index.test(step)) return ambiguous('is asked of a list');
+      const item: Json | undefined = at[Number(step)];
+      if (item === undefined) return absent;
+      at = item;
+    } else if (isMap(at)) {
+      const wanted = folded(step);
+      const isLast = i === steps.length - 1;
+      let found = false;
+      for (const name of Object.keys(at)) {
+        if (name === step) found = true;
+        else if (plainNames(name).includes(wanted) || (!isLast && rootOf(name) === wanted)) {
+          return ambiguous('is spelled in another way');
+        }
+      }
+      if (!found) return absent;
+      at = at[step]!;
+    } else return ambiguous('is asked of a plain value');
+  }
+  return readPlain(at);
+}
+
+function readPlain(value: Json): ParameterReading {
+  switch (typeof value) {
+    case 'string':
+      return valued(value);
+    case 'number':
+    case 'boolean':
+      return valued(JSON.stringify(value));
+    default:
+      return ambiguous('is no plain value');
+  }
+}
+
+const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
+
+const isMap = (value: Json): value is { readonly [name: string]: Json } =>
+  typeof value === 'object' && value !== null && !isList(value);

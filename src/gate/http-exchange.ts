@@ -5,7 +5,7 @@ import type { Fields } from '../core/fields.ts';
 import type { MessageHead } from '../core/form.ts';
 import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import { endSoon, headText, linger, reset } from '../wire/connection.ts';
-import { BodyStream, RequestBodyFault } from './body.ts';
+import { BodyStream, gather, RequestBodyFault, replay } from './body.ts';
 import type { EarlyBytes } from './early-bytes.ts';
 
 /** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
@@ -40,6 +40,11 @@ export class HttpExchange implements Exchange {
   readonly #bodyTimeoutMs: number;
   readonly #early: EarlyBytes | null;
   #body: BodyStream | null = null;
+  /** The body, once it was read whole. */
+  #whole: Uint8Array | null = null;
+  /** What it is read from. */
+  #reading: BodyStream | null = null;
+  #continued = false;
   #bodyFault: BodyFaultKind | null = null;
   #answered = false;
   #flushed = false;
@@ -97,18 +102,28 @@ export class HttpExchange implements Exchange {
     else setTimeout(() => this.#socket.destroy(), abortGraceMs).unref();
   }
 
-  readBody(_limit: number): Promise<Uint8Array> {
-    return Promise.reject(new RequestBodyFault('malformed'));
+  async readBody(limit: number): Promise<Uint8Array> {
+    // The client may have gone while its token was looked up: no event will say so any more.
+    if (this.answered) throw new RequestBodyFault('gone');
+    this.#reading = this.#stream(limit);
+    this.#whole = await gather(this.#reading);
+    return this.#whole;
   }
 
   body(limit: number | null): Readable {
+    return this.#whole === null ? this.#stream(limit) : replay(this.#whole);
+  }
+
+  #stream(limit: number | null): BodyStream {
     this.#body = new BodyStream(this.#request, limit, this.#bodyTimeoutMs);
     if (this.#bodyFault !== null) this.#body.destroy(new RequestBodyFault(this.#bodyFault));
     return this.#body;
   }
 
   writeContinue(): void {
-    if (!this.answered) this.#response.writeContinue();
+    if (this.answered || this.#continued) return;
+    this.#continued = true;
+    this.#response.writeContinue();
   }
 
   writeInformation(status: number, fields: Fields): void {
@@ -238,6 +253,7 @@ export class HttpExchange implements Exchange {
     if (this.#closed) return;
     this.#closed = true;
     this.#complete = complete;
+    this.#reading?.destroy(new RequestBodyFault('gone'));
     this.#onClose?.(complete);
   }
 

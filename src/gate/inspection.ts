@@ -1,6 +1,10 @@
-import type { Denial } from '../core/decision.ts';
+import { type Denial, deny } from '../core/decision.ts';
+import { canonicalName, single } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
 import { type BodyReading, noBody } from '../core/parameters.ts';
+import type { Route } from '../core/route.ts';
+import { readStrictJson } from '../core/strict-json.ts';
+import type { BodyFault } from '../ports/exchange.ts';
 import type { Asked } from './judge.ts';
 
 /** A body that rules may read, or why it cannot be. */
@@ -8,8 +12,94 @@ export type Inspection =
   | { readonly kind: 'read'; readonly body: BodyReading }
   | { readonly kind: 'refused'; readonly denial: Denial };
 
-/** Reads a body, up to `limit` bytes. It is forwarded as it came. */
-export async function inspect(asked: Asked, _form: Form, limit: number): Promise<Inspection> {
-  await asked.readBody(limit);
-  return { kind: 'read', body: noBody };
+type Media = 'form' | 'json';
+
+const read = (body: BodyReading): Inspection => ({ kind: 'read', body });
+const refused = (denial: Denial): Inspection => ({ kind: 'refused', denial });
+const unsupported = (detail: string): Inspection => refused(deny('unsupported_media', detail));
+
+/**
+ * Reads a body as far as the route takes it, and understands it strictly: what two readers could understand differently
+ * is refused. It is forwarded as it came. What cannot be taken whatever it holds is refused before it is asked for.
+ */
+export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }: Route): Promise<Inspection> {
+  const media = mediaOf(form);
+  if (media === null) return unsupported('The body has to be urlencoded or JSON, in UTF-8, and not encoded otherwise.');
+  const limit = Math.min(inspectBody ?? 0, maxBody ?? Number.POSITIVE_INFINITY);
+  if (form.framing.kind === 'length' && form.framing.length > limit) return refused(tooLarge(limit));
+  if (form.expectsContinue) asked.writeContinue();
+  try {
+    return understood(await asked.readBody(limit), media);
+  } catch (error) {
+    const denial = denialOf(error, limit);
+    if (denial === null) throw error;
+    return refused(denial);
+  }
 }
+
+const tooLarge = (limit: number): Denial => deny('body_too_large', `The body is over ${limit} bytes.`);
+
+/** What became of the body on its way; null when it is no fault of the client's. */
+function denialOf(error: unknown, limit: number): Denial | null {
+  const kind = (error as Partial<BodyFault> | null)?.bodyFault;
+  switch (kind) {
+    case undefined:
+      return null;
+    case 'large':
+      return tooLarge(limit);
+    case 'slow':
+      return deny('request_timeout', 'The body came too slowly.');
+    // Nobody is left to be told, unless it is the log.
+    case 'gone':
+    case 'malformed':
+      return deny('malformed_request', 'The body is not framed as its head says.');
+  }
+}
+
+function understood(bytes: Uint8Array, media: Media): Inspection {
+  if (bytes.length === 0) return read(noBody);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return unsupported('The body is not UTF-8.');
+  }
+  if (text.startsWith('\ufeff')) return unsupported('The body begins with a byte order mark.');
+  if (media === 'form') {
+    // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.
+    return /^\s*[[{"]/.test(text) ? unsupported('The body is not urlencoded.') : read({ kind: 'form', text });
+  }
+  const reading = readStrictJson(text);
+  if (!reading.ok) {
+    const { why, line, column } = reading;
+    return unsupported(`The body is not taken as JSON: line ${line}, column ${column}: ${why}.`);
+  }
+  const [first] = reading.refused;
+  if (first !== undefined) return unsupported(`The body is not taken as JSON: a value in it ${first.detail}.`);
+  return read({ kind: 'json', value: reading.value });
+}
+
+const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+const mediaForm = new RegExp(`^(${token}/${token})((?:[ \\t]*;[ \\t]*${token}=(?:${token}|"[^"\\\\]*"))*)[ \\t]*$`);
+const charsets = /;[ \t]*charset=("[^"]*"|[^; \t]*)/gi;
+
+/** One kind of body that is understood, in UTF-8 and as it is; null for every other. */
+function mediaOf({ fields, names }: Form): Media | null {
+  // Attack: a server that takes `Content_Type` for `Content-Type` would read the body as something else.
+  for (const name of names) {
+    const plain = canonicalName(name);
+    if (plain !== name && (plain === 'content-type' || plain === 'content-encoding')) return null;
+    if (name === 'content-encoding' && !isPlain(fields, names)) return null;
+  }
+  const [, essence, parameters = ''] = mediaForm.exec(single(fields, names, 'content-type') ?? '') ?? [];
+  if (essence === undefined) return null;
+  for (const [, charset] of parameters.matchAll(charsets)) {
+    if (!/^(?:utf-8|"utf-8")$/i.test(charset!)) return null;
+  }
+  const type = essence.toLowerCase();
+  if (type === 'application/x-www-form-urlencoded') return 'form';
+  return type === 'application/json' || /^application\/.+\+json$/.test(type) ? 'json' : null;
+}
+
+const isPlain = (fields: readonly string[], names: readonly string[]): boolean =>
+  single(fields, names, 'content-encoding')?.toLowerCase() === 'identity';

@@ -1,5 +1,5 @@
 import { noProofs, type Proofs } from '../core/constraint.ts';
-import { findOurs, type Reading, readCredential } from '../core/credential.ts';
+import { findOurs, type Reading, readCredential, readFormCredential } from '../core/credential.ts';
 import { type Decision, decide, type Evidence, permitPublic, type Question } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import { type Form, type MessageHead, readForm } from '../core/form.ts';
@@ -136,28 +136,27 @@ export class Judge {
   async #gather(of: Case, opened: Opened, reading: Reading, known: Evidence | undefined): Promise<Verdict> {
     const { lookup } = this.#parts;
     const { form, route } = opened;
-    let evidence = known;
-    if (evidence === undefined) {
-      const { changes } = lookup;
-      evidence = await this.#load(of, reading);
-      of.inDoubt = changes !== lookup.changes;
-    }
+    let { changes } = lookup;
+    let evidence = known ?? (await this.#load(of, reading));
     let body = bodyOf(form);
+    let whole = reading;
     if (needsBody(form, route)) {
       const early = this.#decide(of, opened, reading, evidence, noBody, noProofs);
-      const inBody = reading.kind === 'none' && of.policy.places.forms.size > 0;
-      if (early.kind === 'denial' && isOfToken(early) && !inBody) return early;
-      const inspected: Inspection = await inspect(of.asked, form, route.inspectBody ?? 0);
-      if (inspected.kind === 'refused') return inspected.denial;
+      const mayFollow = reading.kind === 'none' && of.policy.places.forms.size > 0;
+      if (early.kind === 'denial' && isOfToken(early) && !mayFollow) return early;
+      const inspected: Inspection = await inspect(of.asked, form, route);
+      const subject = evidence.kind === 'found' ? evidence.subject : null;
+      if (inspected.kind === 'refused') return { ...inspected.denial, subject };
       body = inspected.body;
-      // TODO form credentials
+      whole = readFormCredential(body, of.policy.places, reading);
+      if (whole.kind === 'ambiguous') return deny('ambiguous_credential', sentence(whole.why), { subject });
+      // Attack: a body that takes its time would be forwarded for a token that was revoked meanwhile.
+      changes = lookup.changes;
+      evidence = this.#evidence(of, whole) ?? (await this.#load(of, whole));
     }
-    return this.#proved(of, opened, reading, evidence, body);
-  }
-
-  async #proved(of: Case, opened: Opened, reading: Reading, evidence: Evidence, body: BodyReading): Promise<Verdict> {
-    const proofs = await this.#prove(opened.form, reading, evidence);
-    return this.#decide(of, opened, reading, evidence, body, proofs);
+    const proofs = await this.#prove(form, whole, evidence);
+    of.inDoubt = changes !== lookup.changes;
+    return this.#decide(of, opened, whole, evidence, body, proofs);
   }
 
   #load({ policy }: Case, reading: Reading): Promise<Evidence> {

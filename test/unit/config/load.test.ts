@@ -200,18 +200,20 @@ describe('what a configuration comes out as', () => {
   it('has routes and places ready for the gate', async () => {
     const { config } = await load(`
 upstreams: { a: { url: "https://a.example.com" }, b: { url: ["http://[::1]:3000/"], host: upstream } }
-credentials: [{ header: X-API-Key }, { query: auth_token }, { websocket_protocol: "token." }]
+credentials: [{ header: X-API-Key }, { query: auth_token }, { websocket_protocol: "token." }, { form: auth_token }]
 forward_headers: [X-Original-URL]
 max_body: 1MiB
 routes:
   - { path: "/v1/{id}", upstream: a, methods: [GET], hosts: [API.example.com., "*.Example.org"], require: "x:read", allow: [semicolon] }
   - { path: /v2/x/**, upstream: b, require: [a, b], strip_prefix: /v2/x, max_body: unlimited, forward_headers: [], forward_credential: true }
   - { path: /v3, upstream: b, require: { any: [a, b] }, max_body: 64KiB, cors: { origins: ["https://x.example", "*"], preflight: answer } }
+  - { path: "/v4/{api}", upstream: b, require: "api.{param.cmd}", resource: "db/{param.extra.db}", inspect_body: 64KiB, commands: { db.get: get, __proto__: add }, mode: shadow }
 `);
     expect(config.credentials).toEqual([
       { kind: 'header', name: 'x-api-key', scheme: null },
       { kind: 'query', name: 'auth_token' },
       { kind: 'websocket_protocol', prefix: 'token.' },
+      { kind: 'form', name: 'auth_token' },
     ]);
     expect(config.upstreams).toMatchObject([
       {
@@ -228,6 +230,10 @@ routes:
         access: 'token',
         upstream: 'a',
         require: { mode: 'all', permissions: ['x:read'] },
+        resource: null,
+        commands: null,
+        inspectBody: null,
+        mode: 'enforce',
         allow: new Set(['semicolon']),
         cors: null,
         forwardCredential: false,
@@ -242,6 +248,10 @@ routes:
         access: 'token',
         upstream: 'b',
         require: { mode: 'all', permissions: ['a', 'b'] },
+        resource: null,
+        commands: null,
+        inspectBody: null,
+        mode: 'enforce',
         allow: new Set(),
         cors: null,
         forwardCredential: true,
@@ -256,12 +266,34 @@ routes:
         access: 'token',
         upstream: 'b',
         require: { mode: 'any', permissions: ['a', 'b'] },
+        resource: null,
+        commands: null,
+        inspectBody: null,
+        mode: 'enforce',
         allow: new Set(),
         cors: { origins: new Set(['https://x.example', '*']), preflight: 'answer' },
         forwardCredential: false,
         forwardHeaders: new Set(['x-original-url']),
         stripSegments: 0,
         maxBody: 65_536,
+      },
+      {
+        pattern: '/v4/{api}',
+        hosts: [],
+        methods: null,
+        access: 'token',
+        upstream: 'b',
+        require: { mode: 'all', permissions: ['api.{param.cmd}'] },
+        resource: 'db/{param.extra.db}',
+        commands: { 'db.get': 'get', ['__proto__']: 'add' },
+        inspectBody: 65_536,
+        mode: 'shadow',
+        allow: new Set(),
+        cors: null,
+        forwardCredential: false,
+        forwardHeaders: new Set(['x-original-url']),
+        stripSegments: 0,
+        maxBody: 1024 ** 2,
       },
     ]);
   });
