@@ -20,6 +20,7 @@ upstreams: { u: { url: "${upstream.url}" } }
 routes:
   - { path: /get, require: "w:get" }
   - { path: /delete, require: "w:delete" }
+  - { path: "/db/{name}", require: "db.get", resource: "db/{name}" }
   - { path: /widgets, methods: [GET], require: "widgets:read" }
   - { path: /gone, require: "widgets:delete" }
 guard: { failures: 0 }
@@ -223,6 +224,33 @@ describe('what a request may do changes with the next one', () => {
     await served.admin('PATCH', '/v1/accounts/late', { permissions: null });
     expect(await now()).toEqual(['no no', 'no no']);
   });
+});
+
+test('what an account owns bounds * from the next request on, for what it permits and for its tokens', async () => {
+  await works('account', 'create', '--id', 'owner', '--permission', 'db.*');
+  const all = await mint('--owner', 'owner', '--permission', '*');
+  const inherits = await mint('--owner', 'owner', '--permissions', 'inherit');
+  const one = JSON.stringify([{ resources: ['db/a'], actions: { 'db.get': true } }]);
+  const named = await mint('--owner', 'owner', '--permissions', one);
+  const now = async (): Promise<string[]> => {
+    const rows = [all, inherits, named].map(async secret => {
+      const statuses = [await served.status('/db/a', secret), await served.status('/db/b', secret)];
+      return statuses.map(status => (status === 200 ? 'yes' : status === 403 ? 'no' : String(status))).join(' ');
+    });
+    return Promise.all(rows);
+  };
+  expect(await now()).toEqual(['yes yes', 'yes yes', 'yes no']);
+  await works('account', 'update', 'owner', '--owns', 'db/b');
+  expect(await now()).toEqual(['no yes', 'no yes', 'no no']);
+  await works('account', 'update', 'owner', '--owns', 'db/*');
+  expect(await now()).toEqual(['yes yes', 'yes yes', 'yes no']);
+  await works('account', 'update', 'owner', '--owns=');
+  expect(await now()).toEqual(['no no', 'no no', 'no no']);
+  // A grant that names a resource reaches it whoever owns it, if the account has one as well.
+  await works('account', 'update', 'owner', '--permissions', one);
+  expect(await now()).toEqual(['no no', 'yes no', 'yes no']);
+  await served.admin('PATCH', '/v1/accounts/owner', { owns: null });
+  expect(await now()).toEqual(['yes no', 'yes no', 'yes no']);
 });
 
 test('the commands of the README do what they say', async () => {
