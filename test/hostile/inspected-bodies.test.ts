@@ -29,6 +29,17 @@ const body = '{"act":"api"}';
 const inStep = `GET /public/next HTTP/1.1\r\n${H}\r\n`;
 const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
+/** What is announced and does not come is refused in one answer, and the connection ends. */
+async function endsWith(status: number, bytes: string, on = rig, continued = false): Promise<void> {
+  const client = await on.send(bytes);
+  if (continued) expect((await client.answer()).status).toBe(100);
+  const answer = await client.answer();
+  expect([answer.status, answer.get('connection')]).toEqual([status, 'close']);
+  client.end();
+  await client.untilClosed();
+  expect(client.text, 'bytes behind the answer').toBe('');
+}
+
 async function next(client: RawClient): Promise<void> {
   client.write(inStep);
   expect((await client.answer()).status).toBe(200);
@@ -189,30 +200,21 @@ describe('a body that is not understood is refused, and nothing of the request a
   });
 
   test('whatever it is for: it is said before the client sends it', async () => {
-    for (const fields of ['', 'Content-Type: text/plain\r\n', `${json}Content-Encoding: br\r\n`]) {
-      const client = await rig.send(head(`${fields}Expect: 100-continue\r\nContent-Length: 13\r\n`));
-      expect((await client.answer()).status).toBe(415);
-      await client.untilClosed();
-      expect(client.text).toBe('');
-    }
+    const types = ['', 'Content-Type: text/plain\r\n', `${json}Content-Encoding: br\r\n`];
+    const announced = types.map(fields => head(`${fields}Expect: 100-continue\r\nContent-Length: 13\r\n`));
+    await Promise.all(announced.map(bytes => endsWith(415, bytes)));
     expect(rig.upstream.bytes).toBe('');
   });
 });
 
 describe('a body that is too large', () => {
   test('by its length is refused before it is read, without 100', async () => {
-    const client = await rig.send(head(`${json}Expect: 100-continue\r\nContent-Length: ${limit + 1}\r\n`));
-    expect((await client.answer()).status).toBe(413);
-    await client.untilClosed();
-    expect(client.text).toBe('');
+    await endsWith(413, head(`${json}Expect: 100-continue\r\nContent-Length: ${limit + 1}\r\n`));
     await rig.refuses(sized(json, ' '.repeat(limit + 1)), 'body_too_large');
   });
   test('in chunks is refused where it crosses the bound, and nothing of it arrives', async () => {
     await rig.refuses(`${head(json + chunked)}${chunks(' '.repeat(limit), ' ')}`, 'body_too_large');
-    const client = await rig.send(`${head(json + chunked)}${(limit + 1).toString(16)}\r\n${' '.repeat(limit)}`);
-    client.write(' ');
-    expect((await client.answer()).status).toBe(413);
-    await client.untilClosed();
+    await endsWith(413, `${head(json + chunked)}${(limit + 1).toString(16)}\r\n${' '.repeat(limit + 1)}`);
     expect(rig.upstream.bytes).toBe('');
   });
   test('by max_body, which is the smaller one', async () => {
@@ -249,13 +251,9 @@ describe('100-continue', () => {
     }
   });
   test('is not said to a token that is no good, and its body is not read', async () => {
-    for (const fields of ['', 'Authorization: Bearer pst_x\r\n']) {
-      const bytes = `POST /b HTTP/1.1\r\n${H}${fields}${json}Expect: 100-continue\r\nContent-Length: 13\r\n\r\n`;
-      const client = await rig.send(bytes);
-      expect((await client.answer()).status).toBe(401);
-      await client.untilClosed();
-      expect(client.text).toBe('');
-    }
+    const tokens = ['', 'Authorization: Bearer pst_x\r\n'];
+    const asks = `${json}Expect: 100-continue\r\nContent-Length: 13\r\n\r\n`;
+    await Promise.all(tokens.map(fields => endsWith(401, `POST /b HTTP/1.1\r\n${H}${fields}${asks}`)));
   });
   test('is said where the permission depends on the body; then it is refused', async () => {
     const client = await rig.send(head(`${json}Expect: 100-continue\r\nContent-Length: 15\r\n`));
@@ -328,12 +326,10 @@ describe('where bodies are timed', () => {
   const slow = useRig({ routes, proxyMembers: 'body_timeout: 300ms' });
   test('one that comes too slowly is 408, and nothing arrives', async () => {
     const start = `POST /b HTTP/1.1\r\n${H}${slow.A}${json}`;
-    await slow.refuses(`${start}Content-Length: 13\r\n\r\n{"act"`, 'request_timeout');
-    await slow.refuses(`${start}${chunked}\r\n1\r\n{\r\n`, 'request_timeout');
-    const client = await slow.send(`${start}Content-Length: 13\r\nExpect: 100-continue\r\n\r\n`);
-    expect((await client.answer()).status).toBe(100);
-    expect((await client.answer()).status).toBe(408);
-    await client.untilClosed();
+    const starts = [`Content-Length: 13\r\n\r\n{"act"`, `${chunked}\r\n1\r\n{\r\n`].map(rest => start + rest);
+    const told = endsWith(408, `${start}Content-Length: 13\r\nExpect: 100-continue\r\n\r\n`, slow, true);
+    await Promise.all([...starts.map(bytes => endsWith(408, bytes, slow)), told]);
+    expect(slow.upstream.bytes).toBe('');
   });
 });
 
