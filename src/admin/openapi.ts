@@ -53,7 +53,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
       title: 'Postern',
       version,
       description:
-        'Tokens and accounts. Every answer carries `X-Request-Id`; every refusal is a problem document (RFC 9457).',
+        'Tokens, accounts and roles. Every answer carries `X-Request-Id`; every refusal is a problem document (RFC 9457).',
     },
     security: [{ admin_key: [] }],
     paths,

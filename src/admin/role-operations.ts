@@ -75,8 +75,8 @@ export const roleOperations: readonly Operation[] = [
     name: 'listRoles',
     summary: 'All roles, in the order in which they apply.',
     answers: { 200: allRoles },
-    async handle({ services }) {
-      return listAnswer(await services.roles.list());
+    async handle({ actor, services }) {
+      return listAnswer(await services.roles.list(actor));
     },
   }),
 
@@ -118,8 +118,8 @@ export const roleOperations: readonly Operation[] = [
     summary: 'One role.',
     // Always whole: the order of roles changes its position, and not its entity tag.
     answers: { 200: theRole },
-    async handle({ services, id }) {
-      return roleAnswer(await services.roles.get(id));
+    async handle({ actor, services, id }) {
+      return roleAnswer(await services.roles.get(actor, id));
     },
   }),
 

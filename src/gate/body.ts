@@ -133,11 +133,21 @@ export function gather(body: BodyStream): Promise<Uint8Array> {
   });
 }
 
-/** The same bytes again. Not ended before it is read, or undici would frame it by its length instead of the client's way. */
-export const replay = (bytes: Uint8Array): Readable =>
-  new Readable({
+/**
+ * The same bytes again, a moment after they are asked for: undici tries to read before it chooses the framing, and would
+ * give a body that has ended by then a length instead of the client's chunks.
+ */
+export function replay(bytes: Uint8Array): Readable {
+  let asked = false;
+  const body = new Readable({
     read() {
-      if (bytes.length > 0) this.push(bytes);
-      this.push(null);
+      if (asked) return;
+      asked = true;
+      process.nextTick(() => {
+        if (bytes.length > 0) body.push(bytes);
+        body.push(null);
+      });
     },
-  }).on('error', () => {});
+  });
+  return body.on('error', () => {});
+}

@@ -7,6 +7,7 @@ import { Faults } from './faults.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import { checkPermissions, type OwnPermissionsPatch, patchedPermissions } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
+import { demandUnscoped } from './reach.ts';
 import { checkName } from './token-members.ts';
 
 /** What managers say of a role. */
@@ -47,6 +48,7 @@ export class RoleService {
     { id, ...said }: Partial<RoleMembers> & { readonly id?: string },
     faults: Faults = new Faults(),
   ): Promise<PlacedRole> {
+    demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
     if (id !== undefined) checkId(id, faults);
@@ -67,6 +69,7 @@ export class RoleService {
     { actor, id, precondition = null, faults = new Faults() }: RoleRequest,
     said: Partial<RoleMembers>,
   ): Promise<{ readonly role: PlacedRole; readonly created: boolean }> {
+    demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
     checkId(id, faults);
@@ -85,6 +88,7 @@ export class RoleService {
     { actor, id, precondition = null, faults = new Faults() }: RoleRequest,
     { name, permissions }: RolePatch,
   ): Promise<PlacedRole> {
+    demandUnscoped(actor);
     return compareAndSet(async () => {
       const place = await this.#look(id);
       const { role: before } = place;
@@ -103,6 +107,7 @@ export class RoleService {
 
   /** One that accounts have is kept. Removing it again changes nothing; it is answered as it was last. */
   async remove({ actor, id, precondition = null }: RoleRequest): Promise<PlacedRole> {
+    demandUnscoped(actor);
     return compareAndSet(async () => {
       const place = await this.#look(id);
       const { role, tombstone } = place;
@@ -117,15 +122,16 @@ export class RoleService {
     });
   }
 
-  async get(id: string): Promise<PlacedRole> {
-    const roles = await this.list();
+  async get(actor: Actor, id: string): Promise<PlacedRole> {
+    const roles = await this.list(actor);
     const role = roles.find(other => other.id === id);
     if (role === undefined) throw unknownRole();
     return role;
   }
 
   /** Every role, in their order. */
-  async list(): Promise<readonly PlacedRole[]> {
+  async list(actor: Actor): Promise<readonly PlacedRole[]> {
+    demandUnscoped(actor);
     return placed(await this.#parts.store.listRoles());
   }
 
@@ -138,6 +144,7 @@ export class RoleService {
     pointer = '',
     faults: Faults = new Faults(),
   ): Promise<readonly PlacedRole[]> {
+    demandUnscoped(actor);
     const { clock, store, apply } = this.#parts;
     return compareAndSet(async () => {
       const roles = await store.listRoles();

@@ -101,7 +101,7 @@ describe('the document and the server', () => {
     await asks('POST', '/v1/accounts', {}, { json: { id: 'acme', name: 'Acme' } });
     await asks('POST', '/v1/accounts', {}, { json: { id: 'acme' } });
     await asks('POST', '/v1/accounts', {}, { json: {} });
-    await asks('POST', '/v1/accounts', {}, { json: { roles: [], name: 1 } });
+    await asks('POST', '/v1/accounts', {}, { json: { limits: [], name: 1 } });
     await asks('PUT', '/v1/accounts/{id}', { id: 'other' }, { json: { enabled: false } });
     await asks('PUT', '/v1/accounts/{id}', { id: 'other' }, { json: { name: 'x' } });
     await asks('PATCH', '/v1/accounts/{id}', acme, { json: { name: null } });
@@ -109,6 +109,29 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/accounts/{id}', acme, { fields: { 'if-none-match': '*' } });
     await asks('GET', '/v1/accounts', {}, { query: '?limit=1' });
     await asks('GET', '/v1/accounts', {}, { query: '?limit=0' });
+
+    // Roles, and who has them.
+    const grants = [{ resources: ['db/*'], actions: { 'db.get': true, 'db.drop': false } }];
+    for (const role of ['viewer', 'editor']) {
+      await asks('POST', '/v1/roles', {}, { json: { id: role, name: 'A role', permissions: grants } });
+    }
+    await asks('POST', '/v1/roles', {}, { json: { id: 'order', position: 1, permissions: [{}] } });
+    await asks('PUT', '/v1/roles/{id}', { id: 'third' }, { json: { permissions: { a: true } } });
+    await asks('PUT', '/v1/roles/{id}', { id: 'third' }, { json: { permissions: ['a'] } });
+    await asks('PATCH', '/v1/roles/{id}', { id: 'third' }, { json: { permissions: { a: false, b: null } } });
+    await asks('PATCH', '/v1/roles/{id}', { id: 'third' }, { json: {}, fields: { 'if-match': '"9"' } });
+    await asks('PATCH', '/v1/roles/order', {}, { json: { order: ['third', 'viewer', 'editor'] } });
+    await asks('PATCH', '/v1/roles/order', {}, { json: ['viewer'] });
+    await asks('GET', '/v1/roles', {});
+    await asks('GET', '/v1/roles/{id}', { id: 'viewer' });
+    await asks('PATCH', '/v1/accounts/{id}', acme, {
+      json: { roles: ['viewer'], permissions: grants, owns: ['db/*'] },
+    });
+    await asks('PATCH', '/v1/accounts/{id}', acme, { json: { roles: ['nothing'], permissions: 'inherit' } });
+    await asks('GET', '/v1/accounts/{id}', acme);
+    await asks('DELETE', '/v1/roles/{id}', { id: 'viewer' });
+    await asks('DELETE', '/v1/roles/{id}', { id: 'third' });
+    await asks('DELETE', '/v1/roles/{id}', { id: 'third' });
 
     // Events.
     await asks('GET', '/v1/events', {});
@@ -151,7 +174,8 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/tokens/{id}/permissions', id);
     await asks('GET', '/v1/tokens/{id}/permissions', id, { fields: { 'if-none-match': '*' } });
     await asks('PATCH', '/v1/tokens/{id}/permissions', id, { json: { a: true } });
-    await asks('PUT', '/v1/tokens/{id}/permissions', id, { json: ['a'] });
+    for (const json of [grants, 'inherit', ['a']]) await asks('PUT', '/v1/tokens/{id}/permissions', id, { json });
+    await asks('PATCH', '/v1/tokens/{id}', id, { json: { mode: 'shadow', permissions: grants } });
     await asks('PATCH', '/v1/tokens/{id}/permissions', id, { json: { a: true } });
     admin.managed.use(id.id, { allowed: 1, refused: { insufficient_scope: 1 }, status: { '2xx': 1, '4xx': 1 } });
     await asks('GET', '/v1/tokens/{id}/usage', id);
@@ -212,6 +236,14 @@ describe('the document and the server', () => {
       [{}, 201],
       [{ name: 'x', tags: ['a', 'b'], permissions: ['a'], extra: {}, owner: null, expires_at: null }, 201],
       [{ permissions: { a: true } }, 201],
+      [{ permissions: [{ resources: ['db/*', '*'], actions: { '*': true } }], mode: 'shadow' }, 201],
+      [{ permissions: [{ resources: ['*'], actions: { a: 1 } }] }, 422],
+      [{ permissions: [{ resources: ['*'], actions: { a: true }, effect: 'allow' }] }, 422],
+      [{ permissions: [{ resources: '*', actions: { a: true } }] }, 422],
+      [{ permissions: [{ actions: { a: true } }] }, 422],
+      [{ permissions: ['a', { resources: ['*'], actions: { a: true } }] }, 422],
+      [{ permissions: 'Inherit' }, 422],
+      [{ mode: 'off' }, 422],
       [{ name: 'x'.repeat(257) }, 422],
       [{ name: null }, 422],
       [{ state: 'revoked' }, 422],

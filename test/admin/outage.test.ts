@@ -31,6 +31,7 @@ beforeAll(async () => {
   };
   admin = await openAdmin({ parts });
   await admin.ask('POST', '/v1/accounts', { json: { id: 'acme' } });
+  for (const role of ['editor', 'viewer']) await admin.ask('POST', '/v1/roles', { json: { id: role } });
   ({ id } = await admin.make({ owner: 'acme' }));
 });
 afterEach(() => {
@@ -42,7 +43,7 @@ afterAll(async () => {
   await dispose();
 });
 
-const mutations = /^(?:create|replace|put)/;
+const mutations = /^(?:create|replace|put|order)/;
 const everything = /./;
 const bodies: Readonly<Record<string, unknown>> = {
   createToken: {},
@@ -53,6 +54,10 @@ const bodies: Readonly<Record<string, unknown>> = {
   createAccount: {},
   putAccount: { name: 'x' },
   patchAccount: { name: 'x' },
+  createRole: {},
+  putRole: { name: 'x' },
+  patchRole: { name: 'x' },
+  orderRoles: ['viewer', 'editor'],
 };
 /** The document needs no store; streams have rules of their own: `events.test.ts`, `backup.test.ts`. */
 const others = ['/v1/openapi.json', '/v1/events', '/v1/store/backup'];
@@ -60,10 +65,10 @@ const calls = operations
   .filter(({ path }) => !others.includes(path))
   .map(({ method, path, name }) => ({ method, path, name, json: bodies[name] }));
 const ask = ({ method, path, name, json }: (typeof calls)[number]) => {
-  const account = path.startsWith('/v1/accounts');
+  const kept = path.startsWith('/v1/accounts') ? 'acme' : path.startsWith('/v1/roles') ? 'editor' : id;
   // What it is already, it need not be told to become.
   const query = name === 'revokeTokensOfOwner' ? '?owner=acme' : '';
-  return admin.ask(method, path.replace('{id}', account ? 'acme' : id) + query, json === undefined ? {} : { json });
+  return admin.ask(method, path.replace('{id}', kept) + query, json === undefined ? {} : { json });
 };
 
 describe('a store that does not answer', () => {

@@ -139,10 +139,7 @@ describe('members', () => {
       [{ constraints: {} }, ['/constraints']],
       [{ rewrite: [] }, ['/rewrite']],
       [{ notify: [] }, ['/notify']],
-      [{ mode: 'enforce' }, ['/mode']],
-      [{ permissions: 'inherit' }, ['/permissions']],
-      [{ permissions: [{ resources: ['*'], actions: { a: true } }] }, ['/permissions']],
-      [{ limits: [{ name: 'a', max: -1 }], name: 7, id: 'x', mode: 'shadow' }, ['/limits', '/name', '/id', '/mode']],
+      [{ limits: [{ name: 'a', max: -1 }], name: 7, id: 'x', mode: 'shade' }, ['/limits', '/name', '/id', '/mode']],
     ] as const) {
       for (const [method, path, body] of [
         ['POST', '/v1/tokens', json],
@@ -157,8 +154,6 @@ describe('members', () => {
         expect(pointersOf(reply)).toEqual(pointers);
       }
     }
-    const bare = await admin.ask('PUT', `/v1/tokens/${id}/permissions`, { json: [{ resources: ['*'], actions: {} }] });
-    expect([bare.status, bare.json['code'], pointersOf(bare)]).toEqual([422, 'unsupported_member', ['']]);
     expect((await admin.ask('GET', `/v1/tokens/${id}`)).json['version']).toBe(1);
   });
 
@@ -406,10 +401,10 @@ describe('calls', () => {
     expect(again.status).toBe(201);
     expect(again.json['revoked_before']).toBe(gone.json['account']!['revoked_before']);
     const refused = await admin.ask('POST', '/v1/accounts', {
-      json: { roles: [], permissions: [], owns: [], limits: [], id: 'a b' },
+      json: { limits: [], id: 'a b' },
     });
     expect(refused.json['code']).toBe('unsupported_member');
-    expect(pointersOf(refused)).toEqual(['/roles', '/permissions', '/owns', '/limits', '/id']);
+    expect(pointersOf(refused)).toEqual(['/limits', '/id']);
     const ours = await admin.ask('PATCH', at, { json: { id: 'x', revoked_before: null, deleted: false } });
     expect(pointersOf(ours)).toEqual(['/id', '/revoked_before', '/deleted']);
   });

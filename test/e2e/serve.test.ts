@@ -374,7 +374,18 @@ describe('commands beside it', () => {
     expect(JSON.parse(jsonVersion!.stdout)).toMatchObject({ version });
     expect(short!.stdout).toBe(`${version}\n`);
     expect(help!.stdout).toContain('--expires-in');
-    for (const command of ['serve', 'demo', 'check', 'drain', 'healthcheck', 'token', 'account', 'config', 'version']) {
+    for (const command of [
+      'serve',
+      'demo',
+      'check',
+      'drain',
+      'healthcheck',
+      'token',
+      'account',
+      'role',
+      'config',
+      'version',
+    ]) {
       expect(overview!.stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
     }
     expect(schema!.stdout).toBe(await readFile(path.join(root, 'config/schema.json'), 'utf8'));

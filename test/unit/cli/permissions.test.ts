@@ -34,7 +34,27 @@ describe('permissions of a command line', () => {
     ]);
   });
 
+  test('are taken in any form, as JSON; inherit is a word', () => {
+    expect(permissionsOf('--permissions inherit')).toBe('inherit');
+    expect(permissionsOf('--permissions "inherit"')).toBe('inherit');
+    expect(permissionsOf('--permissions ["a"]')).toEqual(['a']);
+    expect(Object.entries(permissionsOf('--permissions {"b":true,"a":false}') as object)).toEqual([
+      ['b', true],
+      ['a', false],
+    ]);
+    const grants = [{ resources: ['db/*'], actions: { 'db.get': true } }];
+    expect(permissionsOf(`--permissions ${JSON.stringify(grants)}`)).toEqual(grants);
+  });
+
   test.each([
+    ['--permissions [', 'not JSON'],
+    ['--permissions', 'needs a value'],
+    ['--permissions=', 'not JSON'],
+    ['--permissions Inherit', 'not JSON'],
+    ['--permissions "all"', 'neither a list nor a map'],
+    ['--permissions {"a":true,"a":false}', 'not JSON'],
+    ['--permissions {"__proto__":true}', '/__proto__'],
+    ['--permissions ["a"] --permission b', 'exclude each other'],
     ['--permission widgets:delete=false', '--deny widgets:delete'],
     ['--deny widgets:read=true', '--permission widgets:read'],
     ['--deny a=b', '--deny a'],

@@ -485,10 +485,17 @@ describe('declared tokens', () => {
 - id: old
   secret_sha256: 0fe4a7af4c9eb9ee8a1dbc8b9dd8d8f8a6ab9dd8a9a9e1f0c7e5d4b3a2918070
   state: disabled
+  mode: shadow
   name: An old one
   permissions: { "*": true, "db.get": false }
   not_before: 2026-01-01T00:00:00Z
   expires_at: 2027-01-01T00:00:00.5Z
+- { id: heir, secret_sha256: 1fe4a7af4c9eb9ee8a1dbc8b9dd8d8f8a6ab9dd8a9a9e1f0c7e5d4b3a2918070, owner: acme, permissions: inherit }
+- id: granted
+  secret_sha256: 2fe4a7af4c9eb9ee8a1dbc8b9dd8d8f8a6ab9dd8a9a9e1f0c7e5d4b3a2918070
+  permissions:
+    - { resources: [db/sales, "db/*"], actions: { "db.*": true, "db.drop": false } }
+    - { resources: ["*"], actions: { db.list: true } }
 `;
   const ready = [
     {
@@ -496,6 +503,7 @@ describe('declared tokens', () => {
       name: 'ci',
       owner: 'acme',
       state: 'enabled',
+      mode: 'enforce',
       secretSha256: Buffer.from(caseEnv.DIGEST, 'hex'),
       permissions: ['widgets:read', 'db.*'],
       notBefore: null,
@@ -507,9 +515,19 @@ describe('declared tokens', () => {
       name: 'An old one',
       owner: null,
       state: 'disabled',
+      mode: 'shadow',
       notBefore: Date.UTC(2026, 0, 1),
       expiresAt: Date.UTC(2027, 0, 1) + 500,
       tags: [],
+    },
+    { id: 'heir', owner: 'acme', permissions: 'inherit' },
+    {
+      id: 'granted',
+      owner: null,
+      permissions: [
+        { resources: ['db/sales', 'db/*'], actions: { 'db.*': true, 'db.drop': false } },
+        { resources: ['*'], actions: { 'db.list': true } },
+      ],
     },
   ];
 
@@ -531,6 +549,7 @@ describe('declared tokens', () => {
     expect(missingOwners(config, new Set(['acme']))).toEqual([]);
     expect(missingOwners(config, new Set(['other']))).toEqual([
       expect.stringMatching(/tokens\.yaml:2:3 \[0\]\.owner: "acme" is no account; allowed: /),
+      expect.stringMatching(/tokens\.yaml:11:3 \[2\]\.owner: "acme" is no account; allowed: /),
     ]);
   });
 });

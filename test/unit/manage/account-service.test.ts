@@ -95,6 +95,114 @@ describe('accounts', () => {
   });
 });
 
+describe('what an account may do', () => {
+  const patch = (said: Parameters<AccountService['patch']>[1], id = 'acme') =>
+    managed.accounts.patch({ actor: ops, id }, said);
+  const role = (id: string) => managed.roles.create(ops, { id });
+  const errors = async (call: Promise<unknown>) => {
+    const error = await call.then(() => null).catch((thrown: unknown) => thrown);
+    return (error as Refusal | null)?.problem.errors?.map(({ pointer, detail }) => `${pointer} ${detail}`);
+  };
+
+  test('is nothing it was ever given, until it is given roles or permissions', async () => {
+    expect(await create('acme')).toMatchObject({ roles: [], permissions: null, owns: null });
+    await unchanged('acme', () => patch({ permissions: null, roles: null, owns: null }));
+    expect(await patch({ name: 'x', owns: ['db/*'], roles: [] })).toMatchObject({ permissions: null, owns: ['db/*'] });
+  });
+
+  test.each([
+    ['roles', { roles: ['r'] }, { roles: [] }],
+    ['permissions', { permissions: ['a'] }, { permissions: null }],
+    ['an empty list of permissions', { permissions: [] }, { permissions: null }],
+    ['an empty map of permissions', { permissions: {} }, { permissions: null }],
+  ] as const)('once it was given %s it is bound for good', async (_what, given, taken) => {
+    await role('r');
+    const bound = (account: object) => expect(account).toMatchObject({ roles: [], permissions: [] });
+    for (const [id, give] of [
+      ['made', () => managed.accounts.create(ops, { id: 'made', ...given })],
+      ['put', () => managed.accounts.put({ actor: ops, id: 'put' }, given)],
+      ['patched', async () => (await create('patched')) && patch(given, 'patched')],
+      [
+        'put-again',
+        async () => (await create('put-again')) && managed.accounts.put({ actor: ops, id: 'put-again' }, given),
+      ],
+    ] as const) {
+      await give();
+      expect((await managed.accounts.get(ops, id)).permissions, id).not.toBeNull();
+      bound(await patch(taken, id));
+      bound(await patch({ roles: null, permissions: null }, id));
+      bound((await managed.accounts.put({ actor: ops, id }, {})).account);
+      await managed.accounts.revokeTokens({ actor: ops, id });
+      bound(await managed.accounts.get(ops, id));
+    }
+  });
+
+  test('an account that is made again begins anew, without the roles that it had', async () => {
+    await role('r');
+    await managed.accounts.create(ops, { id: 'acme', roles: ['r'], permissions: ['a'], owns: ['x'] });
+    await managed.accounts.remove({ actor: ops, id: 'acme' });
+    await managed.roles.remove({ actor: ops, id: 'r' });
+    await unchanged('acme', () => managed.accounts.remove({ actor: ops, id: 'acme' }));
+    expect(await create('acme')).toMatchObject({ roles: [], permissions: null, owns: null });
+  });
+
+  test('roles exist, and stand once', async () => {
+    await role('a');
+    await role('gone');
+    await managed.roles.remove({ actor: ops, id: 'gone' });
+    await create('acme');
+    const said = { roles: ['a', 'b', 'a', 'gone'] };
+    const places = ['/roles/1 does not exist', '/roles/3 does not exist'];
+    expect(await errors(patch({ roles: ['a', 'b', 'gone'] }))).toEqual([
+      '/roles/1 does not exist',
+      '/roles/2 does not exist',
+    ]);
+    for (const call of [
+      () => managed.accounts.create(ops, { id: 'new', ...said }),
+      () => managed.accounts.put({ actor: ops, id: 'new' }, said),
+      () => patch(said),
+    ]) {
+      expect(await errors(call())).toEqual(['/roles/2 stands twice', ...places]);
+    }
+    expect(await code(managed.accounts.get(ops, 'new'))).toBe('not_found');
+    const many = Array.from({ length: 501 }, (_, i) => `r${i}`);
+    expect((await errors(patch({ roles: many })))![0]).toBe('/roles has more than 500 roles');
+  });
+
+  test('grants and what it owns are held against their rules, all at once', async () => {
+    const said = {
+      name: '\u0007',
+      permissions: [{ resources: ['/'], actions: { '': true } }],
+      owns: ['a//b', 'ok', '*x'],
+    };
+    const places = (await errors(managed.accounts.create(ops, { id: 'acme', ...said })))!.map(
+      line => line.split(' ')[0],
+    );
+    expect(places).toEqual(['/name', '/permissions/0/resources/0', '/permissions/0/actions/', '/owns/0', '/owns/2']);
+  });
+
+  test('a patch merges a map into a map, and replaces everything else', async () => {
+    await managed.accounts.create(ops, { id: 'acme', permissions: { a: true, b: true } });
+    expect((await patch({ permissions: { a: null, c: false } })).permissions).toEqual({ b: true, c: false });
+    const grants = [{ resources: ['x'], actions: { a: true } }];
+    expect((await patch({ permissions: grants })).permissions).toEqual(grants);
+    expect((await patch({ permissions: { d: true, e: null } })).permissions).toEqual({ d: true });
+    await create('other');
+    expect((await patch({ permissions: { d: true, e: null } }, 'other')).permissions).toEqual({ d: true });
+  });
+
+  test('every change is in the audit trail', async () => {
+    await role('a');
+    await managed.accounts.create(ops, { id: 'acme' });
+    await patch({ roles: ['a'], owns: ['db/*'] });
+    await patch({ permissions: ['x'], owns: null });
+    expect((await audit('acme')).map(({ changes }) => changes).slice(1)).toEqual([
+      { roles: { from: [], to: ['a'] }, permissions: { from: null, to: [] }, owns: { from: null, to: ['db/*'] } },
+      { permissions: { from: [], to: ['x'] }, owns: { from: ['db/*'], to: null } },
+    ]);
+  });
+});
+
 describe('revoking the tokens of an owner', () => {
   const revoke = (id = 'acme') => managed.accounts.revokeTokens({ actor: ops, id });
 

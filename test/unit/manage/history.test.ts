@@ -37,6 +37,8 @@ describe('a token as it was', () => {
     for (const change of [
       () => managed.tokens.patch(request, { name: 'two', tags: [] }),
       () => managed.tokens.patch(request, { owner: 'acme', expiresAt: null, notBefore: 5 }),
+      () => managed.tokens.patch(request, { mode: 'shadow', permissions: 'inherit' }),
+      () => managed.tokens.replacePermissions(request, [{ resources: ['x/*'], actions: { a: false, b: true } }]),
       () => managed.tokens.disable(request),
       () => managed.tokens.rotate(request, 500),
       () => managed.tokens.replacePermissions(request, ['c']),

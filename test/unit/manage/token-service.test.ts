@@ -489,6 +489,116 @@ describe('revoking', () => {
   });
 });
 
+describe('permissions in every form', () => {
+  const grants = [
+    { resources: ['db/sales', 'db/*'], actions: { 'db.*': true, 'db.drop': false } },
+    { resources: ['*'], actions: { '*': false } },
+  ];
+
+  test('are kept as they were given, and replace one another', async () => {
+    await owned();
+    const { token } = await create({ owner: 'acme', permissions: grants });
+    expect(token.permissions).toEqual(grants);
+    const request = { actor: ops, id: token.id };
+    const forms = [['a'], 'inherit', { a: true, b: false }, grants, [], 'inherit', grants] as const;
+    for (const permissions of forms) {
+      expect((await managed.tokens.replacePermissions(request, permissions)).permissions).toEqual(permissions);
+    }
+    // A map has nothing to be merged into: it replaces, as RFC 7396 has it.
+    expect((await managed.tokens.patch(request, { permissions: { a: true, b: null } })).permissions).toEqual({
+      a: true,
+    });
+    for (const permissions of forms) {
+      expect((await managed.tokens.patch(request, { permissions })).permissions).toEqual(permissions);
+    }
+    await managed.tokens.patch(request, { permissions: 'inherit' });
+    expect((await managed.tokens.patch(request, { permissions: { c: false } })).permissions).toEqual({ c: false });
+  });
+
+  test('only a map is merged into a map by itself', async () => {
+    await owned();
+    const { token } = await create({ owner: 'acme', permissions: { a: true } });
+    const request = { actor: ops, id: token.id };
+    for (const patch of [grants, 'inherit', ['a']] as const) {
+      expect(await code(unchanged(token.id, () => managed.tokens.mergePermissions(request, patch)))).toBe('conflict');
+    }
+    for (const permissions of [grants, 'inherit', ['a']] as const) {
+      await managed.tokens.replacePermissions(request, permissions);
+      expect(await code(unchanged(token.id, () => managed.tokens.mergePermissions(request, {})))).toBe('conflict');
+    }
+  });
+
+  test('the order of grants, and of actions within one, is part of what was said', async () => {
+    const { token } = await create({ permissions: grants });
+    const request = { actor: ops, id: token.id };
+    const turned = [{ resources: ['db/sales', 'db/*'], actions: { 'db.drop': false, 'db.*': true } }, grants[1]!];
+    await unchanged(token.id, () => managed.tokens.replacePermissions(request, grants));
+    expect((await managed.tokens.replacePermissions(request, turned)).version).toBe(2);
+    expect((await managed.tokens.replacePermissions(request, grants.toReversed())).version).toBe(3);
+  });
+
+  test('nobody inherits from nobody: not when made, replaced, patched, nor when its owner is taken away', async () => {
+    await owned();
+    const inherit = { permissions: 'inherit' } as const;
+    expect(await pointers(create(inherit))).toEqual(['/permissions']);
+    const secretSha256 = sha256('x');
+    expect(
+      await pointers(managed.tokens.put({ actor: ops, id: 'ci' }, { ...native, ...inherit, secretSha256 })),
+    ).toEqual(['/permissions']);
+    const { token: alone } = await create();
+    const { token } = await create({ owner: 'acme', ...inherit });
+    const [loner, request] = [
+      { actor: ops, id: alone.id },
+      { actor: ops, id: token.id },
+    ];
+    for (const [call, pointer] of [
+      [() => managed.tokens.patch(loner, inherit), '/permissions'],
+      [() => managed.tokens.replacePermissions(loner, 'inherit'), ''],
+      [() => managed.tokens.patch(request, { owner: null }), '/permissions'],
+      [() => managed.tokens.put(request, { ...native, ...inherit, secretSha256 }), '/permissions'],
+    ] as const) {
+      expect(await pointers(unchanged<unknown>(alone.id, () => unchanged<unknown>(token.id, call)))).toEqual([pointer]);
+    }
+    expect(await managed.tokens.patch(loner, { owner: 'acme', ...inherit })).toMatchObject(inherit);
+    expect(await managed.tokens.patch(request, { owner: null, permissions: null })).toMatchObject({ permissions: [] });
+  });
+
+  test('every mistake in grants is told with its place', async () => {
+    const permissions = [
+      { resources: ['db//x', 'ok/*', '', 'a*'], actions: { a: true, 'b c': true, '7': false } },
+      { resources: [], actions: {} },
+    ];
+    expect(await pointers(create({ permissions }))).toEqual([
+      '/permissions/0/resources/0',
+      '/permissions/0/resources/2',
+      '/permissions/0/resources/3',
+      '/permissions/0/actions/7',
+      '/permissions/0/actions/b c',
+      '/permissions/1/resources',
+      '/permissions/1/actions',
+    ]);
+    const many = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`a${i}`, true]));
+    const resources = Array.from({ length: 101 }, (_, i) => `r${i}`);
+    expect(await pointers(create({ permissions: [{ resources, actions: many(100) }] }))).toEqual(['/permissions']);
+    await create({ permissions: [{ resources: resources.slice(1), actions: many(100) }] });
+  });
+});
+
+describe('the mode', () => {
+  test('is enforce unless said otherwise, and is changed and taken back like any member', async () => {
+    const { token } = await create();
+    expect(token.mode).toBe('enforce');
+    const request = { actor: ops, id: token.id };
+    expect(await managed.tokens.patch(request, { mode: 'shadow' })).toMatchObject({ mode: 'shadow', version: 2 });
+    await unchanged(token.id, () => managed.tokens.patch(request, { mode: 'shadow' }));
+    expect(await managed.tokens.patch(request, { mode: null })).toMatchObject({ mode: 'enforce', version: 3 });
+    expect((await events(token.id)).slice(1).map(({ changes }) => changes)).toEqual([
+      { mode: { from: 'enforce', to: 'shadow' } },
+      { mode: { from: 'shadow', to: 'enforce' } },
+    ]);
+  });
+});
+
 describe('permissions by themselves', () => {
   test('they are replaced, or a map is merged into a map', async () => {
     const { token } = await create({ permissions: { a: true } });
@@ -673,6 +783,7 @@ describe('the audit trail', () => {
       name: { from: null, to: 'a' },
       owner: { from: null, to: 'acme' },
       state: { from: null, to: 'enabled' },
+      mode: { from: null, to: 'enforce' },
       permissions: { from: null, to: ['p'] },
       extra: { from: null, to: {} },
       tags: { from: null, to: [] },
