@@ -23,7 +23,6 @@ const ofManagement: readonly Code[] = [
 const outOfReach: Partial<Record<Code, string>> = {
   basic_required: 'tokens have no constraints yet',
   limit_exceeded: 'tokens have no limits yet',
-  unsupported_media: 'no rule reads a body yet',
   internal_error: 'it takes a fault of ours',
 };
 
@@ -82,6 +81,40 @@ const table: Readonly<Record<string, Refusal>> = {
   'body_too_large: by its length': {
     send: `POST /small HTTP/1.1\r\n${H}Content-Length: 11\r\n\r\n01234567890`,
     stays: false,
+  },
+  'body_too_large: to be inspected': {
+    send: () =>
+      `POST /read HTTP/1.1\r\n${H}${bearer(secrets.tA)}Content-Type: application/json\r\nContent-Length: 33\r\n\r\n${' '.repeat(33)}`,
+    stays: false,
+  },
+  'unsupported_media: a rule reads bodies, and not of this kind': {
+    send: () =>
+      `POST /read HTTP/1.1\r\n${H}${bearer(secrets.tA)}Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}`,
+    stays: true,
+  },
+  'unsupported_media: a rule reads parameters, and the route no bodies': {
+    send: () => `POST /asked?act=api HTTP/1.1\r\n${H}${bearer(secrets.tA)}Content-Length: 2\r\n\r\n{}`,
+    stays: true,
+  },
+  'unsupported_media: what was read is not JSON': {
+    send: () =>
+      `POST /read HTTP/1.1\r\n${H}${bearer(secrets.tA)}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{]`,
+    stays: true,
+  },
+  'malformed_request: a parameter that stands twice': {
+    send: () => get('/asked?act=api&act=admin', bearer(secrets.tA)),
+    stays: false,
+  },
+  'request_timeout: a slow body that is to be inspected': {
+    send: () =>
+      `POST /read HTTP/1.1\r\n${H}${bearer(secrets.tA)}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{`,
+    stays: false,
+  },
+  'insufficient_scope: a command that is not listed': {
+    send: () => get('/command?cmd=other', bearer(secrets.tA)),
+    challenge: 'Bearer realm="postern", error="insufficient_scope", scope=""',
+    required: [],
+    stays: true,
   },
   'expectation_failed: another than 100-continue': { send: get('/public/x', 'Expect: miracles\r\n'), stays: false },
   'head_too_large: 101 fields': { send: get('/public/x', 'X: y\r\n'.repeat(100)), stays: false },
@@ -173,6 +206,9 @@ beforeAll(async () => {
     routes: `
   - { path: /public/**, access: public, upstream: u }
   - { path: /api/**, require: api, upstream: u }
+  - { path: /read, require: "{param.act}", inspect_body: 32B, upstream: u }
+  - { path: /asked, require: "{param.act}", upstream: u }
+  - { path: /command, require: "{param.cmd}", commands: { get: api }, upstream: u }
   - { path: /small, access: public, max_body: 10B, upstream: u }
   - { path: /readable, methods: [GET, HEAD], access: public, upstream: u }
   - { path: /narrow, access: public, upstream: full }`,

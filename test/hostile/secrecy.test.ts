@@ -96,7 +96,9 @@ credentials:
   - { query: auth_token }
   - { cookie: api_token }
   - { websocket_protocol: "token." }
+  - { form: auth_token }
 routes:
+  - { path: /read/**, require: "{param.act}", resource: "x/{param.id}", inspect_body: 1KiB, upstream: u }
   - { path: /api/**, require: api, upstream: u, max_body: 100B }
   - { path: /public/**, access: public, upstream: u }
   - { path: "/odd/**", require: api, upstream: u, allow: [encoded_percent, encoded_slash] }
@@ -207,6 +209,27 @@ shutdown: { delay: 0s, grace: 1s }`,
     for (const secret of [good, revoked.secret, disabled, expired]) {
       for (const [target, fields] of Object.values(places(secret))) {
         await exchange(`GET ${target} HTTP/1.1\r\n${H}${fields}\r\n`);
+      }
+    }
+    const bodies = (secret: string): Record<string, [type: string, text: string]> => ({
+      form: ['x-www-form-urlencoded', `act=api&id=1&auth_token=${secret}`],
+      'form, another permission': ['x-www-form-urlencoded', `act=other&id=1&auth_token=${secret}`],
+      'form, encoded': ['x-www-form-urlencoded', `act=api&id=1&auth_token=${encodeAll(secret)}`],
+      'form, twice': ['x-www-form-urlencoded', `auth_token=${secret}&auth_token=${secret}`],
+      'form, another case': ['x-www-form-urlencoded', `Auth_Token=${secret}`],
+      'form, as the resource': ['x-www-form-urlencoded', `act=other&id=${secret}&auth_token=${good}`],
+      JSON: ['json', JSON.stringify({ act: 'api', id: 1, auth_token: secret })],
+      'JSON, no text': ['json', JSON.stringify({ act: 'api', auth_token: [secret] })],
+      'JSON, as a name': ['json', JSON.stringify({ [secret]: 1, auth_token: good })],
+      'JSON, broken': ['json', `{"auth_token":"${secret}"`],
+      'JSON, twice': ['json', `{"auth_token":"${secret}","auth_token":"${secret}"}`],
+      'JSON, in a batch': ['json', JSON.stringify([{ act: 'api', auth_token: secret }])],
+      'no kind that is read': [secret, secret],
+    });
+    for (const secret of [good, revoked.secret, disabled, expired]) {
+      for (const [type, text] of Object.values(bodies(secret))) {
+        const head = `POST /read/x HTTP/1.1\r\n${H}Content-Type: application/${type}\r\n`;
+        await exchange(`${head}Content-Length: ${text.length}\r\n\r\n${text}`);
       }
     }
     const authorized = `${H}Authorization: Bearer ${good}\r\n`;

@@ -8,8 +8,10 @@ import {
   Places,
   type Reading,
   readCredential,
+  readFormCredential,
 } from '../../../src/core/credential.ts';
 import { headLimits } from '../../../src/core/form.ts';
+import type { Json } from '../../../src/core/token.ts';
 import { aForm } from '../../support/request.ts';
 
 const everyPlace: readonly Place[] = [
@@ -311,5 +313,67 @@ describe('the largest heads cost no more than a few milliseconds', () => {
       return performance.now() - start;
     };
     expect(Math.min(...Array.from({ length: 5 }, once))).toBeLessThan(50);
+  });
+});
+
+describe('a member of an inspected body', () => {
+  const forms = new Places([{ kind: 'form', name: 'auth_token' }]);
+  const none: Reading = { kind: 'none' };
+  const inForm = (text: string, before: Reading = none): string =>
+    outcomeOf(readFormCredential({ kind: 'form', text }, forms, before));
+  const inJson = (value: Json, before: Reading = none): string =>
+    outcomeOf(readFormCredential({ kind: 'json', value }, forms, before));
+
+  test.each([
+    ['auth_token=tA', '= tA'],
+    ['a=1&auth%5Ftoken=t%41', '= tA'],
+    ['auth_token=&auth_token=tA', '= tA'],
+    ['auth_token=', 'none'],
+    ['auth_token', 'none'],
+    ['x=auth_token=tA', 'none'],
+    ['x[auth_token]=tA', 'none'],
+    ['auth_token=tA&auth_token=tA', 'ambiguous'],
+    ['AUTH_TOKEN=tA', 'ambiguous'],
+    ['auth_token[]=tA', 'ambiguous'],
+    ['auth_token%5b%5D=', 'ambiguous'],
+    ['auth_token=%ff', 'ambiguous'],
+    ['auth_token=%', 'ambiguous'],
+  ])('%j in a form: %s', (text, outcome) => {
+    expect(inForm(text)).toBe(outcome);
+  });
+
+  test.each<[Json, string]>([
+    [{ auth_token: 'tA', x: 1 }, '= tA'],
+    [{ auth_token: '' }, 'none'],
+    [{ x: { auth_token: 'tA' } }, 'none'],
+    [{ 'auth%5Ftoken': 'tA' }, 'none'],
+    [{ 'auth+token': 'tA' }, 'none'],
+    [{ '\ud800': 1 }, 'none'],
+    [{ auth_token: null }, 'ambiguous'],
+    [{ auth_token: 1 }, 'ambiguous'],
+    [{ auth_token: ['tA'] }, 'ambiguous'],
+    [{ Auth_token: 'tA' }, 'ambiguous'],
+    [{ 'auth_token[]': 'tA' }, 'ambiguous'],
+    [['tA'], 'none'],
+    ['tA', 'none'],
+    [null, 'none'],
+    [[{ x: 1 }, null, { auth_token: '' }], 'none'],
+    [[{ auth_token: 'tA' }], 'ambiguous'],
+    [[{}, { AUTH_TOKEN: '' }], 'ambiguous'],
+  ])('%j: %s', (value, outcome) => {
+    expect(inJson(value)).toBe(outcome);
+  });
+
+  test('beside a token in the head is one too many, even the same', () => {
+    const before = { kind: 'one', found: { place: 'header', field: 0, value: 'tA' } } satisfies Reading;
+    expect(inForm('auth_token=tA', before)).toBe('ambiguous');
+    expect(inJson({ auth_token: 'tA' }, before)).toBe('ambiguous');
+    expect(inForm('auth_token=', before)).toBe('= tA');
+    expect(readFormCredential({ kind: 'closed' }, forms, before)).toBe(before);
+  });
+
+  test('is not looked for where no place says so', () => {
+    const body = { kind: 'form', text: 'auth_token=tA' } as const;
+    expect(readFormCredential(body, new Places(everyPlace), none)).toBe(none);
   });
 });

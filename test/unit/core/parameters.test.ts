@@ -1,0 +1,135 @@
+import { describe, expect, test } from 'vitest';
+import { type BodyReading, noBody, Parameters } from '../../../src/core/parameters.ts';
+import type { Json } from '../../../src/core/token.ts';
+
+/** The value that is read, or how it went otherwise. */
+function read(name: string, query: string | null, body: BodyReading = noBody, call = 0): string {
+  const reading = new Parameters(query, body).read(name, call);
+  return reading.kind === 'value' ? `= ${reading.value}` : reading.kind;
+}
+
+const json = (value: Json): BodyReading => ({ kind: 'json', value });
+const form = (text: string): BodyReading => ({ kind: 'form', text });
+
+describe('pairs', () => {
+  test.each<[string | null, string]>([
+    [null, 'absent'],
+    ['', 'absent'],
+    ['x=1', '= 1'],
+    ['x', '= '],
+    ['x=', '= '],
+    ['x=a=b', '= a=b'],
+    ['x=a+b%2Bc', '= a b+c'],
+    ['x=%e2%82%ac', '= €'],
+    ['x=a&y[x]=1', '= a'],
+    ['xy=1&yx=2', 'absent'],
+    ['x=a&x=a', 'ambiguous'],
+    ['x=a&X=b', 'ambiguous'],
+    ['X=a', 'ambiguous'],
+    ['x[]=a', 'ambiguous'],
+    ['x%5b0%5d=a', 'ambiguous'],
+    ['x=a&x.y=b', '= a'],
+    ['x=a;b', 'ambiguous'],
+    ['x=a%3Bb', '= a;b'],
+    ['y=1;x=2', 'ambiguous'],
+    ['%e9=1&x=2', 'ambiguous'],
+    ['x=%e9', 'ambiguous'],
+  ])('%j: x is %s, in a query and in a form', (text, expected) => {
+    expect(read('x', text)).toBe(expected);
+    if (text !== null) expect(read('x', null, form(text))).toBe(expected);
+  });
+
+  test('are one list, of query and form', () => {
+    expect(read('x', 'x=1', form('y=2'))).toBe('= 1');
+    expect(read('x', 'y=1', form('x=2'))).toBe('= 2');
+    expect(read('x', 'x=1', form('x=1'))).toBe('ambiguous');
+    expect(read('x', 'x=1', form('X[]=1'))).toBe('ambiguous');
+  });
+
+  test('have names that servers fold in ways of their own', () => {
+    for (const other of ['a.b', 'a b', 'a+b', 'a[b', '%20a_b', 'A_B', 'a_b%00', 'a_b%00x', '%e2%80%a8a_b']) {
+      expect([other, read('a_b', `a_b=1&${other}=2`)]).toEqual([other, 'ambiguous']);
+    }
+    // The long s and the sign of Kelvin are letters to those who fold one way only.
+    expect(read('sk', 'sk=1&%c5%bfk=2')).toBe('ambiguous');
+    expect(read('sk', 'sk=1&s%e2%84%aa=2')).toBe('ambiguous');
+    expect(read('a-b', 'a-b=1&a_b=2')).toBe('= 1');
+  });
+
+  test('are not nested: what could be meant so is ambiguous', () => {
+    for (const query of ['a.b=1', 'a[b]=1', 'a=1', 'A=1', 'a%5bb%5d=1', 'a.c=1']) {
+      expect([query, read('a.b', query)]).toEqual([query, 'ambiguous']);
+    }
+    expect(read('a.b', 'ab=1&b=2')).toBe('absent');
+  });
+});
+
+describe('members of JSON', () => {
+  test.each<[Json, string]>([
+    [{ x: 'a' }, '= a'],
+    [{ x: '' }, '= '],
+    [{ x: 7 }, '= 7'],
+    [{ x: -0 }, '= 0'],
+    [{ x: 0.1 }, '= 0.1'],
+    [{ x: 1e-7 }, '= 1e-7'],
+    [{ x: true }, '= true'],
+    [{ x: false }, '= false'],
+    [{ x: null }, 'ambiguous'],
+    [{ x: [] }, 'ambiguous'],
+    [{ x: {} }, 'ambiguous'],
+    [{}, 'absent'],
+    [{ y: { x: 1 } }, 'absent'],
+    [{ X: 'a' }, 'ambiguous'],
+    [{ x: 'a', X: 'b' }, 'ambiguous'],
+    [{ x: 'a', 'x[]': 'b' }, 'ambiguous'],
+    [{ x: 'a', ' x': 'b' }, 'ambiguous'],
+    [{ x: 'a', 'x.y': 'b' }, '= a'],
+    ['x', 'ambiguous'],
+    [null, 'ambiguous'],
+    [1, 'ambiguous'],
+    [[], 'ambiguous'],
+    [['x'], 'ambiguous'],
+    [[{ x: 'a' }], '= a'],
+  ])('of %j: x is %s', (value, expected) => {
+    expect(read('x', null, json(value))).toBe(expected);
+  });
+
+  test('inherit nothing', () => {
+    for (const name of ['constructor', 'toString', 'hasOwnProperty', 'length', 'constructor.name', 'a.length']) {
+      expect([name, read(name, null, json({ a: [] })).startsWith('=')]).toEqual([name, false]);
+      expect([name, read(name, null).startsWith('=')]).toEqual([name, false]);
+    }
+    expect(read('a.b.c', null, json({ a: 'text' }))).toBe('ambiguous');
+  });
+
+  test('of members, and items of lists', () => {
+    expect(read('a.b.c', null, json({ a: { b: { c: 'x' } } }))).toBe('= x');
+    expect(read('a.1.c', null, json({ a: [{}, { c: 'x' }] }))).toBe('= x');
+    expect(read('a.2', null, json({ a: ['x', 'y'] }))).toBe('absent');
+    for (const index of ['-1', '01', '1e0', '0x1', '1_', '4294967296']) {
+      expect([index, read(`a.${index}`, null, json({ a: ['x', 'y'] })).startsWith('=')]).toEqual([index, false]);
+    }
+    for (const twisted of [{ 'a.b': 'y' }, { A: {} }, { 'a[b]': 'y' }, { 'a[]': 'y' }, { 'A.c': 1 }]) {
+      expect([twisted, read('a.b', null, json({ a: { b: 'x' }, ...twisted }))]).toEqual([twisted, 'ambiguous']);
+    }
+  });
+
+  test('of each call of a batch, with what stands in the query for all', () => {
+    const batch = json([{ x: 'a' }, { x: 'b' }, {}]);
+    const parameters = new Parameters('y=1', batch);
+    expect(parameters.calls).toBe(3);
+    expect([0, 1, 2, 3].map(call => read('x', 'y=1', batch, call))).toEqual(['= a', '= b', 'absent', 'ambiguous']);
+    expect([0, 1, 2].map(call => read('y', 'y=1', batch, call))).toEqual(['= 1', '= 1', '= 1']);
+    expect([0, 1, 2].map(call => read('x', 'x=1', batch, call))).toEqual(['ambiguous', 'ambiguous', '= 1']);
+  });
+
+  test('an empty batch is a call that nothing can be read of, so that nobody passes for want of calls', () => {
+    expect(new Parameters(null, json([])).calls).toBe(1);
+    expect(read('x', 'x=1', json([]))).toBe('ambiguous');
+  });
+});
+
+test('a body that is not looked into may have any parameter', () => {
+  expect(read('x', null, { kind: 'closed' })).toBe('closed');
+  expect(read('x', 'x=1', { kind: 'closed' })).toBe('closed');
+});
