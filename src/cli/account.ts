@@ -66,7 +66,7 @@ const list: Command = {
     return show(call, { accounts: items }, () =>
       table(
         columns,
-        items.map(account => columns.map(column => plain(account[column]) || '-')),
+        items.map(account => columns.map(column => shown(account[column]))),
       ),
     );
   },
@@ -116,6 +116,12 @@ export const accountCommands: Group = {
   },
 };
 
+/** No list is one thing, an empty list another: `-` has no say, `none` has one. */
+const shown = (value: unknown): string =>
+  Array.isArray(value) && value.every(entry => typeof entry === 'string')
+    ? value.map(plain).join(', ') || 'none'
+    : plain(value) || '-';
+
 const accountPath = ({ args }: Call): string => `/v1/accounts/${encodeURIComponent(args[0] ?? '')}`;
 
 async function send(call: Call, method: string, target: string, sent?: unknown): Promise<number> {
@@ -127,6 +133,6 @@ function tell(call: Call, answer: ApiAnswer): number {
   const { body } = answer;
   // A deletion answers with the account and with where it holds; everything else with the account itself.
   const account = (body['account'] as Account | undefined) ?? body;
-  const members = Object.entries(account).map(([name, value]) => [name, plain(value) || '-'] as const);
+  const members = Object.entries(account).map(([name, value]) => [name, shown(value)] as const);
   return show(call, body, () => rows([...members, ...whereItHolds(answer)]));
 }

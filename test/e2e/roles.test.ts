@@ -148,8 +148,8 @@ describe('accounts from the command line', () => {
       permissions: ['x'],
       owns: ['db/*', 'y'],
     });
-    expect(await works('account', 'show', 'acme')).toMatch(/^roles +\["a","b"\]$/m);
-    expect(await works('account', 'list')).toMatch(/^acme .*\["a","b"\]/m);
+    expect(await works('account', 'show', 'acme')).toMatch(/^roles +a, b\npermissions +x\nowns +db\/\*, y$/m);
+    expect(await works('account', 'list')).toMatch(/^acme .* a, b /m);
     expect(await json('account', 'update', 'acme', '--role', 'b', '--name', 'N')).toMatchObject({
       name: 'N',
       roles: ['b'],
