@@ -124,15 +124,21 @@ export function readPattern(pattern: string): PatternReading {
   return { ok: true, segments };
 }
 
-interface Mixed {
-  readonly before: string;
-  readonly after: string;
-  readonly node: Node;
+/**
+ * Segments `a{x}b` with as much text before and behind the name: of those at most one fits a segment, so that it is
+ * found by that text, however many there are.
+ */
+interface Shape {
+  readonly before: number;
+  readonly after: number;
+  /** By the text before and behind, in one. */
+  readonly nodes: Map<string, Node>;
 }
 
 class Node {
   readonly literals = new Map<string, Node>();
-  readonly mixed: Mixed[] = [];
+  /** The most specific first. */
+  readonly mixed: Shape[] = [];
   capture: Node | null = null;
   rest: Leaf | null = null;
   leaf: Leaf | null = null;
@@ -255,19 +261,19 @@ function child(node: Node, segment: Exclude<Segment, { kind: 'rest' }>): Node {
     return node.capture;
   }
   const { before, after } = segment;
-  let mixed = node.mixed.find(known => known.before === before && known.after === after);
-  if (mixed === undefined) {
-    mixed = { before, after, node: new Node() };
-    node.mixed.push(mixed);
-    // More literal text is more specific; then the longer beginning; then the alphabet, so that order is total.
-    node.mixed.sort(
-      (a, b) =>
-        b.before.length + b.after.length - (a.before.length + a.after.length) ||
-        b.before.length - a.before.length ||
-        (a.before + a.after < b.before + b.after ? -1 : 1),
-    );
+  let shape = node.mixed.find(known => known.before === before.length && known.after === after.length);
+  if (shape === undefined) {
+    shape = { before: before.length, after: after.length, nodes: new Map() };
+    node.mixed.push(shape);
+    // More literal text is more specific; then the longer beginning.
+    node.mixed.sort((a, b) => b.before + b.after - (a.before + a.after) || b.before - a.before);
   }
-  return mixed.node;
+  let next = shape.nodes.get(before + after);
+  if (next === undefined) {
+    next = new Node();
+    shape.nodes.set(before + after, next);
+  }
+  return next;
 }
 
 function addTo(leaf: Leaf | null, route: Route): Leaf {
@@ -296,10 +302,12 @@ function find(node: Node, segments: readonly string[], at: number, captures = no
     const hit = find(literal, segments, at + 1, captures);
     if (hit !== null) return hit;
   }
-  for (const { before, after, node: next } of node.mixed) {
-    if (segment.length < before.length + after.length) continue;
-    if (!segment.startsWith(before) || !segment.endsWith(after)) continue;
-    const value = segment.slice(before.length, segment.length - after.length);
+  for (const { before, after, nodes } of node.mixed) {
+    const end = segment.length - after;
+    if (end < before) continue;
+    const next = nodes.get(segment.slice(0, before) + segment.slice(end));
+    if (next === undefined) continue;
+    const value = segment.slice(before, end);
     const hit = find(next, segments, at + 1, [...captures, value]);
     if (hit !== null) return hit;
   }
