@@ -3,6 +3,7 @@ import type { AccountService } from '../manage/account-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { Decider } from '../ports/decider.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Log } from '../ports/log.ts';
 import type { TlsMaterial } from '../wire/server.ts';
@@ -29,6 +30,7 @@ export interface AdminParts {
   readonly accounts: AccountService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
+  readonly decider: Decider;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the program, for the document. */
@@ -99,7 +101,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, backup, watchers } = this.#parts;
+    const { clock, tokens, accounts, backup, watchers, decider } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
@@ -109,8 +111,14 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation.role, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, backup, watchers, document: () => this.#describe() };
-    return operation.run(incoming, { actor: { name: key.name, address: peer }, keyLeftMs, services, params });
+    const services = { tokens, accounts, backup, watchers, decider, document: () => this.#describe() };
+    return operation.run(incoming, {
+      actor: { name: key.name, address: peer },
+      role: key.role,
+      keyLeftMs,
+      services,
+      params,
+    });
   }
 
   /** Until its answer has been sent, or its client is gone. */

@@ -8,6 +8,7 @@ import type { Actor } from '../manage/parts.ts';
 import type { Precondition } from '../manage/precondition.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
+import type { Decider } from '../ports/decider.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { jsonType, mergeType, readJsonBody } from './body.ts';
 import { readPrecondition } from './conditional.ts';
@@ -59,6 +60,8 @@ export interface DocumentedAnswer {
 /** What a call works with, once it is known who asks for what. */
 export interface Context {
   readonly actor: Actor;
+  /** Of the key. */
+  readonly role: Role;
   /** Milliseconds for which the key may go on with this call: 0 once it is gone, and infinite where there is no end. */
   readonly keyLeftMs: () => number;
   readonly services: Services;
@@ -72,6 +75,7 @@ export interface Services {
   /** A backup of the store, as text, piece by piece. */
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
+  readonly decider: Decider;
   /** The document of the API, as JSON. */
   readonly document: () => string;
 }

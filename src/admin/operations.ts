@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { accountOperations } from './account-operations.ts';
 import { eventOperations } from './event-operations.ts';
+import { explainOperations } from './explain-operations.ts';
 import { type Operation, operation } from './operation.ts';
 import { storeOperations } from './store-operations.ts';
 import { tokenDetailOperations } from './token-detail-operations.ts';
@@ -18,6 +19,7 @@ export const operations: readonly Operation[] = [
   ...tokenDetailOperations,
   ...accountOperations,
   ...eventOperations,
+  ...explainOperations,
   ...storeOperations,
   operation({
     method: 'GET',

@@ -16,10 +16,12 @@ const unanswered = deny('store_unavailable', 'Try again.', { retryAfter: 1 });
 
 class Stream implements Judged {
   subject: Subject | null;
+  readonly inShadow: boolean;
   readonly fallen: Fall[] = [];
   readonly asked: ((decision: Decision) => void)[] = [];
-  constructor(subject: Subject | null) {
+  constructor(subject: Subject | null, inShadow = false) {
     this.subject = subject;
+    this.inShadow = inShadow;
   }
   rejudge(): Promise<Decision> {
     return new Promise(resolve => this.asked.push(resolve));

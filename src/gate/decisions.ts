@@ -1,0 +1,43 @@
+import { explain, type Facts } from '../core/explain.ts';
+import type { Millis } from '../core/token.ts';
+import type { Recalled } from '../ports/decider.ts';
+
+/** Newest decisions that are kept. */
+export const mostDecisions = 4096;
+
+interface Kept {
+  readonly at: Millis;
+  readonly facts: Facts;
+}
+
+/** What was refused of late, in this process's memory: bounded, and made into an explanation when somebody asks. */
+export class Decisions {
+  readonly #kept = new Map<string, Kept>();
+  readonly #most: number;
+
+  constructor(most = mostDecisions) {
+    this.#most = most;
+  }
+
+  keep(requestId: string, at: Millis, facts: Facts): void {
+    this.#kept.set(requestId, { at, facts });
+    if (this.#kept.size > this.#most) this.#kept.delete(this.#kept.keys().next().value!);
+  }
+
+  recall(requestId: string): Recalled | null {
+    const kept = this.#kept.get(requestId);
+    if (kept === undefined) return null;
+    const { at, facts } = kept;
+    const { method, path, route, pattern, subject } = facts;
+    return {
+      requestId,
+      at,
+      method,
+      path,
+      route: route?.pattern ?? pattern,
+      tokenId: subject?.token.id ?? null,
+      owner: subject?.token.owner ?? null,
+      explanation: explain(facts),
+    };
+  }
+}
