@@ -6,26 +6,31 @@ import type { Recalled } from '../ports/decider.ts';
 export const mostDecisions = 4096;
 
 interface Kept {
+  readonly requestId: string;
   readonly at: Millis;
   readonly facts: Facts;
 }
 
-/** What was refused of late, in this process's memory: bounded, and made into an explanation when somebody asks. */
+/**
+ * What was refused of late, in this process's memory: bounded, and made into an explanation when somebody asks. A ring, for
+ * every refusal writes here and hardly anybody reads.
+ */
 export class Decisions {
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: Kept[] = [];
   readonly #most: number;
+  #next = 0;
 
   constructor(most = mostDecisions) {
     this.#most = most;
   }
 
   keep(requestId: string, at: Millis, facts: Facts): void {
-    this.#kept.set(requestId, { at, facts });
-    if (this.#kept.size > this.#most) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#kept[this.#next] = { requestId, at, facts };
+    this.#next = (this.#next + 1) % this.#most;
   }
 
   recall(requestId: string): Recalled | null {
-    const kept = this.#kept.get(requestId);
+    const kept = this.#kept.find(each => each.requestId === requestId);
     if (kept === undefined) return null;
     const { at, facts } = kept;
     const { method, path, route, pattern, subject } = facts;

@@ -28,10 +28,9 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
   const { asked, policy, form, client, match, route, question } = of;
   const evidence = question?.evidence;
   const found = question?.reading.kind === 'one' ? question.reading.found : null;
-  const hide = (text: string): string => shown(text, policy.tokenPrefix, found);
   return {
-    method: hide(asked.head.method),
-    host: form === null ? null : hide(form.host),
+    method: shown(asked.head.method, policy, found) ?? redacted,
+    host: form === null ? null : shown(form.host, policy, found),
     path: pathOf(form, policy, found),
     client: client?.address ?? asked.connection.peer,
     place: asked.named !== undefined ? 'named' : found === null ? null : placeOf(found, form),
@@ -40,7 +39,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     route,
     evidence: evidence?.kind ?? 'none',
     subject: evidence?.kind === 'found' ? evidence.subject : (denial?.subject ?? null),
-    claim: question === null ? null : claimOf(question.claim, hide),
+    claim: question === null ? null : claimOf(question.claim, of, found),
     body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
     now: question?.now ?? at,
     fell: denial === null ? null : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial },
@@ -103,7 +102,10 @@ function placeOf(found: Found, form: Form | null): string {
 /** Most calls of a batch, and most permissions of one call, that are kept. */
 const most = { demands: 16, permissions: 64 } as const;
 
-function claimOf(claim: Claim, hide: (text: string) => string): Claim {
+/** What every request of a route asks for is the configuration's text; else clients have had a say in it. */
+function claimOf(claim: Claim, { match, policy }: Case, found: Found | null): Claim {
+  if (match?.kind === 'route' && match.rule.fixed === claim) return claim;
+  const hide = (text: string): string => shown(text, policy, found) ?? redacted;
   switch (claim.kind) {
     case 'unlisted':
       return { ...claim, command: hide(claim.command) };
@@ -121,31 +123,35 @@ function claimOf(claim: Claim, hide: (text: string) => string): Claim {
   }
 }
 
+const redacted = '[redacted]';
+
 /** Longest text of a client's that is kept, in characters. */
 const longest = 512;
 
 /** What every token of ours ends in, whatever its prefix. */
-const tokenEnd = /(?:_|%5[Ff])[0-9A-Za-z]{38,}/;
+const tokenEnd = /(?:_|%5[Ff])[0-9A-Za-z]{38}/;
 
-/** A client's text; in its place that there was one, where a token of ours, or the one that was presented, stands in it. */
-function shown(text: string, prefix: string, found: Found | null): string {
-  if (text.length <= shortText && !text.includes(prefix)) return text;
-  if (
-    spellsToken(text, prefix) ||
-    tokenEnd.test(text) ||
-    (found !== null && found.value.length > 7 && text.includes(found.value))
-  ) {
-    return '[redacted]';
+/** So short a text holds no secret that would be worth anything. */
+const shortest = 8;
+
+/** A client's text; null where a token of ours, or what was presented as one, stands in it. */
+function shown(text: string, { tokenPrefix }: Policy, found: Found | null): string | null {
+  const { length } = text;
+  if (length < shortest) return text;
+  if (spellsToken(text, tokenPrefix) || (length > 38 && tokenEnd.test(text))) return null;
+  const presented = found?.value;
+  if (presented !== undefined && presented.length >= shortest && length >= presented.length) {
+    if (text.includes(presented)) return null;
   }
-  // A part of a string keeps the whole of it in memory: a few characters of a path, the head that they came in.
-  return Buffer.from(text.length > longest ? `${text.slice(0, longest)}…` : text, 'utf8').toString('utf8');
+  return length > longest ? copied(`${text.slice(0, longest)}…`) : text;
 }
 
-/** So short a text holds no secret, and is a copy already. */
-const shortText = 7;
+/** A part of a string keeps the whole of it in memory: a few characters of a path, the target that they stand in. */
+const copied = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
 
 /** A token of ours in a text, however it is spelled there. */
 export function spellsToken(text: string, prefix: string): boolean {
+  if (!text.includes('%')) return text.includes(prefix) && text.includes(`${prefix}_`);
   let spelled = text;
   for (let times = 0; times < 3 && spelled.includes('%'); times++) spelled = decodeBytes(spelled);
   return spelled.includes(`${prefix}_`);
@@ -155,8 +161,8 @@ const decodeBytes = (text: string): string =>
   text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 function pathOf(form: Form | null, policy: Policy, found: Found | null): string | null {
-  const path = form?.target.path ?? null;
-  if (path === null) return null;
-  const text = shown(path, policy.tokenPrefix, found);
-  return text === '[redacted]' ? null : text;
+  if (form === null) return null;
+  const { path, raw } = form.target;
+  const text = shown(path, policy, found);
+  return text === path && raw.length - path.length > longest ? copied(text) : text;
 }
