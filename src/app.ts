@@ -15,6 +15,8 @@ import { problemLine } from './config/problems.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
 import { noProofs } from './core/constraint.ts';
 import { StoreUnavailable } from './errors.ts';
+import { Decisions } from './gate/decisions.ts';
+import { Explainer } from './gate/explainer.ts';
 import { Gate } from './gate/gate.ts';
 import { ProxyListener } from './gate/listener.ts';
 import { AccountService } from './manage/account-service.ts';
@@ -24,6 +26,7 @@ import { RoleService } from './manage/role-service.ts';
 import { TokenService } from './manage/token-service.ts';
 import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
+import type { Prover } from './ports/prover.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
 import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
@@ -193,12 +196,15 @@ export class App {
       lookup: options.lookup ?? systemLookup,
     });
     memory.lookup.onChange(events => this.#forwarder.changed(events));
+    const prover: Prover = { prove: () => noProofs };
+    const decisions = new Decisions();
     this.#gate = new Gate(
       {
         lookup: memory.lookup,
-        prover: { prove: () => noProofs },
+        prover,
         forwarder: this.#forwarder,
         recorder,
+        decisions,
         clock,
         log: quiet,
         instance,
@@ -244,6 +250,16 @@ export class App {
           return backupText(headingOf(identity, clock.wall()), transfer.dump());
         },
         watchers,
+        decider: new Explainer({
+          consider: secret => memory.lookup.consider(secret),
+          store: this.#tokens,
+          declared: () => this.#inForce.secrets.declaredById,
+          prover,
+          clock,
+          instance,
+          policy: () => this.#gate.policy,
+          decisions,
+        }),
         clock,
         log: quiet,
         version,

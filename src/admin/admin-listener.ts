@@ -4,6 +4,7 @@ import type { RoleService } from '../manage/role-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { Decider } from '../ports/decider.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Log } from '../ports/log.ts';
 import type { TlsMaterial } from '../wire/server.ts';
@@ -31,6 +32,7 @@ export interface AdminParts {
   readonly roles: RoleService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
+  readonly decider: Decider;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the program, for the document. */
@@ -101,7 +103,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, roles, backup, watchers } = this.#parts;
+    const { clock, tokens, accounts, roles, backup, watchers, decider } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
@@ -111,9 +113,9 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, roles, backup, watchers, document: () => this.#describe() };
+    const services = { tokens, accounts, roles, backup, watchers, decider, document: () => this.#describe() };
     const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
-    return operation.run(incoming, { actor, keyLeftMs, services, params });
+    return operation.run(incoming, { actor, role: key.role, keyLeftMs, services, params });
   }
 
   /** Until its answer has been sent, or its client is gone. */

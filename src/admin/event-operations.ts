@@ -12,7 +12,7 @@ const streamForm = component(
   'EventStream',
   z.string().meta({
     description:
-      'Server-sent events with JSON as data. `change`: `kind` (`token`, `account` or `role`), `id`, `version`, `at`; the role `order` is the order of all roles. `refusal`: `request_id`, `at`, `code`, `reason`, `route`, `method`, `token_id`, `owner`, `client_ip`. `gap`: changes may have been made that are not told. `lost`: `refusals`, so many came faster than they were read.',
+      'Server-sent events with JSON as data. `change`: `kind` (`token`, `account` or `role`), `id`, `version`, `at`; the role `order` is the order of all roles. `refusal`: `request_id`, `at`, `code`, `reason`, `shadow` (it was forwarded all the same), `route`, `method`, `token_id`, `owner`, `client_ip`. `gap`: changes may have been made that are not told. `lost`: `refusals`, so many came faster than they were read.',
   }),
 );
 
@@ -23,7 +23,7 @@ export const eventOperations: readonly Operation[] = [
     role: 'read',
     name: 'watchEvents',
     summary: 'Changes of the store and refusals of this process, as they happen.',
-    description: `Server-sent events, until the client leaves, the process ends, or the key is removed or expires; at most ${mostWatchers} clients at a time. Changes are those of every process, in their order; refusals are those that this process counts as \`refused\`.`,
+    description: `Server-sent events, until the client leaves, the process ends, or the key is removed or expires; at most ${mostWatchers} clients at a time. Changes are those of every process, in their order; refusals are those that this process counts as \`refused\` or \`shadow\`.`,
     query: {
       token: id('Of this token only: its changes, and refusals of requests that presented it.'),
       owner: id('Of this account only, and of the tokens that it owns by then; changes of roles are not told.'),

@@ -62,12 +62,13 @@ function textOf(news: News): string {
     case 'refusal': {
       const known = texts.get(news.refusal);
       if (known !== undefined) return known;
-      const { requestId, at, code, reason, route, method, tokenId, owner, client } = news.refusal;
+      const { requestId, at, code, reason, shadow, route, method, tokenId, owner, client } = news.refusal;
       const text = event('refusal', {
         request_id: requestId,
         at: instantText(at),
         code,
         reason,
+        shadow,
         route,
         method,
         token_id: tokenId,

@@ -9,11 +9,12 @@ import type { Precondition } from '../manage/precondition.ts';
 import type { RoleService } from '../manage/role-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
+import type { Decider } from '../ports/decider.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { jsonType, mergeType, readJsonBody } from './body.ts';
 import { readPrecondition } from './conditional.ts';
 import type { Incoming } from './incoming.ts';
-import type { LeastRole } from './keys.ts';
+import type { LeastRole, Role } from './keys.ts';
 import { type RefusedMembers, readMembers, readValue, type Said, type Shape } from './members.ts';
 
 /** One call of the API: everything that the router, the document and the tests know about it. */
@@ -62,6 +63,8 @@ export interface DocumentedAnswer {
 /** What a call works with, once it is known who asks for what. */
 export interface Context {
   readonly actor: Actor;
+  /** Of the key. */
+  readonly role: Role;
   /** Milliseconds for which the key may go on with this call: 0 once it is gone, and infinite where there is no end. */
   readonly keyLeftMs: () => number;
   readonly services: Services;
@@ -76,6 +79,7 @@ export interface Services {
   /** A backup of the store, as text, piece by piece. */
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
+  readonly decider: Decider;
   /** The document of the API, as JSON. */
   readonly document: () => string;
 }

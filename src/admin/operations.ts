@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { accountOperations } from './account-operations.ts';
 import { eventOperations } from './event-operations.ts';
+import { explainOperations } from './explain-operations.ts';
 import { type Operation, operation } from './operation.ts';
 import { roleOperations } from './role-operations.ts';
 import { storeOperations } from './store-operations.ts';
@@ -20,6 +21,7 @@ export const operations: readonly Operation[] = [
   ...accountOperations,
   ...roleOperations,
   ...eventOperations,
+  ...explainOperations,
   ...storeOperations,
   operation({
     method: 'GET',

@@ -187,6 +187,27 @@ export class CachedLookup implements TokenLookup {
     return this.#launch(secret.key, digests);
   }
 
+  /**
+   * What `peek`, and then `load`, would answer now, for whoever only asks about a request: nothing is counted, kept or asked
+   * for behind.
+   */
+  async consider(secret: PresentedSecret): Promise<Evidence> {
+    const now = instantOf(this.#clock);
+    const entry = this.#positive.peek(secret.key);
+    if (entry !== undefined && this.#usable(entry, now)) return { kind: 'found', subject: entry.subject! };
+    const none = this.#negative.peek(secret.key);
+    if (none !== undefined && this.#usable(none, now) && ageOf(none.sent, now) <= this.#options.negativeTtlMs) {
+      return absent;
+    }
+    const digests = secret.digests();
+    if (digests === null) return { kind: 'refused', cause: 'checksum' };
+    try {
+      return evidenceOf(await this.#find(secret.key, digests), digests);
+    } catch {
+      return this.#recalled(secret) ?? unavailable;
+    }
+  }
+
   /** Evicts what the events touch; look-ups under way will notice too. */
   apply(events: readonly FeedEvent[]): void {
     for (const event of events) {
@@ -264,20 +285,23 @@ export class CachedLookup implements TokenLookup {
   }
 
   /** Of a process that neither the feed nor the store answers: what was proved not too long ago. */
-  #known({ key, digests }: PresentedSecret): Evidence {
+  #known(secret: PresentedSecret): Evidence {
+    const known = this.#recalled(secret);
+    if (known !== null) this.results.stale++;
+    return known ?? unavailable;
+  }
+
+  #recalled({ key, digests }: PresentedSecret): Evidence | null {
     const now = instantOf(this.#clock);
     const { boundMs } = this.#options;
     // Who hears from the feed knows what it does not prove.
-    if (ageOf(this.#proof.proven, now) <= boundMs) return unavailable;
+    if (ageOf(this.#proof.proven, now) <= boundMs) return null;
     const entry = this.#positive.get(key);
     if (entry !== undefined && this.#isSeen(now) && this.#provedWithin(this.#cutOffMs, entry, now)) {
-      this.results.stale++;
       return { kind: 'found', subject: entry.subject! };
     }
     const subject = this.#remembered(key, digests() ?? [], now);
-    if (subject === null) return unavailable;
-    this.results.stale++;
-    return { kind: 'found', subject };
+    return subject === null ? null : { kind: 'found', subject };
   }
 
   #remembered(key: string, digests: readonly string[], now: Instant): Subject | null {

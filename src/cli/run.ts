@@ -4,6 +4,7 @@ import { check } from './check.ts';
 import { type Command, Failed, type Group, type Io, UsageError } from './command.ts';
 import { configCommands } from './config.ts';
 import { demo } from './demo.ts';
+import { explain } from './explain.ts';
 import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './help.ts';
 import { drain, healthcheck } from './probes.ts';
 import { roleCommands } from './role.ts';
@@ -21,6 +22,7 @@ export const commands: Readonly<Record<string, Command | Group>> = {
   token: tokenCommands,
   account: accountCommands,
   role: roleCommands,
+  explain,
   store: storeCommands,
   config: configCommands,
   version: versionCommand,

@@ -43,6 +43,12 @@ export function readRoutes(
         break;
       }
     }
+    if (route.mode === 'shadow') {
+      problems.warn(
+        `${itemKey('routes', i)}.mode`,
+        'is shadow: what is refused here is recorded, and forwarded all the same',
+      );
+    }
     if (route.access === 'public' && route.pattern === '/**') {
       problems.warn(key, 'is public: whatever no other route names needs no token');
     }

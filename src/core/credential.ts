@@ -46,6 +46,10 @@ export class Places {
   readonly protocolPrefix: string | null;
   /** The scheme that a `WWW-Authenticate` challenge names. */
   readonly challengeScheme: 'Bearer' | 'ApiKey';
+  /** Each of them in words, in their order. */
+  readonly names: readonly string[];
+  /** As configured. */
+  readonly all: readonly Place[];
 
   constructor(places: readonly Place[]) {
     const headers = new Map<string, { schemes: Set<string>; bare: boolean }>();
@@ -70,7 +74,24 @@ export class Places {
     this.cookies = cookies;
     this.forms = forms;
     this.protocolPrefix = protocolPrefix;
+    this.names = places.map(placeText);
+    this.all = places;
     this.challengeScheme = headers.get('authorization')?.schemes.has('bearer') ? 'Bearer' : 'ApiKey';
+  }
+}
+
+function placeText(place: Place): string {
+  switch (place.kind) {
+    case 'header':
+      return `the field ${place.name}: ${place.scheme === null ? '' : `${place.scheme} `}<token>`;
+    case 'query':
+      return `the query parameter ${place.name}`;
+    case 'cookie':
+      return `the cookie ${place.name}`;
+    case 'form':
+      return `the body's member ${place.name}`;
+    case 'websocket_protocol':
+      return `the WebSocket subprotocol ${place.prefix}<token>`;
   }
 }
 

@@ -115,7 +115,11 @@ function judge(question: Question): Decision {
     if (why !== null) return deny('constraint_failed', why, { subject });
   }
   const breach = subject.constraints === null ? null : breachOf(subject.constraints, question);
-  if (breach !== null) return deny(breach.code, breach.detail, { subject, compared: breach.compared });
+  if (breach !== null)
+    return deny(breach.code, breach.detail, {
+      subject,
+      compared: { constraint: breach.constraint, ...breach.compared },
+    });
 
   switch (claim.kind) {
     case 'malformed':
@@ -157,6 +161,10 @@ const stopped: ReadonlySet<Denial['reason']> = new Set<Denial['reason']>([
   'invalid_token_disabled',
   'invalid_token_account_disabled',
 ]);
+
+/** What is refused is recorded, and may be let through. */
+export const isInShadow = ({ route, evidence }: Question): boolean =>
+  route.mode === 'shadow' || (evidence.kind === 'found' && evidence.subject.token.mode === 'shadow');
 
 function isShadowed({ code, reason, subject }: Denial, { route }: Question): boolean {
   if (!shadowable.has(code)) return false;

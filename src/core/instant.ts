@@ -40,3 +40,6 @@ function daysBefore(year: number, month: number): number {
   for (let earlier = 1; earlier < month; earlier++) days += daysIn(year, earlier);
   return days;
 }
+
+/** An instant as text, in UTC. */
+export const instantText = (at: Millis): string => new Date(at).toISOString();

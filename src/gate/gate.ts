@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto';
-import type { Decision, Permit } from '../core/decide.ts';
+import type { Permit } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
 import { allowedOrigin } from '../core/origin.ts';
@@ -10,17 +10,21 @@ import type { Log } from '../ports/log.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { Recorder } from '../ports/recorder.ts';
 import type { TokenLookup } from '../ports/token-lookup.ts';
+import type { Decisions } from './decisions.ts';
 import { type Ending, endingOf, failureOf } from './ending.ts';
+import { factsOf, factsOfUnparsed } from './facts.ts';
 import { Judge, sentence } from './judge.ts';
 import { Passage } from './passage.ts';
 import type { Policy } from './policy.ts';
 import { type AnswerContext, denialAnswer, preflightAnswer, unparsedAnswer } from './respond.ts';
+import { settle } from './settle.ts';
 
 export interface GateParts {
   readonly lookup: TokenLookup;
   readonly prover: Prover;
   readonly forwarder: Forwarder;
   readonly recorder: Recorder;
+  readonly decisions: Decisions;
   readonly clock: Clock;
   readonly log: Log;
   /** Our name in `Via`. */
@@ -86,25 +90,30 @@ export class Gate {
     const judged = this.#judge.judge(passage.case);
     // On a hit nothing is awaited.
     const verdict = judged instanceof Promise ? await judged : judged;
-    if (verdict.kind === 'preflight') {
-      return this.#answer(passage, preflightAnswer(verdict.preflight, this.#context(passage)));
+    const { guard } = passage.case.policy;
+    const settled = settle(passage.case, verdict, network => guard.failed(network));
+    passage.shadowed = settled.shadowed;
+    switch (settled.verdict.kind) {
+      case 'preflight':
+        return this.#answer(passage, preflightAnswer(settled.verdict.preflight, this.#context(passage)));
+      case 'denial':
+        this.#keep(passage, settled.verdict, settled.forwarding);
+        return this.#refuse(passage, settled.verdict);
+      case 'permit':
+        if (settled.shadowed !== null) this.#keep(passage, null, false);
+        return this.#forward(passage, settled.verdict);
     }
-    const decision = this.#guarded(passage, verdict);
-    return decision.kind === 'denial' ? this.#refuse(passage, decision) : this.#forward(passage, decision);
   }
 
   async #forward(passage: Passage, permit: Permit): Promise<Ending> {
     const { exchange, requestId } = passage;
     const { form, client, question, inDoubt } = passage.case;
     const { route } = permit;
-    passage.subject = permit.subject;
+    passage.permitted = permit;
+    // Whoever presented it is known, also where shadow mode lets it pass as nobody.
+    passage.subject = permit.subject ?? permit.shadowed?.subject ?? null;
     passage.decided(this.#parts.clock);
     if (form === null || client === null) throw new Error('a permit without a request');
-    const { framing } = form;
-    if (route.maxBody !== null && framing.kind === 'length' && framing.length > route.maxBody) {
-      const { subject } = permit;
-      return this.#refuse(passage, deny('body_too_large', `The body is over ${route.maxBody} bytes.`, { subject }));
-    }
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;
     const forwarded = await this.#parts.forwarder.forward(permit, {
@@ -119,19 +128,19 @@ export class Gate {
     });
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);
+      this.#keep(passage, denial, true);
       exchange.answer(denialAnswer(denial, this.#context(passage)));
       return endingOf(forwarded, permit, denial);
     }
     return endingOf(forwarded, permit, null);
   }
 
-  /** Failed credentials count against their network; beyond the bound they are told to wait instead. */
-  #guarded(passage: Passage, decision: Decision): Decision {
-    if (decision.kind === 'permit' || decision.code !== 'invalid_token') return decision;
-    const wait = passage.case.policy.guard.failed(passage.case.client?.network ?? passage.exchange.connection.peer);
-    if (wait === 0) return decision;
-    const detail = 'Too many failed credentials from this network.';
-    return deny('too_many_failures', detail, { retryAfter: wait, subject: decision.subject });
+  /** For whoever asks why. `denial` null: shadow mode lets it through. */
+  #keep(passage: Passage, denial: Denial | null, forwarding: boolean): void {
+    const at = this.#parts.clock.wall();
+    const { shadowed } = passage;
+    const fate = { denial: denial ?? shadowed, shadowed: denial === null, forwarding, at };
+    this.#parts.decisions.keep(passage.requestId, at, factsOf(passage.case, fate));
   }
 
   #refuse(passage: Passage, denial: Denial): Ending {
@@ -159,8 +168,10 @@ export class Gate {
   unparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer {
     const requestId = randomUUIDv7();
     const client: ClientFacts = this.policy.clients.factsOf(connection, null);
-    const { clock, recorder } = this.#parts;
+    const { clock, recorder, decisions } = this.#parts;
     const answer = unparsedAnswer(code, sentence(why), requestId);
+    const at = clock.wall();
+    decisions.keep(requestId, at, factsOfUnparsed(deny(code, sentence(why)), this.policy, client.address, at));
     recorder.record(Passage.unparsed(requestId, code, client, connection, arrivedAt, answer, clock));
     return answer;
   }

@@ -29,6 +29,14 @@ export class Guard {
     this.#clock = clock;
   }
 
+  /** What `failed` would return, without counting. */
+  peek(network: string): number {
+    const count = this.#counts.get(network);
+    const now = this.#clock.monotonic();
+    if (this.#options.failures === 0 || count === undefined || now >= count.until) return 0;
+    return count.failures >= this.#options.failures ? waitOf(count, now) : 0;
+  }
+
   /** Counts a failure. Returns seconds to wait when the network was over the bound already, else 0. */
   failed(network: string): number {
     if (this.#options.failures === 0) return 0;
@@ -39,6 +47,9 @@ export class Guard {
     this.#counts.delete(network);
     this.#counts.set(network, count);
     if (this.#counts.size > maxNetworks) this.#counts.delete(this.#counts.keys().next().value!);
-    return count.failures > this.#options.failures ? Math.max(1, Math.ceil((count.until - now) / 1000)) : 0;
+    return count.failures > this.#options.failures ? waitOf(count, now) : 0;
   }
 }
+
+/** Whole seconds until a count is over. */
+const waitOf = ({ until }: Count, now: number): number => Math.max(1, Math.ceil((until - now) / 1000));

@@ -37,6 +37,8 @@ export class Case {
   route: Route | null = null;
   /** Once there was something to decide on. */
   question: Question | null = null;
+  /** What was decided on it last. A denial that is another one is about the body. */
+  decision: Decision | null = null;
   /** Something changed while the token was looked up: whether that was in the answer is not known. */
   inDoubt = false;
 
@@ -80,7 +82,7 @@ export class Judge {
     const opened = this.#open(of);
     if ('kind' in opened) return opened;
     const { form, route } = opened;
-    const reading = readCredential(form, of.policy.places);
+    const reading = of.asked.named === undefined ? readCredential(form, of.policy.places) : namedReading;
     if (reading.kind === 'ambiguous') return deny('ambiguous_credential', sentence(reading.why));
     const evidence = this.#evidence(of, reading);
     if (evidence === undefined || evidence instanceof Promise || needsBody(form, route) || needsProof(evidence)) {
@@ -196,7 +198,8 @@ export class Judge {
       now: this.#parts.clock.wall(),
     };
     of.question = question;
-    return decide(question);
+    of.decision = decide(question);
+    return of.decision;
   }
 
   /** What was asked, were it asked now: by the store, not by memory, and with the secrets that are taken now. */
@@ -211,6 +214,9 @@ export class Judge {
     return decide({ ...question, evidence, proofs, now: this.#parts.clock.wall() });
   }
 }
+
+/** A token that is only named is taken as if it stood in a field. */
+const namedReading: Reading = { kind: 'one', found: { place: 'header', field: -1, value: '' } };
 
 const needsProof = (evidence: Evidence): boolean =>
   evidence.kind === 'found' && evidence.subject.constraints?.needsProof === true;

@@ -1,4 +1,5 @@
-import { type Denial, loggedDetail } from '../core/decision.ts';
+import { isInShadow, type Permit } from '../core/decide.ts';
+import { type Denial, loggedDetail, type Reason } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
 import type { Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
@@ -7,6 +8,7 @@ import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import { type Ending, verdictOf } from './ending.ts';
+import { spellsToken } from './facts.ts';
 import { Case } from './judge.ts';
 import type { Policy } from './policy.ts';
 
@@ -18,6 +20,9 @@ export class Passage {
   subject: Subject | null = null;
   /** What it was refused with, if it was. */
   denial: Denial | null = null;
+  permitted: Permit | null = null;
+  /** What shadow mode lets through. */
+  shadowed: Denial | null = null;
   #decidedAt = 0;
 
   constructor(exchange: Exchange, policy: Policy, requestId: string) {
@@ -45,7 +50,8 @@ export class Passage {
       path: this.#path(),
       status,
       reason,
-      outcome,
+      shadow: this.#shadow(),
+      outcome: outcome === 'allowed' && this.shadowed !== null ? 'shadow' : outcome,
       subject,
       client: client?.address ?? exchange.connection.peer,
       peer: exchange.connection.peer,
@@ -62,13 +68,17 @@ export class Passage {
     };
   }
 
-  /** A token that somebody put into a path is still a secret, however it is spelled there. */
+  /** What was decided, shadow mode apart. */
+  #shadow(): Reason | null {
+    const { question } = this.case;
+    if (question === null || !isInShadow(question)) return null;
+    return (this.shadowed ?? this.denial ?? this.permitted)?.reason ?? null;
+  }
+
+  /** A token that somebody put into a path is still a secret. */
   #path(): string | null {
     const path = this.case.form?.target.path ?? null;
-    if (path === null) return null;
-    let spelled = path;
-    for (let times = 0; times < 3 && spelled.includes('%'); times++) spelled = decodeBytes(spelled);
-    return spelled.includes(`${this.case.policy.tokenPrefix}_`) ? null : path;
+    return path === null || spellsToken(path, this.case.policy.tokenPrefix) ? null : path;
   }
 
   /** The record of bytes that never became a request. */
@@ -89,6 +99,7 @@ export class Passage {
       path: null,
       status: codes[code].status,
       reason: code,
+      shadow: null,
       outcome: 'refused',
       subject: null,
       client: client.address,
@@ -107,6 +118,3 @@ export class Passage {
     };
   }
 }
-
-const decodeBytes = (text: string): string =>
-  text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

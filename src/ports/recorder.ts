@@ -13,6 +13,8 @@ export interface RequestRecord {
   /** The status that the client saw; 499 when it saw none. */
   readonly status: number;
   readonly reason: Reason;
+  /** What was decided, where that is only recorded (shadow mode); null where it holds. */
+  readonly shadow: Reason | null;
   readonly outcome: Outcome;
   readonly subject: Subject | null;
   readonly client: string;

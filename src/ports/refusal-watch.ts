@@ -8,6 +8,8 @@ export interface ToldRefusal {
   readonly at: Millis;
   readonly code: Code;
   readonly reason: Reason;
+  /** It was forwarded all the same: shadow mode only records. */
+  readonly shadow: boolean;
   /** The route's pattern; null when there was none. */
   readonly route: string | null;
   readonly method: string;

@@ -7,6 +7,8 @@ import type { FeedEvent } from '../ports/token-store.ts';
 export interface Judged {
   /** Whose it is, as last judged; null when nobody's. */
   subject: Subject | null;
+  /** Its route is in shadow mode. */
+  readonly inShadow: boolean;
   /** The decision as it would be made now. */
   rejudge(): Promise<Decision>;
   /** Ends it, as soon as it can be. */
@@ -36,6 +38,8 @@ export class Rejudgement {
   readonly #owed = new Set<Judged>();
   readonly #asking = new Set<Judged>();
   readonly #unanswered = new Set<Judged>();
+  /** Lapsed, and let go on by shadow mode: with the subject that was judged so. */
+  readonly #outlived = new WeakMap<Judged, Subject>();
   #ticks = 0;
 
   constructor(open: ReadonlySet<Judged>, wall: () => Millis) {
@@ -86,7 +90,10 @@ export class Rejudgement {
     const now = this.#wall();
     for (const judged of this.#open) {
       const { subject } = judged;
-      if (subject !== null && hasLapsed(subject, now) && !this.#asking.has(judged)) judged.fall('expired');
+      if (subject === null || !hasLapsed(subject, now) || this.#asking.has(judged)) continue;
+      // Shadow mode may let it go on: that is for the decision to say, once.
+      if (!judged.inShadow && subject.token.mode !== 'shadow') judged.fall('expired');
+      else if (this.#outlived.get(judged) !== subject) this.#owed.add(judged);
     }
   }
 
@@ -105,7 +112,7 @@ export class Rejudgement {
       const decision = await judged.rejudge();
       const standing = standingOf(decision);
       if (standing === 'unknown') this.#unanswered.add(judged);
-      else if (standing === 'stands') judged.subject = decision.subject;
+      else if (standing === 'stands') this.#goesOn(judged, decision);
       else judged.fall(standing);
     } catch {
       // A fault of ours is no denial either.
@@ -114,4 +121,14 @@ export class Rejudgement {
     this.#asking.delete(judged);
     this.#askNext();
   }
+
+  /** Whom shadow mode lets pass as nobody is still somebody whose changes matter: not all of them are let through. */
+  #goesOn(judged: Judged, decision: Decision): void {
+    judged.subject = subjectOf(decision);
+    if (judged.subject !== null && hasLapsed(judged.subject, this.#wall())) this.#outlived.set(judged, judged.subject);
+  }
 }
+
+/** Whose a decision is, whether or not the upstream is told. */
+export const subjectOf = (decision: Decision): Subject | null =>
+  decision.subject ?? (decision.kind === 'permit' ? (decision.shadowed?.subject ?? null) : null);

@@ -9,7 +9,7 @@ import { bodyFault, type Fault, UpstreamError, type UpstreamFault, upstreamFault
 import { type FieldRules, incoming, type Outgoing } from './fields.ts';
 import type { UpstreamOptions } from './options.ts';
 import type { Pool } from './pool.ts';
-import type { Judged } from './rejudgement.ts';
+import { type Judged, subjectOf } from './rejudgement.ts';
 import type { Slot } from './slot.ts';
 import type { StreamEnd, Tunnel } from './tunnel.ts';
 
@@ -60,6 +60,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   /** Its token is denied by now. */
   #fallen: Fall | null = null;
   subject: Subject | null;
+  readonly inShadow: boolean;
   /** The client has gone. */
   gone = false;
 
@@ -72,7 +73,8 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   ) {
     this.#parts = parts;
     this.#permit = permit;
-    this.subject = permit.subject;
+    this.subject = subjectOf(permit);
+    this.inShadow = permit.route.mode === 'shadow';
     this.#journey = journey;
     this.#outgoing = outgoing;
     this.#settle = settle;

@@ -54,6 +54,11 @@ export const metricsTable = {
     help: 'Decisions by reason, invalid tokens told apart by cause',
     labels: { reason: reasonLabels },
   },
+  shadow_decisions_total: {
+    type: 'counter',
+    help: 'Decisions under shadow mode: the reason that stood against the one that would have',
+    labels: { live: 'bounded', shadow: 'bounded' },
+  },
   connections: {
     type: 'gauge',
     help: 'Open connections by listener',

@@ -14,8 +14,10 @@ export class RefusalTeller {
     this.#watch = watch;
   }
 
-  record({ outcome, reason, requestId, at, route, method, subject, client }: RequestRecord): void {
-    if (outcome !== 'refused' || !this.#watch.watched) return;
+  record({ outcome, shadow, requestId, at, route, method, subject, client, ...record }: RequestRecord): void {
+    if ((outcome !== 'refused' && outcome !== 'shadow') || !this.#watch.watched) return;
+    const shadowed = outcome === 'shadow';
+    const reason = shadowed ? (shadow ?? record.reason) : record.reason;
     const code = codeOf(reason);
     if (code === null) return;
     this.#watch.refused({
@@ -23,6 +25,7 @@ export class RefusalTeller {
       at,
       code,
       reason,
+      shadow: shadowed,
       route: route === null ? null : shown(route.pattern),
       method: shown(method),
       tokenId: subject?.token.id ?? null,

@@ -57,6 +57,7 @@ export class RequestLog {
       `,"path":${path === null ? pattern : quote(path, longest.path)}` +
       `,"status":${whole(record.status)},"code":${codeJson.get(record.reason) ?? 'null'}` +
       `,"reason":"${record.reason}","outcome":"${record.outcome}"` +
+      `${record.shadow === null ? '' : `,"shadow":"${record.shadow}"`}` +
       `${subject === null ? noSubject : subjectMembers(subject)}` +
       `,"client_ip":${quote(record.client, longest.word)},"peer":${quote(record.peer, longest.word)}` +
       `,"duration_ms":${milliseconds(record.durationMs)},"overhead_ms":${milliseconds(record.overheadMs)}` +

@@ -1,4 +1,5 @@
 import type { Reason } from '../core/decision.ts';
+import { invalidCauses } from '../core/token.ts';
 import { outcomes, type RequestRecord } from '../ports/recorder.ts';
 import {
   classLabels,
@@ -18,7 +19,9 @@ export const seriesLimits = {
   /** Of one route: its requests by method, status and outcome, its histogram, and its upstream's own series. */
   perRoute: 400,
   /** Of the requests that met no route. */
-  withoutRoute: 120,
+  withoutRoute: 80,
+  /** Of decisions under shadow mode: the pairs that can stand against each other. */
+  shadow: 17,
   /** Patterns that keep a name of their own over the life of a process, whatever is reloaded. */
   routes: 2000,
 } as const;
@@ -78,6 +81,22 @@ class RouteSeries {
   }
 }
 
+/**
+ * Reasons under shadow mode, and what stands where each would have: requests whose token is not valid pass as nobody's. What
+ * is refused all the same, as without shadow mode, is `other`.
+ */
+const liveOf: ReadonlyMap<Reason, 'allowed' | 'public'> = new Map<Reason, 'allowed' | 'public'>([
+  ['allowed', 'allowed'],
+  ['insufficient_scope', 'allowed'],
+  ['constraint_failed', 'allowed'],
+  ['basic_required', 'allowed'],
+  ['limit_exceeded', 'allowed'],
+  ['public', 'public'],
+  ['missing_token', 'public'],
+  ['too_many_failures', 'public'],
+  ...invalidCauses.map(cause => [`invalid_token_${cause}`, 'public'] as const),
+]);
+
 /** Counts requests from their records. */
 export class RequestMetrics {
   readonly #byPattern = new Map<string, RouteSeries>();
@@ -88,6 +107,8 @@ export class RequestMetrics {
   readonly #bytesIn: Pick<Series, 'inc'>;
   readonly #bytesOut: Pick<Series, 'inc'>;
   readonly #decisions: ReadonlyMap<Reason, Pick<Series, 'inc'>>;
+  readonly #shadow: ReadonlyMap<Reason, Pick<Series, 'inc'>>;
+  readonly #shadowRefused: Pick<Series, 'inc'>;
 
   constructor(metrics: Metrics) {
     this.#overhead = metrics.histogram('request_overhead_seconds').at({});
@@ -96,6 +117,9 @@ export class RequestMetrics {
     this.#bytesOut = bytes.at({ direction: 'out' });
     const decisions = metrics.counter('decisions_total');
     this.#decisions = new Map(reasonLabels.map(reason => [reason, decisions.at({ reason })]));
+    const shadow = metrics.counter('shadow_decisions_total');
+    this.#shadow = new Map([...liveOf].map(([reason, live]) => [reason, shadow.at({ live, shadow: reason })]));
+    this.#shadowRefused = shadow.at({ live: other, shadow: other });
     metrics.provide('requests_total', () => this.#seen().flatMap(route => route.requests));
     metrics.provide('request_duration_seconds', () =>
       this.#seen().flatMap((route): readonly Line[] => route.duration.lines()),
@@ -111,6 +135,13 @@ export class RequestMetrics {
     this.#bytesIn.inc(record.bytesIn);
     this.#bytesOut.inc(record.bytesOut);
     this.#decisions.get(record.reason)?.inc();
+    if (record.shadow !== null) this.#shadowed(record.reason, record.shadow);
+  }
+
+  /** What became of a request that was let through is not asked here. */
+  #shadowed(stood: Reason, shadow: Reason): void {
+    const refused = stood === shadow && stood !== 'allowed' && stood !== 'public';
+    ((refused ? undefined : this.#shadow.get(shadow)) ?? this.#shadowRefused).inc();
   }
 
   #routeOf(pattern: string): RouteSeries {

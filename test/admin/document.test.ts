@@ -138,6 +138,19 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/events', {}, { query: '?type=x&token=/&since=1' });
     await asks('GET', '/v1/events', {}, { fields: { 'last-event-id': 'x' } });
 
+    // Why.
+    const request = { method: 'GET', target: '/' };
+    await asks('POST', '/v1/explain', {}, { json: { request } });
+    await asks(
+      'POST',
+      '/v1/explain',
+      {},
+      { json: { request: { method: ' ', headers: 1 }, token_id: 'a', secret: '' } },
+    );
+    await asks('POST', '/v1/explain', {}, { json: { request, secret: 'x' }, key: keys.read });
+    await asks('GET', '/v1/decisions/{request_id}', { request_id: 'remembered' });
+    await asks('GET', '/v1/decisions/{request_id}', { request_id: 'forgotten' });
+
     // Tokens.
     const members = {
       name: 'a token',
@@ -201,11 +214,12 @@ describe('the document and the server', () => {
     // What does not exist, may not be done, or has no key.
     for (const { method, path, body } of operations) {
       const request = body === null ? {} : { json: path === '/v1/tokens/{id}' ? { secret_sha256: sha('d') } : {} };
-      await asks(method, path, { id: 'nobody' }, { ...request, key: null });
-      await asks(method, path, { id: 'nobody' }, { ...request, key: keys.read });
-      await asks(method, path, { id: 'nobody' }, request);
-      await asks(method, path, { id: 'nobody' }, { ...request, query: '?x=1' });
-      if (method === 'GET') await asks('HEAD', path, { id: 'nobody' });
+      const nobody = { id: 'nobody', request_id: 'nobody' };
+      await asks(method, path, nobody, { ...request, key: null });
+      await asks(method, path, nobody, { ...request, key: keys.read });
+      await asks(method, path, nobody, request);
+      await asks(method, path, nobody, { ...request, query: '?x=1' });
+      if (method === 'GET') await asks('HEAD', path, nobody);
     }
     const silent = operations.filter(({ method, path, answers }) =>
       Object.keys(answers).some(status => !answered.get(`${method} ${path}`)?.has(Number(status))),

@@ -16,6 +16,7 @@ const refusal = (requestId: string): ToldRefusal => ({
   at: 0,
   code: 'invalid_token',
   reason: 'invalid_token_unknown',
+  shadow: false,
   route: '/api/**',
   method: 'GET',
   tokenId: null,

@@ -3,9 +3,11 @@ import http from 'node:http';
 import { AdminListener, type AdminParts, type AdminPolicy } from '../../src/admin/admin-listener.ts';
 import type { ServerOptions } from '../../src/admin/server.ts';
 import { backupText, headingOf } from '../../src/backup/format.ts';
+import type { Explanation } from '../../src/core/explain.ts';
 import { Guard } from '../../src/gate/guard.ts';
 import type { ManageParts } from '../../src/manage/parts.ts';
 import { Watchers } from '../../src/manage/watchers.ts';
+import type { Decider } from '../../src/ports/decider.ts';
 import type { Log } from '../../src/ports/log.ts';
 import { type Managed, openManaged } from '../support/managed.ts';
 
@@ -69,6 +71,28 @@ export interface AdminChange {
   readonly listenerParts?: Partial<AdminParts>;
 }
 
+const nothingWrong: Explanation = { allow: true, status: 200, code: null, shadow: null, steps: [], remedy: null };
+
+/** A gate that judges nothing, and remembers one decision. */
+export const unasked: Decider = {
+  explain: () => Promise.resolve(nothingWrong),
+  carries: () => 'nothing',
+  decision: requestId =>
+    requestId !== 'remembered'
+      ? null
+      : {
+          requestId,
+          at: 0,
+          method: 'GET',
+          path: '/',
+          route: null,
+          tokenId: null,
+          owner: null,
+          explanation: nothingWrong,
+        },
+  kept: 0,
+};
+
 export async function openAdmin({
   parts = {},
   policy = {},
@@ -101,6 +125,7 @@ export async function openAdmin({
       roles,
       backup: () => backupText(headingOf(managed.store.identity, clock.wall()), managed.store.transfer.dump()),
       watchers,
+      decider: unasked,
       clock,
       log: logger,
       version: '0.0.0-test',

@@ -129,6 +129,7 @@ test(`${recorded} records that have nothing in common are counted, and leave no 
     path: `/path/${i}`,
     status: i % 1200,
     reason: i % 2 === 0 ? 'allowed' : 'no_route',
+    shadow: null,
     outcome: (['allowed', 'refused', 'failed', 'aborted', 'shadow'] as const)[i % 5]!,
     subject: null,
     client: `10.0.${i % 256}.${i % 251}`,

@@ -46,6 +46,7 @@ export const aRecord = (tokenId: string | null, more: Partial<RequestRecord> = {
   path: '/',
   status: 200,
   reason: 'allowed',
+  shadow: null,
   outcome: 'allowed',
   subject: tokenId === null ? null : ({ token: { id: tokenId } } as Subject),
   client: '192.0.2.1',

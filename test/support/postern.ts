@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
+import type { Route } from '../../src/core/route.ts';
 import type { Lookup } from '../../src/proxy/resolver.ts';
 import { openStore, type Store } from '../../src/stores/open-store.ts';
 import { Logger } from '../../src/telemetry/log.ts';
@@ -38,6 +39,8 @@ export interface PosternOptions {
   readonly proxyMembers?: string;
   /** What stands between the program and its store. */
   readonly throughStore?: (store: Store) => Store;
+  /** Routes as they are in force, after the file was read. */
+  readonly changeRoute?: (route: Route) => Route;
   /** What names of upstreams resolve to. */
   readonly lookup?: Lookup;
 }
@@ -89,9 +92,9 @@ export class Postern {
     const logFile = path.join(folder, 'log.jsonl');
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
-    const { throughStore, lookup } = options;
+    const { throughStore, lookup, changeRoute = route => route } = options;
     const app = await App.start({
-      loaded,
+      loaded: { ...loaded, config: { ...loaded.config, routes: loaded.config.routes.map(changeRoute) } },
       source,
       version: '0.0.0-test',
       logger,

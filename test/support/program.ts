@@ -154,7 +154,10 @@ export interface Ran {
 }
 
 /** Runs one command line of Postern to its end, in this process: what stands behind `main.ts` is one function. */
-export async function command(args: readonly string[], options: Pick<ProgramOptions, 'env'> = {}): Promise<Ran> {
+export async function command(
+  args: readonly string[],
+  options: Pick<ProgramOptions, 'env' | 'input'> = {},
+): Promise<Ran> {
   const said = { stdout: '', stderr: '' };
   const code = await run(args, {
     env: options.env ?? {},
@@ -167,7 +170,7 @@ export async function command(args: readonly string[], options: Pick<ProgramOpti
     err: text => {
       said.stderr += `${text}\n`;
     },
-    read: () => Promise.resolve(''),
+    read: () => Promise.resolve(options.input ?? ''),
   });
   return { code, ...said };
 }

@@ -34,6 +34,7 @@ const record = (i: number, of: Route): RequestRecord => ({
   path: `/api/v1/widgets/${i}/parts/engine-${i % 77}`,
   status: i % 10 === 0 ? 403 : 200,
   reason: i % 10 === 0 ? 'insufficient_scope' : 'allowed',
+  shadow: null,
   outcome: i % 10 === 0 ? 'refused' : 'allowed',
   subject,
   client: '203.0.113.57',

@@ -32,6 +32,7 @@ const refusal = (more: Partial<ToldRefusal> = {}): ToldRefusal => ({
   at: 0,
   code: 'invalid_token',
   reason: 'invalid_token_unknown',
+  shadow: false,
   route: '/api/**',
   method: 'GET',
   tokenId: null,

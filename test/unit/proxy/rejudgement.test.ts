@@ -17,10 +17,12 @@ const unanswered = deny('store_unavailable', 'Try again.', { retryAfter: 1 });
 
 class Stream implements Judged {
   subject: Subject | null;
+  readonly inShadow: boolean;
   readonly fallen: Fall[] = [];
   readonly asked: ((decision: Decision) => void)[] = [];
-  constructor(subject: Subject | null) {
+  constructor(subject: Subject | null, inShadow = false) {
     this.subject = subject;
+    this.inShadow = inShadow;
   }
   rejudge(): Promise<Decision> {
     return new Promise(resolve => this.asked.push(resolve));
@@ -146,4 +148,28 @@ test('expiry closes without a question, by what was last known of it', async () 
   ticks(10);
   expect(streams[0]!.fallen).toEqual(['expired']);
   expect(asked()).toEqual([1, 0]);
+});
+
+test('what may outlive its token in shadow mode is asked about when that expires, and once', async () => {
+  const lapsing = subjectOf('t1', null, 2000);
+  const { rejudgement, ticks, asked, set, at } = open();
+  const stream = new Stream(lapsing, true);
+  set.add(stream);
+  at(2000);
+  ticks(10);
+  expect([stream.asked.length, stream.fallen]).toEqual([1, []]);
+  // Let through as nobody, and remembered as who it is.
+  await stream.answer({
+    kind: 'permit',
+    subject: null,
+    shadowed: denyToken('expired', lapsing),
+  } as unknown as Decision);
+  ticks(30);
+  expect([stream.asked.length, stream.fallen]).toEqual([1, []]);
+  rejudgement.changed([change('token', 't1')]);
+  ticks(1);
+  expect(stream.asked).toHaveLength(2);
+  await stream.answer(denied);
+  expect(stream.fallen).toEqual(['revoked']);
+  expect(asked()).toEqual([]);
 });

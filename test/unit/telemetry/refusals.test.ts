@@ -13,13 +13,22 @@ function teller(watched = true) {
 describe('refusals that are told', () => {
   it('are those whose outcome says so, with chosen fields', () => {
     const { told, teller: to } = teller();
-    for (const outcome of ['allowed', 'failed', 'aborted', 'shadow'] as const) {
+    for (const outcome of ['allowed', 'failed', 'aborted'] as const) {
       to.record(recordOf({ outcome, reason: 'missing_token' }));
     }
     expect(told).toEqual([]);
     to.record(recordOf({ outcome: 'refused', reason: 'invalid_token_unknown', path: `/${secret}`, detail: secret }));
     expect(told.map(({ code, reason }) => [code, reason])).toEqual([['invalid_token', 'invalid_token_unknown']]);
     expect(JSON.stringify(told)).not.toContain(secret);
+  });
+
+  it('are those that shadow mode lets through as well, and say so', () => {
+    const { told, teller: to } = teller();
+    to.record(recordOf({ outcome: 'shadow', reason: 'allowed', shadow: 'insufficient_scope' }));
+    to.record(recordOf({ outcome: 'allowed', reason: 'allowed', shadow: 'allowed' }));
+    expect(told.map(({ code, reason, shadow }) => [code, reason, shadow])).toEqual([
+      ['insufficient_scope', 'insufficient_scope', true],
+    ]);
   });
 
   it('hold no token and no control character, wherever a client put one, and nothing long', () => {

@@ -56,6 +56,27 @@ describe('requests', () => {
     expect(sampleOf(series, 'postern_request_overhead_seconds_sum')).toBe(0.00025);
   });
 
+  it('are decisions under shadow mode by what stood and what would have, in few series whatever comes', async () => {
+    const { metrics, requests } = setUp();
+    requests.record(recordOf({ shadow: 'allowed' }));
+    requests.record(recordOf({ shadow: 'insufficient_scope', outcome: 'shadow' }));
+    requests.record(recordOf({ shadow: 'insufficient_scope', outcome: 'failed', reason: 'upstream_failed' }));
+    requests.record(recordOf({ shadow: 'invalid_token_expired', outcome: 'shadow', reason: 'public' }));
+    requests.record(recordOf({ shadow: 'store_unavailable', outcome: 'failed', reason: 'store_unavailable' }));
+    requests.record(recordOf({ shadow: 'invalid_token_revoked', outcome: 'refused', reason: 'invalid_token_revoked' }));
+    const series = await scrape(metrics);
+    const counted = (live: string, shadow: string) =>
+      sampleOf(series, 'postern_shadow_decisions_total', { live, shadow });
+    expect(counted('allowed', 'allowed')).toBe(1);
+    expect(counted('allowed', 'insufficient_scope')).toBe(2);
+    expect(counted('public', 'invalid_token_expired')).toBe(1);
+    expect(counted('other', 'other')).toBe(2);
+    for (const reason of reasonLabels) for (const shadow of reasonLabels) requests.record(recordOf({ reason, shadow }));
+    const all = (await scrape(metrics)).filter(({ name }) => name === 'postern_shadow_decisions_total');
+    expect(all.length).toBeLessThanOrEqual(seriesLimits.shadow);
+    expect(total(all, 'postern_shadow_decisions_total')).toBe(6 + reasonLabels.length ** 2);
+  });
+
   it('are decisions by reason: allowed, public, every code, and the causes of an invalid token', async () => {
     const { metrics, requests } = setUp();
     for (const reason of reasonLabels) requests.record(recordOf({ reason }));

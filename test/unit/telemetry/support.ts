@@ -36,6 +36,7 @@ const ordinary: RequestRecord = {
   path: '/widgets/7',
   status: 200,
   reason: 'allowed',
+  shadow: null,
   outcome: 'allowed',
   subject: subjectOf('tok_9fK2mQ7xR4vB1nZ8cL5w', 'acme'),
   client: '203.0.113.57',

@@ -1,0 +1,168 @@
+import type { Found } from '../core/credential.ts';
+import type { Denial } from '../core/decision.ts';
+import type { Facts, Phase } from '../core/explain.ts';
+import type { Form } from '../core/form.ts';
+import type { Match } from '../core/route.ts';
+import type { Claim } from '../core/rule.ts';
+import type { Millis } from '../core/token.ts';
+import { codes } from '../errors.ts';
+import type { Case } from './judge.ts';
+import type { Policy } from './policy.ts';
+
+/** How a request ended, beside what its case knows. */
+export interface Fate {
+  /** What it was refused with, or would have been; null: nothing. */
+  readonly denial: Denial | null;
+  /** It was let through all the same. */
+  readonly shadowed: boolean;
+  /** The denial came after the permit. */
+  readonly forwarding: boolean;
+  readonly at: Millis;
+}
+
+/**
+ * What is kept of a judged request, to explain it later: chosen values, copied out of the request, none of which can hold a
+ * secret. What they are made into waits until somebody asks, because most refusals are never asked about.
+ */
+export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): Facts {
+  const { asked, policy, form, client, match, route, question } = of;
+  const evidence = question?.evidence;
+  const found = question?.reading.kind === 'one' ? question.reading.found : null;
+  return {
+    method: shown(asked.head.method, policy, found) ?? redacted,
+    host: form === null ? null : shown(form.host, policy, found),
+    path: pathOf(form, policy, found),
+    client: client?.address ?? asked.connection.peer,
+    place: asked.named !== undefined ? 'named' : found === null ? null : placeOf(found, form),
+    places: policy.places.names,
+    pattern: patternOf(match),
+    route,
+    evidence: evidence?.kind ?? 'none',
+    subject: evidence?.kind === 'found' ? evidence.subject : (denial?.subject ?? null),
+    claim: question === null ? null : claimOf(question.claim, of, found),
+    body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
+    now: question?.now ?? at,
+    fell: denial === null ? null : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial },
+    shadowed,
+    status: denial === null || shadowed ? 200 : codes[denial.code].status,
+  };
+}
+
+/** Of bytes that never became a request. */
+export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, now: Millis): Facts => ({
+  method: 'other',
+  host: null,
+  path: null,
+  client: peer,
+  place: null,
+  places: policy.places.names,
+  pattern: null,
+  route: null,
+  evidence: 'none',
+  subject: null,
+  claim: null,
+  body: null,
+  now,
+  fell: { phase: 'form', denial },
+  shadowed: false,
+  status: codes[denial.code].status,
+});
+
+/** Where a denial came from. */
+function phaseOf({ match, question, decision }: Case, denial: Denial): Phase {
+  const { code, compared } = denial;
+  if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
+  if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';
+  if (match === null) return 'form';
+  if (question === null) return 'route';
+  const decided = decision?.kind === 'permit' ? decision.shadowed : decision;
+  if (denial !== decided) return 'body';
+  return compared !== undefined || code === 'constraint_failed' || code === 'basic_required'
+    ? 'constraints'
+    : 'permission';
+}
+
+const patternOf = (match: Match | null): string | null =>
+  match?.kind === 'route' || match?.kind === 'method' ? match.leaf.pattern : null;
+
+function placeOf(found: Found, form: Form | null): string {
+  switch (found.place) {
+    case 'header':
+      return form?.names[found.field] ?? 'header';
+    case 'cookie':
+    case 'form':
+      return `${found.place} ${found.name}`;
+    case 'query':
+      return 'query';
+    case 'websocket_protocol':
+      return 'sec-websocket-protocol';
+  }
+}
+
+/** Most calls of a batch, and most permissions of one call, that are kept. */
+const most = { demands: 16, permissions: 64 } as const;
+
+/** What every request of a route asks for is the configuration's text; else clients have had a say in it. */
+function claimOf(claim: Claim, { match, policy }: Case, found: Found | null): Claim {
+  if (match?.kind === 'route' && match.rule.fixed === claim) return claim;
+  const hide = (text: string): string => shown(text, policy, found) ?? redacted;
+  switch (claim.kind) {
+    case 'unlisted':
+      return { ...claim, command: hide(claim.command) };
+    case 'demands':
+      return {
+        kind: 'demands',
+        demands: claim.demands.slice(0, most.demands).map(({ mode, permissions, resource }) => ({
+          mode,
+          permissions: permissions.slice(0, most.permissions).map(hide),
+          resource: resource === null ? null : hide(resource),
+        })),
+      };
+    default:
+      return claim;
+  }
+}
+
+const redacted = '[redacted]';
+
+/** Longest text of a client's that is kept, in characters. */
+const longest = 512;
+
+/** What every token of ours ends in, whatever its prefix. */
+const tokenEnd = /(?:_|%5[Ff])[0-9A-Za-z]{38}/;
+
+/** So short a text holds no secret that would be worth anything. */
+const shortest = 8;
+
+/** A client's text; null where a token of ours, or what was presented as one, stands in it. */
+function shown(text: string, { tokenPrefix }: Policy, found: Found | null): string | null {
+  const { length } = text;
+  if (length < shortest) return text;
+  if (spellsToken(text, tokenPrefix) || (length > 38 && tokenEnd.test(text))) return null;
+  const presented = found?.value;
+  if (presented !== undefined && presented.length >= shortest && length >= presented.length) {
+    if (text.includes(presented)) return null;
+  }
+  return length > longest ? copied(`${text.slice(0, longest)}…`) : text;
+}
+
+/** A part of a string keeps the whole of it in memory: a few characters of a path, the target that they stand in. */
+const copied = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
+
+/** A token of ours in a text, however it is spelled there. */
+export function spellsToken(text: string, prefix: string): boolean {
+  if (!text.includes('%')) return text.includes(prefix) && text.includes(`${prefix}_`);
+  let spelled = text;
+  for (let times = 0; times < 3 && spelled.includes('%'); times++) spelled = decodeBytes(spelled);
+  return spelled.includes(`${prefix}_`);
+}
+
+const decodeBytes = (text: string): string =>
+  text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+
+function pathOf(form: Form | null, policy: Policy, found: Found | null): string | null {
+  if (form === null) return null;
+  const { path, raw } = form.target;
+  const text = shown(path, policy, found);
+  return text === path && raw.length - path.length > longest ? copied(text) : text;
+}
