@@ -13,7 +13,6 @@ import { backupText, headingOf } from './backup/format.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { problemLine } from './config/problems.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
-import { noProofs } from './core/constraint.ts';
 import { StoreUnavailable } from './errors.ts';
 import { Gate } from './gate/gate.ts';
 import { ProxyListener } from './gate/listener.ts';
@@ -28,6 +27,9 @@ import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
+import { RequestProver } from './secrets/request-prover.ts';
+import { Scrypt } from './secrets/scrypt.ts';
+import { Vault } from './secrets/vault.ts';
 import type { EventualStore } from './stores/eventual-store.ts';
 import { openStore } from './stores/open-store.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -192,10 +194,12 @@ export class App {
       lookup: options.lookup ?? systemLookup,
     });
     memory.lookup.onChange(events => this.#forwarder.changed(events));
+    const scrypt = new Scrypt();
+    const vault = new Vault(config.store.encryptionKey, scrypt);
     this.#gate = new Gate(
       {
         lookup: memory.lookup,
-        prover: { prove: () => noProofs },
+        prover: new RequestProver({ vault, scrypt, log: quiet }),
         forwarder: this.#forwarder,
         recorder,
         clock,
@@ -227,6 +231,7 @@ export class App {
           },
         ),
       secrets: this.#maker(),
+      constraintSecrets: vault,
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
       declared: () => this.#inForce.secrets.declaredById,

@@ -142,18 +142,20 @@ export interface Pepper {
   readonly key: Buffer;
 }
 
-interface StoreDeadlines {
+interface AnyStore {
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
+  /** 32 bytes; null when keys cannot be kept. */
+  readonly encryptionKey: Buffer | null;
 }
 
-export interface EmbeddedStore extends StoreDeadlines {
+export interface EmbeddedStore extends AnyStore {
   readonly kind: 'embedded';
   /** Absolute. */
   readonly path: string;
 }
 
-export interface RedisStore extends StoreDeadlines {
+export interface RedisStore extends AnyStore {
   readonly kind: 'redis';
   readonly servers: RedisServers;
   readonly username: string | null;

@@ -127,8 +127,16 @@ export class Gate {
 
   /** Failed credentials count against their network; beyond the bound they are told to wait instead. */
   #guarded(passage: Passage, decision: Decision): Decision {
-    if (decision.kind === 'permit' || decision.code !== 'invalid_token') return decision;
-    const wait = passage.case.policy.guard.failed(passage.case.client?.network ?? passage.exchange.connection.peer);
+    const { guard } = passage.case.policy;
+    const network = passage.case.client?.network ?? passage.exchange.connection.peer;
+    if (decision.kind === 'permit') {
+      // What shadow mode lets through is a guess all the same.
+      if (decision.shadowed?.guessed === true) guard.failed(network);
+      return decision;
+    }
+    if (decision.code === 'too_many_failures') return { ...decision, retryAfter: Math.max(1, guard.waits(network)) };
+    if (decision.code !== 'invalid_token' && decision.guessed !== true) return decision;
+    const wait = guard.failed(network);
     if (wait === 0) return decision;
     const detail = 'Too many failed credentials from this network.';
     return deny('too_many_failures', detail, { retryAfter: wait, subject: decision.subject });

@@ -29,6 +29,14 @@ export class Guard {
     this.#clock = clock;
   }
 
+  /** Seconds that a network has to wait because it is at the bound; 0 while it may go on. Counts nothing. */
+  waits(network: string): number {
+    const count = this.#counts.get(network);
+    const now = this.#clock.monotonic();
+    if (this.#options.failures === 0 || count === undefined || now >= count.until) return 0;
+    return count.failures < this.#options.failures ? 0 : Math.max(1, Math.ceil((count.until - now) / 1000));
+  }
+
   /** Counts a failure. Returns seconds to wait when the network was over the bound already, else 0. */
   failed(network: string): number {
     if (this.#options.failures === 0) return 0;
