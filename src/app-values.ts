@@ -83,7 +83,6 @@ export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | 
       createdAt: 0,
       updatedAt: 0,
       mode: 'enforce',
-      constraints: {},
       extra: {},
       version: 1,
       digest: peppers.digest(key),

@@ -29,6 +29,17 @@ const account: z.ZodType<Account> = z.strictObject({
   version,
 });
 
+const texts = z.array(z.string()).optional();
+const constraints = z.strictObject({
+  networks: texts,
+  methods: texts,
+  paths: texts,
+  params: z.record(z.string(), z.string()).optional(),
+  origins: texts,
+  signature: z.strictObject({ sealed: z.string() }).optional(),
+  basic: z.record(z.string(), z.string()).optional(),
+}) as z.ZodType<StoredToken['constraints']>;
+
 const token: z.ZodType<StoredToken> = z.strictObject({
   id,
   name: z.string(),
@@ -42,7 +53,7 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   notBefore: millisOrNull,
   expiresAt: millisOrNull,
   permissions: z.union([ownPermissions, z.literal('inherit')]),
-  constraints: z.looseObject({}) as z.ZodType<StoredToken['constraints']>,
+  constraints,
   extra: z.record(z.string(), json),
   tags: z.array(z.string()),
   version,

@@ -7,6 +7,7 @@ import { demo } from './demo.ts';
 import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './help.ts';
 import { drain, healthcheck } from './probes.ts';
 import { serve } from './serve.ts';
+import { sign } from './sign.ts';
 import { storeCommands } from './store.ts';
 import { tokenCommands } from './token.ts';
 import { version, versionCommand } from './version.ts';
@@ -19,6 +20,7 @@ export const commands: Readonly<Record<string, Command | Group>> = {
   healthcheck,
   token: tokenCommands,
   account: accountCommands,
+  sign,
   store: storeCommands,
   config: configCommands,
   version: versionCommand,

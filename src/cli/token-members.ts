@@ -1,6 +1,6 @@
 import { readDuration } from '../core/duration.ts';
 import type { Options, OptionTable } from './arguments.ts';
-import { UsageError } from './command.ts';
+import { type Call, UsageError } from './command.ts';
 
 /** Options that set members of a token. */
 export const memberOptions = {
@@ -23,17 +23,26 @@ export const memberOptions = {
   'expires-in': { type: 'string', value: 'DURATION', about: 'The same, from now: 30s, 10m, 1h or 30d' },
   tag: { type: 'string', value: 'TEXT', multiple: true, about: 'A word to find it by; again for more (default: none)' },
   extra: { type: 'string', value: 'JSON', about: 'An object that is kept with it (default: {})' },
+  constraints: {
+    type: 'string',
+    value: 'JSON',
+    about:
+      'Where, how and for what it may be used: an object; - reads it from standard input, for passwords and keys (default: {})',
+  },
   disabled: { type: 'boolean', about: 'It does not work until it is enabled (default: it works)' },
 } as const satisfies OptionTable;
 
 export const memberUsage =
-  '[--name TEXT] [--owner ACCOUNT] [--permission ACTION]… [--deny ACTION]… [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--disabled]';
+  '[--name TEXT] [--owner ACCOUNT] [--permission ACTION]… [--deny ACTION]… [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--constraints JSON|-] [--disabled]';
 
 /** A list of what is granted, or a map of what is granted and withheld. */
 export type Permissions = readonly string[] | Readonly<Record<string, boolean>>;
 
-/** Members of a body as the options say; what is not said is left out, an empty text clears. */
-export function members(options: Options): Record<string, unknown> & { readonly permissions?: Permissions } {
+/** Members of a body as the options say; what is not said is left out, an empty text clears. `input`: what `-` stands for. */
+export function members(
+  options: Options,
+  input?: string,
+): Record<string, unknown> & { readonly permissions?: Permissions } {
   const body: Record<string, unknown> & { permissions?: Permissions } = {};
   const text = (option: string, member: string): void => {
     const value = options.text(option);
@@ -53,17 +62,22 @@ export function members(options: Options): Record<string, unknown> & { readonly 
   if (permissions !== undefined) body.permissions = permissions;
   const tags = options.list('tag');
   if (tags !== undefined) body['tags'] = tags.filter(tag => tag !== '');
-  const extra = options.text('extra');
-  if (extra !== undefined) {
+  for (const name of ['extra', 'constraints']) {
+    const value = options.text(name);
+    if (value === undefined) continue;
     try {
-      body['extra'] = JSON.parse(extra);
+      body[name] = JSON.parse(name === 'constraints' && value === '-' ? (input ?? '') : value);
     } catch {
-      throw new UsageError('--extra is not JSON');
+      throw new UsageError(`--${name} is not JSON`);
     }
   }
   if (options.flag('disabled')) body['state'] = 'disabled';
   return body;
 }
+
+/** What is read where `--constraints` is `-`: whoever lists processes sees what stands on a command line. */
+export const inputFor = async ({ options, io }: Pick<Call, 'options' | 'io'>): Promise<string | undefined> =>
+  options.text('constraints') === '-' ? io.read() : undefined;
 
 /** In the order of the command line: the last entry that matches an action decides. */
 function permissionsOf(options: Options): Permissions | undefined {

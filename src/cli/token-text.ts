@@ -12,6 +12,7 @@ const shownMembers = [
   'hint',
   'state',
   'permissions',
+  'constraints',
   'tags',
   'not_before',
   'expires_at',

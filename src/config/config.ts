@@ -1,3 +1,4 @@
+import type { Constraints } from '../core/constraint.ts';
 import type { Place } from '../core/credential.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Route } from '../core/route.ts';
@@ -192,6 +193,7 @@ export interface DeclaredToken {
   readonly permissions: Permissions;
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;
+  readonly constraints: Constraints;
   readonly tags: readonly string[];
   /** `file:line:column key` of its declaration, for messages. */
   readonly declaredAt: string;

@@ -83,8 +83,9 @@ function hasRoom(name: string, size: number, most: number, report: Report): bool
   return size > 0 && size <= most;
 }
 
-const methodFault = (text: string): string | null =>
-  /^[A-Z][A-Z_-]{0,31}$/.test(text) ? null : 'is no method in capital letters';
+function methodFault(text: string): string | null {
+  return /^[A-Z][A-Z_-]{0,31}$/.test(text) ? null : 'is no method in capital letters';
+}
 
 function pathFault(text: string): string | null {
   if (text.length > constraintLimits.path) return `is longer than ${constraintLimits.path} characters`;
@@ -127,6 +128,18 @@ function passwordFault(said: string | true): string | null {
   const bytes = new TextEncoder().encode(said).length;
   return bytes > constraintLimits.password ? `is longer than ${constraintLimits.password} bytes` : null;
 }
+
+/** What is wrong with one entry, in words; null when nothing is. */
+export const constraintFaults = {
+  network: (text: string): string | null => asFault(readNetwork(text)),
+  method: methodFault,
+  path: pathFault,
+  origin: originFault,
+  paramName: paramNameFault,
+  paramValue: valueFault,
+  user: userFault,
+  hash: (text: string): string | null => asFault(readPasswordHash(text)),
+} as const;
 
 /** What begins as hashes do is one, well or badly: no hash of another kind becomes a password by mistake. */
 export const isHash = (said: string): boolean => /^\$[a-z0-9-]+\$/i.test(said);

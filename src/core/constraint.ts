@@ -79,7 +79,9 @@ export function compileConstraints(source: Constraints): CompiledConstraints | n
   const said = Object.keys(source);
   if (said.length === 0) return null;
   const { networks, methods, paths, params, origins, signature, basic } = source;
-  const known = said.every(name => (constraintNames as readonly string[]).includes(name));
+  const known = said.every(
+    name => (constraintNames as readonly string[]).includes(name) && source[name as keyof Constraints] !== null,
+  );
   try {
     return {
       source,
