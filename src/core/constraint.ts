@@ -28,6 +28,18 @@ export interface Constraints {
 /** In the order in which they are held against a request: what costs work comes last. */
 export const constraintNames = ['networks', 'methods', 'paths', 'params', 'origins', 'signature', 'basic'] as const;
 
+/** What each of them asks of a request, and what it is refused with: in words, for documentation. */
+export const constraintWords: Readonly<Record<(typeof constraintNames)[number], readonly [asks: string, code: Code]>> =
+  {
+    networks: ['the client has one of these addresses, or is in one of these networks', 'constraint_failed'],
+    methods: ['its method is one of these, exactly: GET is not HEAD', 'constraint_failed'],
+    paths: ['its path matches one of these patterns, as it would match a route', 'constraint_failed'],
+    params: ['each of these parameters is there, once, and is this, in every call of a batch', 'constraint_failed'],
+    origins: ['its `Origin` is one of these', 'constraint_failed'],
+    signature: ['it is signed with the key of the token', 'constraint_failed'],
+    basic: ['Basic credentials of one of these users stand beside the token', 'basic_required'],
+  };
+
 /** Ready to be held against a request: made once for each version of a token. */
 export interface CompiledConstraints {
   readonly source: Constraints;
