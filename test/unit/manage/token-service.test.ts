@@ -673,6 +673,7 @@ describe('the audit trail', () => {
       owner: { from: null, to: 'acme' },
       state: { from: null, to: 'enabled' },
       permissions: { from: null, to: ['p'] },
+      constraints: { from: null, to: {} },
       extra: { from: null, to: {} },
       tags: { from: null, to: [] },
       secret: { from: null, to: token.hint },
