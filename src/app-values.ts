@@ -82,7 +82,6 @@ export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | 
       // Older than any mark: revoking everything of an owner revokes what is declared for it too, and stays.
       createdAt: 0,
       updatedAt: 0,
-      constraints: {},
       extra: {},
       version: 1,
       digest: peppers.digest(key),

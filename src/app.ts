@@ -13,7 +13,6 @@ import { backupText, headingOf } from './backup/format.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { problemLine } from './config/problems.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
-import { noProofs } from './core/constraint.ts';
 import { StoreUnavailable } from './errors.ts';
 import { Decisions } from './gate/decisions.ts';
 import { Explainer } from './gate/explainer.ts';
@@ -32,6 +31,9 @@ import type { TokenStore } from './ports/token-store.ts';
 import { UpstreamForwarder } from './proxy/forwarder.ts';
 import { type Lookup, systemLookup } from './proxy/resolver.ts';
 import { randomBase62 } from './secrets/mint.ts';
+import { RequestProver } from './secrets/request-prover.ts';
+import { Scrypt } from './secrets/scrypt.ts';
+import { Vault } from './secrets/vault.ts';
 import type { EventualStore } from './stores/eventual-store.ts';
 import { openStore } from './stores/open-store.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -196,7 +198,9 @@ export class App {
       lookup: options.lookup ?? systemLookup,
     });
     memory.lookup.onChange(events => this.#forwarder.changed(events));
-    const prover: Prover = { prove: () => noProofs };
+    const scrypt = new Scrypt();
+    const vault = new Vault(config.store.encryptionKey, scrypt);
+    const prover: Prover = new RequestProver({ vault, scrypt, log: quiet });
     const decisions = new Decisions();
     this.#gate = new Gate(
       {
@@ -234,6 +238,7 @@ export class App {
           },
         ),
       secrets: this.#maker(),
+      constraintSecrets: vault,
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
       declared: () => this.#inForce.secrets.declaredById,

@@ -58,7 +58,9 @@ export function readValue<T extends z.ZodType>(
   if (reading.success) return reading.data;
   for (const issue of reading.error.issues) {
     const at = pointer + issue.path.map(step => pointerStep(String(step))).join('');
-    if (issue.code === 'custom' && issue.params?.['unsupported'] === true) faults.addUnsupported(at);
+    if (issue.code === 'unrecognized_keys') {
+      for (const name of issue.keys) faults.add(at + pointerStep(name), 'is not a member of this');
+    } else if (issue.code === 'custom' && issue.params?.['unsupported'] === true) faults.addUnsupported(at);
     else faults.add(at, wordsFor(issue));
   }
   return undefined;

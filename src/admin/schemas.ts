@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { constraintLimits, type SaidConstraints } from '../core/constraint-form.ts';
 import { durationForm, readDuration } from '../core/duration.ts';
 import { readInstant } from '../core/instant.ts';
 import { type Grant, type OwnPermissions, permissionLimits } from '../core/permissions.ts';
@@ -162,6 +163,59 @@ function readMap(map: object, context: z.core.$RefinementCtx, path: (string | nu
     fault(context, removing ? 'is not true, false or null' : 'is not true or false', [...path, key]);
   }
 }
+
+const texts = (description: string) =>
+  z.array(z.string()).meta({ minItems: 1, maxItems: constraintLimits.entries, description });
+const secretMembers = (removing: boolean) => {
+  const gone = <T extends z.ZodType>(schema: T) => (removing ? schema.nullable() : schema).optional();
+  const passwordForm = z.union([z.string(), z.literal(true)], 'is not a password, a hash, or true');
+  return {
+    networks: gone(texts('Addresses, or networks such as 10.0.0.0/8, that the client is in.')),
+    methods: gone(texts('Methods of the request.')),
+    paths: gone(texts('Patterns, as those of routes, one of which the path matches.')),
+    params: gone(
+      z.record(z.string(), removing ? z.string().nullable() : z.string()).meta({
+        minProperties: 1,
+        maxProperties: constraintLimits.entries,
+        description: 'Parameters, and what each of them is.',
+      }),
+    ),
+    origins: gone(texts('Values of the Origin field.')),
+    signature: gone(
+      z.strictObject({ key: gone(z.string().meta({ minLength: constraintLimits.leastKey })) }).meta({
+        description: 'Requests are signed, with this key. Without one, it is the one that there is, or a new one.',
+      }),
+    ),
+    basic: gone(
+      z.record(z.string(), removing ? passwordForm.nullable() : passwordForm).meta({
+        minProperties: 1,
+        maxProperties: constraintLimits.users,
+        description:
+          'Basic credentials beside the token: users, and for each a password, its scrypt hash as a PHC string, or `true` for the password that there is.',
+      }),
+    ),
+  };
+};
+
+export const constraints = z
+  .strictObject(secretMembers(false))
+  .meta({ description: 'Where, how and for what it may be used. Default: {}.' })
+  // Absent members are left out, and an undefined one never stands for them.
+  .transform(said => said as SaidConstraints);
+
+export const constraintsPatch = z
+  .strictObject(secretMembers(true))
+  .meta({ description: 'A merge patch of the constraints, as they are shown.' })
+  .transform(said => said as { readonly [name: string]: Json });
+
+/** Constraints in answers. */
+export const shownConstraints = z
+  .strictObject({
+    ...secretMembers(false),
+    signature: z.strictObject({}).optional(),
+    basic: z.record(z.string(), z.literal(true)).optional(),
+  })
+  .meta({ description: 'Where, how and for what it may be used. Of passwords and keys, only that there are some.' });
 
 /** Of calls that revoke something. */
 export const wait = duration('How long to wait until every process has applied it, at most 30s. Default: not at all.');

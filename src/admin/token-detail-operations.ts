@@ -6,7 +6,8 @@ import { entityTag, isKnown } from './conditional.ts';
 import { type Operation, operation, valueBody } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
 import { instant, permissions, permissionsPatch } from './schemas.ts';
-import { eventJson, eventPageForm, usageForm, usageReportJson } from './wire-forms.ts';
+import { signingBody } from './token-forms.ts';
+import { eventJson, eventPageForm, signedForm, signedJson, usageForm, usageReportJson } from './wire-forms.ts';
 
 const thePermissions = {
   description: 'The permissions as they were given.',
@@ -68,6 +69,23 @@ export const tokenDetailOperations: readonly Operation[] = [
     problems: ['unsupported_member'],
     async handle({ actor, services, id, body = {}, precondition, faults }) {
       return permissionsAnswer(await services.tokens.mergePermissions({ actor, id, precondition, faults }, body));
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens/{id}/sign',
+    role: 'admin',
+    name: 'signRequest',
+    summary: 'Signs a request by a token whose constraints ask for it.',
+    description:
+      'The signature is of method, path and query. 409 when the token asks for no signature. The secret of the token is needed beside it.',
+    body: signingBody,
+    answers: { 200: { description: 'The request, with its signature in the target.', schema: signedForm } },
+    problems: ['conflict'],
+    async handle({ actor, services, id, body, faults }) {
+      const { method, target, expires_in: lifeMs } = body;
+      return jsonAnswer(200, signedJson(await services.tokens.sign(actor, id, { method, target, lifeMs }, faults)));
     },
   }),
 

@@ -1,9 +1,23 @@
 import * as z from 'zod';
+import { signingLimits } from '../manage/signing.ts';
 import type { TokenPatch } from '../manage/token-changes.ts';
-import type { TokenMembers } from '../manage/token-members.ts';
+import type { SaidMembers, TokenMembers } from '../manage/token-members.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody } from './operation.ts';
-import { duration, extra, id, instant, mode, name, permissions, permissionsPatch, state, tags } from './schemas.ts';
+import {
+  constraints,
+  constraintsPatch,
+  duration,
+  extra,
+  id,
+  instant,
+  mode,
+  name,
+  permissions,
+  permissionsPatch,
+  state,
+  tags,
+} from './schemas.ts';
 import { component } from './wire-forms.ts';
 
 /** Bodies of calls about tokens, and what they say to those who manage. */
@@ -20,13 +34,14 @@ const members = {
   not_before: notBefore.optional(),
   expires_at: expiresAt.optional(),
   permissions: permissions.optional(),
+  constraints: constraints.optional(),
   extra: extra.optional(),
   tags: tags.optional(),
 } as const;
 
 const refused: RefusedMembers = {
   ours: ['id', 'kind', 'hint', 'created_at', 'updated_at', 'last_used_at', 'version'],
-  unsupported: ['limits', 'constraints', 'rewrite', 'notify'],
+  unsupported: ['limits', 'rewrite', 'notify'],
 };
 
 const creation = component('TokenCreation', z.strictObject(members));
@@ -52,6 +67,7 @@ const patch = component(
       not_before: notBefore.optional(),
       expires_at: expiresAt.optional(),
       permissions: permissionsPatch.nullable().optional(),
+      constraints: constraintsPatch.nullable().optional(),
       extra: extra.nullable().optional(),
       tags: tags.nullable().optional(),
     })
@@ -65,21 +81,33 @@ const rotation = component(
   }),
 );
 
+const signing = component(
+  'Signing',
+  z.strictObject({
+    method: z.string().optional().meta({ description: 'The method of the request. Default: GET.' }),
+    target: z
+      .string()
+      .meta({ maxLength: signingLimits.target, description: 'Its path and query, as they will be sent.' }),
+    expires_in: duration('How long it will be taken, from 1s to 7d.'),
+  }),
+);
+
 const nothing = component('Nothing', z.strictObject({}));
 
 export const creationBody = membersBody(creation, refused);
 export const declarationBody = membersBody(declaration, refused);
 export const patchBody = membersBody(patch, refused, { merge: true });
 export const rotationBody = membersBody(rotation, { ours: [], unsupported: [] }, { optional: true });
+export const signingBody = membersBody(signing, { ours: [], unsupported: [] });
 export const noBody = membersBody(nothing, { ours: [], unsupported: [] }, { optional: true });
 
 /** What was said under the names of the wire, in an order of its own: equal bodies have equal text. */
-interface SaidMembers extends Partial<Omit<TokenMembers, 'notBefore' | 'expiresAt'>> {
+interface WireMembers extends Omit<SaidMembers, 'notBefore' | 'expiresAt'> {
   readonly not_before?: TokenMembers['notBefore'];
   readonly expires_at?: TokenMembers['expiresAt'];
 }
 
-export function membersOf(said: SaidMembers): Partial<TokenMembers> {
+export function membersOf(said: WireMembers): SaidMembers {
   return {
     ...(said.name !== undefined && { name: said.name }),
     ...(said.owner !== undefined && { owner: said.owner }),
@@ -88,6 +116,7 @@ export function membersOf(said: SaidMembers): Partial<TokenMembers> {
     ...(said.not_before !== undefined && { notBefore: said.not_before }),
     ...(said.expires_at !== undefined && { expiresAt: said.expires_at }),
     ...(said.permissions !== undefined && { permissions: said.permissions }),
+    ...(said.constraints !== undefined && { constraints: said.constraints }),
     ...(said.extra !== undefined && { extra: said.extra }),
     ...(said.tags !== undefined && { tags: said.tags }),
   };
@@ -97,7 +126,7 @@ export const patchOf = ({
   not_before,
   expires_at,
   ...same
-}: Omit<TokenPatch, 'notBefore' | 'expiresAt'> & Pick<SaidMembers, 'not_before' | 'expires_at'>): TokenPatch => ({
+}: Omit<TokenPatch, 'notBefore' | 'expiresAt'> & Pick<WireMembers, 'not_before' | 'expires_at'>): TokenPatch => ({
   ...same,
   ...(not_before !== undefined && { notBefore: not_before }),
   ...(expires_at !== undefined && { expiresAt: expires_at }),

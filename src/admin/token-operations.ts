@@ -1,6 +1,8 @@
 import * as z from 'zod';
+import { shownConstraints } from '../core/constraint-form.ts';
 import { type Fields, lowerNames, single } from '../core/fields.ts';
 import { listStart, positionText, readPosition } from '../manage/token-list.ts';
+import type { SaidMembers } from '../manage/token-members.ts';
 import type { Repeatable } from '../manage/token-service.ts';
 import type { TokenView } from '../manage/token-view.ts';
 import { type Answer, jsonAnswer, Rejection } from './answer.ts';
@@ -97,7 +99,7 @@ export const tokenOperations: readonly Operation[] = [
     problems: ['unsupported_member'],
     async handle({ actor, services, fields, body, faults }) {
       const members = membersOf(body);
-      const repeatable = repeatableOf(fields, JSON.stringify(members));
+      const repeatable = repeatableOf(fields, textOf(members));
       const { token, secret } = await services.tokens.create(actor, { ...members, kind: 'native' }, repeatable, faults);
       const replayed = secret === null ? ['Idempotency-Replayed', 'true'] : [];
       const shown = secret === null ? {} : { secret };
@@ -177,7 +179,8 @@ export const tokenOperations: readonly Operation[] = [
     answers: { 200: theToken },
     problems: ['unsupported_member'],
     async handle({ actor, services, id, body, precondition, faults }) {
-      return tokenAnswer(await services.tokens.patch({ actor, id, precondition, faults }, patchOf(body)));
+      const { constraints, ...patch } = body;
+      return tokenAnswer(await services.tokens.patch({ actor, id, precondition, faults }, patchOf(patch), constraints));
     },
   }),
 
@@ -217,6 +220,10 @@ export const tokenOperations: readonly Operation[] = [
     },
   }),
 ];
+
+/** What is asked for, without its secrets: it is kept as a fast hash. */
+const textOf = ({ constraints, ...members }: SaidMembers): string =>
+  JSON.stringify({ ...members, ...(constraints !== undefined && { constraints: shownConstraints(constraints) }) });
 
 /** A creation that the client may ask for twice, by its Idempotency-Key. */
 function repeatableOf(fields: Fields, body: string): Repeatable | null {

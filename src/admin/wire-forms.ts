@@ -5,11 +5,12 @@ import type { OwnerRevoked } from '../manage/account-service.ts';
 import type { Acknowledgement } from '../manage/acknowledgement.ts';
 import { instantText } from '../manage/changes.ts';
 import type { PlacedRole } from '../manage/role-service.ts';
+import type { SignedRequest } from '../manage/signing.ts';
 import type { TokenView } from '../manage/token-view.ts';
 import type { UsageReport } from '../manage/usage-report.ts';
 import type { AuditEvent } from '../ports/token-store.ts';
 import type { DocumentedAnswer } from './operation.ts';
-import { ownPermissions, ownPermissionsPatch, permissions, permissionsPatch } from './schemas.ts';
+import { ownPermissions, ownPermissionsPatch, permissions, permissionsPatch, shownConstraints } from './schemas.ts';
 
 /** Things in answers: their schemas, under the names that the document gives them, and how they are made. */
 
@@ -53,7 +54,7 @@ export const tokenForm = component(
     expires_at: at('When it stops working.').nullable(),
     permissions,
     limits: nothingYet,
-    constraints: anything.meta({ description: 'Not supported yet: always empty.' }),
+    constraints: shownConstraints,
     rewrite: nothingYet,
     notify: nothingYet,
     extra: anything,
@@ -77,7 +78,7 @@ export const tokenJson = (token: TokenView): z.output<typeof tokenForm> => ({
   expires_at: textOrNull(token.expiresAt),
   permissions: token.permissions,
   limits: [],
-  constraints: {},
+  constraints: token.constraints as z.output<typeof shownConstraints>,
   rewrite: [],
   notify: [],
   extra: token.extra,
@@ -165,6 +166,21 @@ export const tokenWithSecretForm = component(
     secret: z.string().optional().meta({ description: 'Shown this once. Absent when a creation is answered again.' }),
   }),
 );
+
+export const signedForm = component(
+  'Signed',
+  z.strictObject({
+    method: z.string(),
+    target: z.string().meta({ description: 'With the expiry and the signature in its query.' }),
+    expires_at: at('When it stops being taken.'),
+  }),
+);
+
+export const signedJson = ({ method, target, expiresAt }: SignedRequest): z.output<typeof signedForm> => ({
+  method,
+  target,
+  expires_at: instantText(expiresAt),
+});
 
 const acknowledgement = {
   acknowledged: z.array(z.string()).meta({ description: 'Processes on which it holds.' }),

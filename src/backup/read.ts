@@ -42,6 +42,16 @@ const role: z.ZodType<Role> = z.strictObject({
   updatedAt: millis,
   version,
 });
+const texts = z.array(z.string()).optional();
+const constraints = z.strictObject({
+  networks: texts,
+  methods: texts,
+  paths: texts,
+  params: z.record(z.string(), z.string()).optional(),
+  origins: texts,
+  signature: z.strictObject({ sealed: z.string() }).optional(),
+  basic: z.record(z.string(), z.string()).optional(),
+}) as z.ZodType<StoredToken['constraints']>;
 
 const token: z.ZodType<StoredToken> = z.strictObject({
   id,
@@ -56,7 +66,7 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   notBefore: millisOrNull,
   expiresAt: millisOrNull,
   permissions: z.union([ownPermissions, z.literal('inherit')]),
-  constraints: (z.looseObject({}) as z.ZodType<StoredToken['constraints']>).default(laterOfTokens.constraints),
+  constraints: constraints.default(laterOfTokens.constraints),
   extra: z.record(z.string(), json),
   tags: z.array(z.string()),
   version,

@@ -9,6 +9,7 @@ import { commandHelp, commonOptions, groupHelp, overview, usageLine } from './he
 import { drain, healthcheck } from './probes.ts';
 import { roleCommands } from './role.ts';
 import { serve } from './serve.ts';
+import { sign } from './sign.ts';
 import { storeCommands } from './store.ts';
 import { tokenCommands } from './token.ts';
 import { version, versionCommand } from './version.ts';
@@ -23,6 +24,7 @@ export const commands: Readonly<Record<string, Command | Group>> = {
   account: accountCommands,
   role: roleCommands,
   explain,
+  sign,
   store: storeCommands,
   config: configCommands,
   version: versionCommand,

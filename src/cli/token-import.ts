@@ -3,7 +3,7 @@ import { AdminClient } from './client.ts';
 import { type Command, UsageError } from './command.ts';
 import { importHint, secretFault } from './secret-check.ts';
 import { clientOptions, clientUsage } from './target.ts';
-import { memberOptions, members, memberUsage } from './token-members.ts';
+import { inputFor, memberOptions, members, memberUsage } from './token-members.ts';
 import { show, tokenPath } from './token-parts.ts';
 import { describe } from './token-text.ts';
 
@@ -26,7 +26,10 @@ export const importToken: Command = {
     if ((digest === undefined) === !options.flag('secret-stdin')) {
       throw new UsageError('say either --secret-sha256 or --secret-stdin');
     }
-    const body = members(options);
+    if (options.flag('secret-stdin') && options.text('constraints') === '-') {
+      throw new UsageError('--secret-stdin and --constraints - both read standard input');
+    }
+    const body = members(options, await inputFor(call));
     const client = await AdminClient.of(call);
     const secret = digest === undefined ? (await io.read()).replace(/\r?\n$/, '') : null;
     const fault = secret === null ? null : secretFault(secret, client.config);

@@ -1,6 +1,6 @@
 import { readDuration } from '../core/duration.ts';
 import type { Options, OptionTable } from './arguments.ts';
-import { UsageError } from './command.ts';
+import { type Call, UsageError } from './command.ts';
 import { type Permissions, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 
 /** Options that set members of a token. */
@@ -22,13 +22,22 @@ export const memberOptions = {
   'expires-in': { type: 'string', value: 'DURATION', about: 'The same, from now: 30s, 10m, 1h or 30d' },
   tag: { type: 'string', value: 'TEXT', multiple: true, about: 'A word to find it by; again for more (default: none)' },
   extra: { type: 'string', value: 'JSON', about: 'An object that is kept with it (default: {})' },
+  constraints: {
+    type: 'string',
+    value: 'JSON',
+    about:
+      'Where, how and for what it may be used: an object; - reads it from standard input, for passwords and keys (default: {})',
+  },
   disabled: { type: 'boolean', about: 'It does not work until it is enabled (default: it works)' },
 } as const satisfies OptionTable;
 
-export const memberUsage = `[--name TEXT] [--owner ACCOUNT] ${permissionUsage} [--mode enforce|shadow] [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--disabled]`;
+export const memberUsage = `[--name TEXT] [--owner ACCOUNT] ${permissionUsage} [--mode enforce|shadow] [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--constraints JSON|-] [--disabled]`;
 
-/** Members of a body as the options say; what is not said is left out, an empty text clears. */
-export function members(options: Options): Record<string, unknown> & { readonly permissions?: Permissions } {
+/** Members of a body as the options say; what is not said is left out, an empty text clears. `input`: what `-` stands for. */
+export function members(
+  options: Options,
+  input?: string,
+): Record<string, unknown> & { readonly permissions?: Permissions } {
   const body: Record<string, unknown> & { permissions?: Permissions } = {};
   const text = (option: string, member: string): void => {
     const value = options.text(option);
@@ -49,17 +58,22 @@ export function members(options: Options): Record<string, unknown> & { readonly 
   if (permissions !== undefined) body.permissions = permissions;
   const tags = options.list('tag');
   if (tags !== undefined) body['tags'] = tags.filter(tag => tag !== '');
-  const extra = options.text('extra');
-  if (extra !== undefined) {
+  for (const name of ['extra', 'constraints']) {
+    const value = options.text(name);
+    if (value === undefined) continue;
     try {
-      body['extra'] = JSON.parse(extra);
+      body[name] = JSON.parse(name === 'constraints' && value === '-' ? (input ?? '') : value);
     } catch {
-      throw new UsageError('--extra is not JSON');
+      throw new UsageError(`--${name} is not JSON`);
     }
   }
   if (options.flag('disabled')) body['state'] = 'disabled';
   return body;
 }
+
+/** What is read where `--constraints` is `-`: whoever lists processes sees what stands on a command line. */
+export const inputFor = async ({ options, io }: Pick<Call, 'options' | 'io'>): Promise<string | undefined> =>
+  options.text('constraints') === '-' ? io.read() : undefined;
 
 function milliseconds(text: string): number {
   const millis = readDuration(text);

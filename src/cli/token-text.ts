@@ -13,6 +13,7 @@ const shownMembers = [
   'state',
   'mode',
   'permissions',
+  'constraints',
   'tags',
   'not_before',
   'expires_at',

@@ -6,7 +6,7 @@ import { plain, rows } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
 import { importToken } from './token-import.ts';
 import { listTokens } from './token-list.ts';
-import { memberOptions, members, memberUsage } from './token-members.ts';
+import { inputFor, memberOptions, members, memberUsage } from './token-members.ts';
 import { show, tokenPath } from './token-parts.ts';
 import { describe, eventTable, type Token, usageText, withSecret } from './token-text.ts';
 
@@ -25,7 +25,7 @@ const create: Command = {
   async run(call) {
     const key = call.options.text('idempotency-key');
     const headers: Record<string, string> = key === undefined ? {} : { 'Idempotency-Key': key };
-    const wanted = members(call.options);
+    const wanted = members(call.options, await inputFor(call));
     const { body } = await (await AdminClient.of(call)).call('POST', '/v1/tokens', wanted, headers);
     return show(call, body, () => withSecret(body));
   },
@@ -33,12 +33,12 @@ const create: Command = {
 
 const update: Command = {
   summary:
-    'Change members of a token; permissions replace all that it had, an empty --owner, --not-before or --expires-at clears it',
+    'Change members of a token; permissions replace all that it had, --constraints is merged into them, an empty --owner, --not-before or --expires-at clears it',
   usage: `ID ${memberUsage} ${clientUsage}`,
   args: ['ID'],
   options: { ...memberOptions, ...clientOptions },
   async run(call) {
-    const patch = members(call.options);
+    const patch = members(call.options, await inputFor(call));
     if (Object.keys(patch).length === 0) throw new UsageError('nothing to change: name a member');
     const { body } = await patchReplacing(await AdminClient.of(call), tokenPath(call), patch);
     return show(call, body, () => describe(body));

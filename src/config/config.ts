@@ -1,3 +1,4 @@
+import type { Constraints } from '../core/constraint.ts';
 import type { Place } from '../core/credential.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Route } from '../core/route.ts';
@@ -142,18 +143,20 @@ export interface Pepper {
   readonly key: Buffer;
 }
 
-interface StoreDeadlines {
+interface AnyStore {
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
+  /** 32 bytes; null when keys cannot be kept. */
+  readonly encryptionKey: Buffer | null;
 }
 
-export interface EmbeddedStore extends StoreDeadlines {
+export interface EmbeddedStore extends AnyStore {
   readonly kind: 'embedded';
   /** Absolute. */
   readonly path: string;
 }
 
-export interface RedisStore extends StoreDeadlines {
+export interface RedisStore extends AnyStore {
   readonly kind: 'redis';
   readonly servers: RedisServers;
   readonly username: string | null;
@@ -191,6 +194,7 @@ export interface DeclaredToken {
   readonly permissions: Permissions;
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;
+  readonly constraints: Constraints;
   readonly tags: readonly string[];
   /** `file:line:column key` of its declaration, for messages. */
   readonly declaredAt: string;

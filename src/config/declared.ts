@@ -1,3 +1,5 @@
+import type { Constraints } from '../core/constraint.ts';
+import { constraintLimits } from '../core/constraint-form.ts';
 import { type Grant, type Permissions, permissionLimits } from '../core/permissions.ts';
 import type { Config, DeclaredToken } from './config.ts';
 import type { Context } from './context.ts';
@@ -47,6 +49,11 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     if (draft.permissions !== undefined) {
       checkPermissions(draft.permissions, draft.owner !== undefined, `${at}.permissions`, problems);
     }
+    for (const [name, entries] of Object.entries(draft.constraints ?? {})) {
+      const most = name === 'basic' ? constraintLimits.users : constraintLimits.entries;
+      if (Object.keys(entries ?? []).length <= most) continue;
+      problems.add(`${at}.constraints.${name}`, `has too many entries; allowed: ${most}`);
+    }
     const spot = problems.spotOf(at);
     return {
       id,
@@ -58,6 +65,7 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
       permissions: (draft.permissions ?? []) as Permissions,
       notBefore: not_before ?? null,
       expiresAt: expires_at ?? null,
+      constraints: constraintsOf(draft.constraints),
       tags: (draft.tags ?? []).filter(tag => tag !== undefined),
       declaredAt: spot === null ? at : `${spot.source}:${spot.line}:${spot.column} ${at}`,
     };
@@ -107,6 +115,10 @@ function checkGrants(
 }
 
 const isGrant = (entry: EntryDraft): entry is GrantDraft => typeof entry === 'object';
+
+/** Without the members that were not said: an absent one asks for nothing, and one without a value would ask. */
+const constraintsOf = (draft: Draft<Constraints> | undefined): Constraints =>
+  Object.fromEntries(Object.entries(draft ?? {}).filter(([, value]) => value !== undefined));
 
 /** A line for each declared token whose owner is none of the accounts: a mistake that only the store can show. */
 export function missingOwners(config: Pick<Config, 'tokens'>, accounts: ReadonlySet<string>): string[] {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { filledList, later } from './notes.ts';
+import { filledList } from './notes.ts';
 import { hostPortFault } from './store-address.ts';
 import { choice, duration, file, flag, text, whole } from './values.ts';
 
@@ -64,5 +64,8 @@ export const store = z.strictObject({
   allow_eviction: flag()
     .prefault(false)
     .meta({ description: 'Takes a Redis that may drop keys to make room; tokens and revocations may vanish then.' }),
-  encryption_key_file: later('A file with the key of what has to be kept in the clear.'),
+  encryption_key_file: file().optional().meta({
+    description:
+      'A file with 32 random bytes in base64: the key under which keys of signatures are kept. Needed by tokens whose requests must be signed.',
+  }),
 });

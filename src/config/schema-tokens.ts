@@ -1,7 +1,8 @@
 import * as z from 'zod';
+import { constraintFaults } from '../core/constraint-form.ts';
 import { actionFault, resourceFault } from '../core/permissions.ts';
 import { idPattern, namePattern } from '../core/token.ts';
-import { filledList, filledMap, later } from './notes.ts';
+import { filledList, filledMap, later, noted } from './notes.ts';
 import { shapeFault } from './shapes.ts';
 import { choice, file, flag, instant, text } from './values.ts';
 
@@ -47,6 +48,43 @@ const grant = z.strictObject({
   }),
 });
 
+const listOf = (what: string, allowed: string, fault: (value: string) => string | null) =>
+  filledList(text({ type: what, allowed, fault }), `a list of at least one ${what}`).optional();
+
+const mapOf = (name: z.ZodType<string, string>, value: z.ZodType<string, string>, filled: string) =>
+  noted(z.record(name, value), { filled }).optional();
+
+/** As in the admin API, but for signatures: their keys are sealed in the store. */
+const constraints = z.strictObject({
+  networks: listOf('network', 'an address, or a network such as 10.0.0.0/8', constraintFaults.network).meta({
+    description: 'Where the client is.',
+  }),
+  methods: listOf('method', 'a method such as GET', constraintFaults.method).meta({
+    description: 'Methods of the request.',
+  }),
+  paths: listOf('path pattern', 'a path such as /widgets/{id} or /db/**', constraintFaults.path).meta({
+    description: 'Patterns, as those of routes, one of which the path matches.',
+  }),
+  params: mapOf(
+    text({ allowed: 'the name of a parameter', fault: constraintFaults.paramName }),
+    text({ allowed: 'printable text', fault: constraintFaults.paramValue }),
+    'a map of at least one parameter and its value',
+  ).meta({ description: 'Parameters, and what each of them is.' }),
+  origins: listOf('origin', 'scheme://host[:port] as browsers send it', constraintFaults.origin).meta({
+    description: 'Values of the Origin field.',
+  }),
+  basic: mapOf(
+    text({ allowed: 'a user without a colon', fault: constraintFaults.user }),
+    text({
+      type: 'scrypt hash',
+      allowed: 'a PHC string such as $scrypt$ln=15,r=8,p=3$<salt>$<hash>',
+      fault: constraintFaults.hash,
+      secret: true,
+    }),
+    'a map of at least one user and the hash of a password',
+  ).meta({ description: 'Basic credentials beside the token: users, and the scrypt hash of each password.' }),
+});
+
 const declaredToken = z.strictObject({
   id: id().meta({ description: 'The id of the token.' }),
   name: text({ allowed: 'printable text of up to 256 characters', pattern: namePattern })
@@ -79,7 +117,9 @@ const declaredToken = z.strictObject({
     .prefault([])
     .meta({ description: 'For finding it.' }),
   limits: later('How much it may be used.'),
-  constraints: later('Where, how and for what it may be used.'),
+  constraints: constraints
+    .optional()
+    .meta({ description: 'Where, how and for what it may be used. Default: anywhere, and for anything.' }),
   rewrite: later('What is changed in its requests.'),
   notify: later('Who is told of its use.'),
   extra: later('Free members.'),

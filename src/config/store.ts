@@ -33,7 +33,9 @@ export async function readStore(draft: Draft, adminKeys: number, context: Contex
   const { problems, files } = context;
   const { kind, deadline: deadlineMs, mutation_deadline: mutationDeadlineMs } = draft;
   if (kind === undefined || deadlineMs === undefined || mutationDeadlineMs === undefined) return null;
-  const deadlines = { deadlineMs, mutationDeadlineMs };
+  const encryptionKey =
+    draft.encryption_key_file === undefined ? null : await readEncryptionKey(draft.encryption_key_file, context);
+  const common = { deadlineMs, mutationDeadlineMs, encryptionKey };
   if (kind === 'embedded') {
     for (const name of [
       ...forms,
@@ -43,7 +45,7 @@ export async function readStore(draft: Draft, adminKeys: number, context: Contex
     ] as const) {
       if (draft[name] !== undefined) problems.add(`store.${name}`, 'is of Redis; allowed: with `kind: redis`');
     }
-    return draft.path === undefined ? null : { kind, path: files.resolve(draft.path), ...deadlines };
+    return draft.path === undefined ? null : { kind, path: files.resolve(draft.path), ...common };
   }
   if (adminKeys === 0 && !problems.touch('admin.keys')) {
     problems.add('admin.keys', 'is empty, and Redis has no folder to write a key to; allowed: at least one key');
@@ -52,7 +54,18 @@ export async function readStore(draft: Draft, adminKeys: number, context: Contex
   const { prefix, allow_eviction: allowEviction } = draft;
   if (place === null || prefix === undefined || allowEviction === undefined) return null;
   const confirm = draft.confirm ?? (place.servers.form === 'url' ? 'none' : 'majority');
-  return { kind, ...place, prefix, confirm, allowEviction, ...deadlines };
+  return { kind, ...place, prefix, confirm, allowEviction, ...common };
+}
+
+/** AES-256 takes a key of exactly this length; null after a problem. */
+async function readEncryptionKey(name: string, { files, problems }: Context): Promise<Buffer | null> {
+  const key = 'store.encryption_key_file';
+  const text = (await files.secret(name, key))?.toString('latin1');
+  if (text === undefined) return null;
+  const bytes = Buffer.from(text, 'base64');
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text) && bytes.length === 32 && new Set(bytes).size > 4) return bytes;
+  problems.add(key, 'does not hold a random key; allowed: 32 bytes in base64, as of openssl rand -base64 32');
+  return null;
 }
 
 async function readPlace(draft: Draft, context: Context): Promise<Place | null> {

@@ -61,5 +61,10 @@ export function networkOf(address: string): string {
         .join(':')}::/64`;
 }
 
+/** The eight groups of an address, IPv4 mapped into IPv6 (RFC 4291 2.5.5.2), without its zone; null when it is none. */
+export function groupsOf(address: string): readonly number[] | null {
+  return hextets(address.includes(':') ? address.split('%')[0]! : `::ffff:${address}`);
+}
+
 /** `for=` of the Forwarded field (RFC 7239 6). */
 export const forwardedNode = (address: string): string => (address.includes(':') ? `"[${address}]"` : address);

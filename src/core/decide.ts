@@ -1,4 +1,4 @@
-import { breachOf, type Proofs } from './constraint.ts';
+import { basicToCut, breachOf, type Proofs, plainBreachOf } from './constraint.ts';
 import type { Found, Reading } from './credential.ts';
 import { type Denial, deny, denyToken } from './decision.ts';
 import type { Form } from './form.ts';
@@ -115,11 +115,10 @@ function judge(question: Question): Decision {
     if (why !== null) return deny('constraint_failed', why, { subject });
   }
   const breach = subject.constraints === null ? null : breachOf(subject.constraints, question);
-  if (breach !== null)
-    return deny(breach.code, breach.detail, {
-      subject,
-      compared: { constraint: breach.constraint, ...breach.compared },
-    });
+  if (breach !== null) {
+    const { code, detail, constraint, compared, ...more } = breach;
+    return deny(code, detail, { subject, ...more, compared: { constraint, ...compared } });
+  }
 
   switch (claim.kind) {
     case 'malformed':
@@ -131,6 +130,16 @@ function judge(question: Question): Decision {
     case 'demands':
       return judgeDemands(subject, claim.demands, question);
   }
+}
+
+/** Whether proofs can make a difference: else they are not worth the work. */
+export function awaitsProof(question: Question): boolean {
+  const { evidence, form, reading, route, now } = question;
+  if (evidence.kind !== 'found' || evidence.subject.constraints?.needsProof !== true) return false;
+  if (subjectFault(evidence.subject, now) !== null) return false;
+  const inCookie = reading.kind === 'one' && reading.found.place === 'cookie';
+  if (inCookie && cookieFault(form, route.cors, question.origin) !== null) return false;
+  return plainBreachOf(evidence.subject.constraints, question) === null;
 }
 
 /** Every demand must be met: a batch is permitted when each call in it is. */
@@ -153,6 +162,7 @@ const shadowable: ReadonlySet<Denial['code']> = new Set<Denial['code']>([
   'insufficient_scope',
   'constraint_failed',
   'limit_exceeded',
+  'too_many_failures',
 ]);
 
 /** What somebody has stopped on purpose stays stopped, whatever the token's own mode is. */
@@ -177,8 +187,11 @@ function letThrough(denial: Denial, question: Question): Permit {
   return new Permit(question.route, subject, subject === null ? 'public' : 'allowed', [], cutOf(question), denial);
 }
 
-const cutOf = ({ reading, route }: Question): readonly Found[] =>
-  reading.kind === 'one' && !route.forwardCredential ? [reading.found] : [];
+function cutOf({ reading, route, evidence, form }: Question): readonly Found[] {
+  if (reading.kind !== 'one' || route.forwardCredential) return [];
+  if (evidence.kind !== 'found' || evidence.subject.constraints === null) return [reading.found];
+  return [reading.found, ...basicToCut(evidence.subject.constraints, { form, reading })];
+}
 
 function lacks(subject: Subject, required: readonly string[]): Denial {
   return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}.`, {

@@ -26,6 +26,8 @@ export interface Denial {
   readonly retryAfter?: number;
   /** What exactly was held against what, for whoever asks why. Never a secret. */
   readonly compared?: Readonly<Record<string, unknown>>;
+  /** A secret was tried that is not right: it counts as a failed credential. */
+  readonly guessed?: true;
   /** The connection ends with the answer, although the code alone would not ask for it. */
   readonly close?: boolean;
 }

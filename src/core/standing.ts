@@ -10,7 +10,7 @@ export type Standing = 'stands' | 'unknown' | Fall;
 /** Everything that changes can take away is `revoked`: the token, its account, a permission. */
 export function standingOf(decision: Decision): Standing {
   if (decision.kind === 'permit') return 'stands';
-  if (decision.code === 'store_unavailable') return 'unknown';
+  if (decision.code === 'store_unavailable' || decision.code === 'overloaded') return 'unknown';
   return decision.reason === 'invalid_token_expired' ? 'expired' : 'revoked';
 }
 

@@ -1,6 +1,6 @@
 import { noProofs, type Proofs } from '../core/constraint.ts';
 import { findOurs, type Reading, readCredential, readFormCredential } from '../core/credential.ts';
-import { type Decision, decide, type Evidence, permitPublic, type Question } from '../core/decide.ts';
+import { awaitsProof, type Decision, decide, type Evidence, permitPublic, type Question } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import { type Form, type MessageHead, readForm } from '../core/form.ts';
 import { type Preflight, readPreflight } from '../core/origin.ts';
@@ -85,10 +85,10 @@ export class Judge {
     const reading = of.asked.named === undefined ? readCredential(form, of.policy.places) : namedReading;
     if (reading.kind === 'ambiguous') return deny('ambiguous_credential', sentence(reading.why));
     const evidence = this.#evidence(of, reading);
-    if (evidence === undefined || evidence instanceof Promise || needsBody(form, route) || needsProof(evidence)) {
+    if (evidence === undefined || evidence instanceof Promise || needsBody(form, route)) {
       return this.#gather(of, opened, reading, evidence);
     }
-    return this.#decide(of, opened, reading, evidence, bodyOf(form), noProofs);
+    return this.#proved(of, opened, reading, evidence, bodyOf(form));
   }
 
   /** Well formed, and a route that judges. Else how it ends. */
@@ -143,7 +143,7 @@ export class Judge {
     let body = bodyOf(form);
     let whole = reading;
     if (needsBody(form, route)) {
-      const early = this.#decide(of, opened, reading, evidence, noBody, noProofs);
+      const early = this.#decide(of, this.#question(of, opened, reading, evidence, noBody, noProofs));
       const mayFollow = reading.kind === 'none' && of.policy.places.forms.size > 0;
       if (early.kind === 'denial' && isOfToken(early) && !mayFollow) return early;
       const inspected: Inspection = await inspect(of.asked, form, route);
@@ -156,9 +156,34 @@ export class Judge {
       changes = lookup.changes;
       evidence = this.#evidence(of, whole) ?? (await this.#load(of, whole));
     }
-    const proofs = await this.#prove(form, whole, evidence);
     of.inDoubt = changes !== lookup.changes;
-    return this.#decide(of, opened, whole, evidence, body, proofs);
+    return this.#proved(of, opened, whole, evidence, body);
+  }
+
+  /** Proofs last, where everything else holds: they may take work. At once where they take none. */
+  #proved(
+    of: Case,
+    opened: Opened,
+    reading: Reading,
+    evidence: Evidence,
+    body: BodyReading,
+  ): Decision | Promise<Decision> {
+    const question = this.#question(of, opened, reading, evidence, body, noProofs);
+    if (!awaitsProof(question)) return this.#decide(of, question);
+    const { lookup, clock } = this.#parts;
+    const { guard } = of.policy;
+    const proofs = this.#prove(question, () => guard.peek(opened.client.network) > 0);
+    const decided = (known: Proofs): Decision => this.#decide(of, { ...question, proofs: known, now: clock.wall() });
+    if (!(proofs instanceof Promise)) return decided(proofs);
+    const { changes } = lookup;
+    return proofs.then(async known => {
+      if (changes === lookup.changes) return decided(known);
+      // What was known of the token may have changed meanwhile.
+      const before = lookup.changes;
+      const now = this.#evidence(of, reading) ?? (await this.#load(of, reading));
+      of.inDoubt = before !== lookup.changes;
+      return this.#proved(of, opened, reading, now, body);
+    });
   }
 
   #load({ policy }: Case, reading: Reading): Promise<Evidence> {
@@ -168,20 +193,19 @@ export class Judge {
     return this.#parts.lookup.load(secret);
   }
 
-  #prove(form: Form, reading: Reading, evidence: Evidence): Proofs | Promise<Proofs> {
-    if (evidence.kind !== 'found' || !needsProof(evidence)) return noProofs;
-    const { subject } = evidence;
-    return this.#parts.prover.prove({ subject, form, reading, now: this.#parts.clock.wall() });
+  #prove({ form, reading, evidence, now }: Question, heldBack: () => boolean): Proofs | Promise<Proofs> {
+    if (evidence.kind !== 'found') return noProofs;
+    return this.#parts.prover.prove({ subject: evidence.subject, form, reading, now, heldBack });
   }
 
-  #decide(
+  #question(
     of: Case,
     { form, client, route, match }: Opened,
     reading: Reading,
     evidence: Evidence,
     body: BodyReading,
     proofs: Proofs,
-  ): Decision {
+  ): Question {
     const { rule, captures } = match;
     const parameters = new Parameters(form.target.query, body);
     const claim = rule.fixed ?? rule.claim(captures, parameters);
@@ -198,28 +222,33 @@ export class Judge {
       now: this.#parts.clock.wall(),
     };
     of.question = question;
+    return question;
+  }
+
+  #decide(of: Case, question: Question): Decision {
+    of.question = question;
     of.decision = decide(question);
     return of.decision;
   }
 
   /** What was asked, were it asked now: by the store, not by memory, and with the secrets that are taken now. */
   async again(question: Question, policy: Policy): Promise<Decision> {
-    const { reading, form } = question;
+    const { reading } = question;
     let { evidence } = question;
     if (reading.kind === 'one') {
       const secret = policy.secrets.read(reading.found.value);
       evidence = secret === null ? { kind: 'refused', cause: 'malformed' } : await this.#parts.lookup.ask(secret);
     }
-    const proofs = await this.#prove(form, reading, evidence);
-    return decide({ ...question, evidence, proofs, now: this.#parts.clock.wall() });
+    const asked = { ...question, evidence, now: this.#parts.clock.wall() };
+    if (!awaitsProof(asked)) return decide(asked);
+    // A signature is of the time at which it came: an answer that it has begun may outlive it.
+    const proofs = await this.#prove({ ...asked, now: question.now }, () => false);
+    return decide({ ...asked, proofs });
   }
 }
 
 /** A token that is only named is taken as if it stood in a field. */
 const namedReading: Reading = { kind: 'one', found: { place: 'header', field: -1, value: '' } };
-
-const needsProof = (evidence: Evidence): boolean =>
-  evidence.kind === 'found' && evidence.subject.constraints?.needsProof === true;
 
 const hasBody = ({ framing }: Form): boolean =>
   framing.kind === 'chunked' || (framing.kind === 'length' && framing.length > 0);

@@ -48,6 +48,9 @@ function challengeFor({ code, required }: Denial, { places, realm }: AnswerConte
       return `${base}, error="invalid_request"`;
     case 'invalid_token':
       return `${base}, error="invalid_token"`;
+    // RFC 7617 2.
+    case 'basic_required':
+      return `Basic realm="${realm}"`;
     case 'insufficient_scope':
       return `${base}, error="insufficient_scope", scope="${(required ?? []).join(' ')}"`;
     default:

@@ -17,9 +17,12 @@ export interface Settled {
  */
 export function settle(of: Case, verdict: Verdict, failed: (network: string) => number): Settled {
   if (verdict.kind === 'preflight') return { verdict, shadowed: null, forwarding: false };
+  const network = of.client?.network ?? of.asked.connection.peer;
   const guarded = (denial: Denial): Denial => {
-    if (denial.code !== 'invalid_token') return denial;
-    const wait = failed(of.client?.network ?? of.asked.connection.peer);
+    // It was not even tried: whether it is wrong is not known, and does not count.
+    if (denial.code === 'too_many_failures') return tooMany(denial, Math.max(1, of.policy.guard.peek(network)));
+    if (denial.code !== 'invalid_token' && denial.guessed !== true) return denial;
+    const wait = failed(network);
     return wait === 0 ? denial : tooMany(denial, wait);
   };
   if (verdict.kind === 'denial') return { verdict: guarded(verdict), shadowed: null, forwarding: false };

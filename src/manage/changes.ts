@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import { shownConstraints } from '../core/constraint-form.ts';
 import type { Account, Millis, Role, StoredToken } from '../core/token.ts';
 import type { Changes } from '../ports/token-store.ts';
+import { changedSecrets } from './constraints.ts';
 
 /** RFC 3339 in UTC, with milliseconds: how instants leave the process. */
 export const instantText = (at: Millis): string => new Date(at).toISOString();
@@ -15,6 +17,7 @@ const tokenFacts = (token: StoredToken): Readonly<Record<string, unknown>> => ({
   not_before: instantOrNull(token.notBefore),
   expires_at: instantOrNull(token.expiresAt),
   permissions: token.permissions,
+  constraints: shownConstraints(token.constraints),
   extra: token.extra,
   tags: token.tags,
 });
@@ -39,6 +42,8 @@ const roleFacts = (role: Role): Readonly<Record<string, unknown>> => ({
 export function tokenChanges(before: StoredToken | null, after: StoredToken): Changes {
   const changes = differences(before === null ? {} : tokenFacts(before), tokenFacts(after));
   if (before?.digest !== after.digest) changes['secret'] = { from: before?.hint ?? null, to: after.hint };
+  const secrets = before === null ? [] : changedSecrets(before.constraints, after.constraints);
+  if (secrets.length > 0) changes['constraint_secrets'] = { from: null, to: secrets };
   const from = before?.previous?.until ?? null;
   const to = after.previous?.until ?? null;
   if (from !== to) changes['previous_secret_until'] = { from: instantOrNull(from), to: instantOrNull(to) };

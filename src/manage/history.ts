@@ -1,3 +1,4 @@
+import type { Constraints } from '../core/constraint.ts';
 import { readInstant } from '../core/instant.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Account, Json, Millis, StoredToken, TokenMode, TokenState } from '../core/token.ts';
@@ -91,6 +92,8 @@ const undo: Readonly<Record<string, (from: unknown) => Partial<StoredToken>>> = 
   not_before: from => ({ notBefore: instantOf(from) }),
   expires_at: from => ({ expiresAt: instantOf(from) }),
   permissions: from => ({ permissions: from as Permissions }),
+  // As it was shown: secrets are not in the trail, and are not shown here either.
+  constraints: from => ({ constraints: (from ?? {}) as Constraints }),
   extra: from => ({ extra: from as { readonly [name: string]: Json } }),
   tags: from => ({ tags: from as readonly string[] }),
   secret: from => ({ hint: from as string | null }),

@@ -1,5 +1,6 @@
 import type { StoredToken } from '../core/token.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { ConstraintSecrets } from '../ports/constraint-secrets.ts';
 import type { SecretMaker } from '../ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
@@ -18,6 +19,7 @@ export interface ManageParts {
    */
   readonly apply: (events: readonly FeedEvent[]) => Promise<boolean>;
   readonly secrets: SecretMaker;
+  readonly constraintSecrets: ConstraintSecrets;
   /** Random base62 characters, uniform, for ids. */
   readonly randomText: (length: number) => string;
   /** On which other processes a revocation holds. */

@@ -17,11 +17,11 @@ import { checkMembers, defaultMembers, type TokenMembers } from './token-members
  * change of members says what is wrong with the result; others hold whatever the members are: a token can always be
  * disabled.
  */
-export type TokenChange = (token: StoredToken, now: Millis, faults: Faults) => StoredToken;
+export type TokenChange = (token: StoredToken, now: Millis, faults: Faults) => StoredToken | Promise<StoredToken>;
 
 /** A merge patch (RFC 7396): null resets a member; `extra` and a map of permissions are merged into what is there. */
 export type TokenPatch = {
-  readonly [K in Exclude<keyof TokenMembers, 'extra' | 'permissions'>]?: TokenMembers[K] | null;
+  readonly [K in Exclude<keyof TokenMembers, 'extra' | 'permissions' | 'constraints'>]?: TokenMembers[K] | null;
 } & {
   readonly extra?: { readonly [name: string]: Json } | null;
   readonly permissions?: PermissionsPatch | null;

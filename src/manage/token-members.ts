@@ -1,3 +1,4 @@
+import type { SaidConstraints } from '../core/constraint-form.ts';
 import { pointerStep } from '../core/strict-json.ts';
 import { type Json, type Millis, namePattern, type Token } from '../core/token.ts';
 import type { Faults } from './faults.ts';
@@ -8,6 +9,9 @@ export type TokenMembers = Pick<
   Token,
   'name' | 'owner' | 'mode' | 'notBefore' | 'expiresAt' | 'permissions' | 'constraints' | 'extra' | 'tags'
 > & { readonly state: 'enabled' | 'disabled' };
+
+/** Members as they are said: of constraints, what becomes of secrets is worked out when they are written. */
+export type SaidMembers = Partial<Omit<TokenMembers, 'constraints'>> & { readonly constraints?: SaidConstraints };
 
 /** Members that were not said. */
 export const defaultMembers: TokenMembers = {

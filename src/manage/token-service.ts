@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Constraints } from '../core/constraint.ts';
+import type { SaidConstraints } from '../core/constraint-form.ts';
 import type { Permissions } from '../core/permissions.ts';
 import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
@@ -7,12 +9,14 @@ import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount 
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
+import { ConstraintKeeper, type ConstraintsPatch, fingerprintOf, withConstraints } from './constraints.ts';
 import { Faults } from './faults.ts';
 import { tokenAt, tokenEvents } from './history.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import type { PermissionsPatch } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
-import { type Reach, reachOf } from './reach.ts';
+import { demandUnscoped, type Reach, reachOf } from './reach.ts';
+import { type SignedRequest, type SigningRequest, signed } from './signing.ts';
 import {
   inState,
   patched,
@@ -24,11 +28,11 @@ import {
   withPermissions,
 } from './token-changes.ts';
 import { isListed, type ListPosition, type TokenFilter } from './token-list.ts';
-import { checkExpiry, checkMembers, type TokenMembers, tokenLimits } from './token-members.ts';
+import { checkExpiry, checkMembers, type SaidMembers, tokenLimits } from './token-members.ts';
 import { type TokenView, viewOf } from './token-view.ts';
 import { planUsage, readUsage, type UsageRange, type UsageReport } from './usage-report.ts';
 
-/** A creation that may be asked for twice: `key` is the caller's, `body` what was asked for. */
+/** A creation that may be asked for twice: `key` is the caller's, `body` what was asked for, without secrets. */
 export interface Repeatable {
   readonly key: string;
   readonly body: string;
@@ -81,7 +85,7 @@ export class TokenService {
   /** Makes a token with a new secret. `kind`: the API that makes it. */
   async create(
     actor: Actor,
-    { kind, ...said }: Partial<TokenMembers> & { readonly kind: string },
+    { kind, constraints, ...said }: SaidMembers & { readonly kind: string },
     repeatable: Repeatable | null = null,
     faults: Faults = new Faults(),
   ): Promise<Created> {
@@ -89,13 +93,15 @@ export class TokenService {
     const reach = await this.#reach(actor);
     const members = { ...reach.defaults, ...said };
     const now = clock.wall();
-    const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now);
+    const print = repeatable === null || faults.any ? '' : await this.#printOf(actor, repeatable, constraints);
+    const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now, print);
     // First: what was good then may have come to its end since.
     const replay = idempotency === null || faults.any ? null : await store.findCreation(idempotency);
     if (replay !== null) return this.#replayed(actor, replay);
     reach.demandMembers(members, null);
     checkMembers(members, faults);
     checkExpiry(members.expiresAt, now, faults);
+    const keep = this.#keeping(constraints, faults);
     // The store says so too, but only to a creation that is good otherwise.
     if (faults.any && members.owner !== null) noteOwner(await store.getAccount(members.owner), faults);
     faults.throwIfAny();
@@ -106,7 +112,18 @@ export class TokenService {
       (await this.#reach(actor)).demandPermissions(members.permissions, null, '/permissions');
       const { secret, digest, hint } = secrets.mint();
       const id = `tok_${this.#parts.randomText(20)}`;
-      const made = { ...members, id, kind, hint, digest, previous: null, createdAt, updatedAt: createdAt, version: 1 };
+      const made = {
+        ...members,
+        constraints: await keep(id),
+        id,
+        kind,
+        hint,
+        digest,
+        previous: null,
+        createdAt,
+        updatedAt: createdAt,
+        version: 1,
+      };
       const outcome = await this.#insert(actor, made, idempotency);
       switch (outcome.kind) {
         case 'done':
@@ -133,8 +150,9 @@ export class TokenService {
     {
       kind,
       secretSha256,
+      constraints,
       ...members
-    }: Partial<TokenMembers> & { readonly kind: string; readonly secretSha256: string | null },
+    }: SaidMembers & { readonly kind: string; readonly secretSha256: string | null },
   ): Promise<{ readonly token: TokenView; readonly created: boolean }> {
     const { clock, secrets, store } = this.#parts;
     this.#refuseDeclared(id, await this.#reach(actor));
@@ -144,6 +162,11 @@ export class TokenService {
     const digests = known ? secrets.digests(sha256) : [];
     const usage = await this.#usage(id);
     let createdAt = clock.wall();
+    const change = withConstraints(
+      replaced(members, digests),
+      { whole: constraints ?? {} },
+      this.#parts.constraintSecrets,
+    );
     return compareAndSet(async () => {
       const reach = await this.#reach(actor);
       const there = await store.getToken(id);
@@ -152,12 +175,12 @@ export class TokenService {
       if (!faults.any) await this.#refuseTaken(id, digests);
       const all = { ...reach.defaults, ...members };
       if (found !== null) {
-        const change = { actor, reach, action: 'replace', usage, faults };
-        const token = await this.#change(change, found, replaced(all, digests));
+        const token = await this.#change({ actor, reach, action: 'replace', usage, faults }, found, change);
         return token === stale ? stale : { token, created: false };
       }
       reach.demandMembers(all, null);
       checkMembers(all, faults);
+      const keep = this.#keeping(constraints, faults);
       if (all.owner !== null) noteOwner(await store.getAccount(all.owner), faults);
       faults.throwIfAny();
       reach.demandPermissions(all.permissions, null, '/permissions');
@@ -165,7 +188,18 @@ export class TokenService {
       if (there !== null || this.#parts.declared().has(id)) throw idTaken();
       const digest = secrets.digest(sha256);
       const times = { createdAt, updatedAt: createdAt };
-      const made: StoredToken = { ...all, id, kind, hint: null, digest, previous: null, ...times, version: 1 };
+      const kept = await keep(id);
+      const made: StoredToken = {
+        ...all,
+        constraints: kept,
+        id,
+        kind,
+        hint: null,
+        digest,
+        previous: null,
+        ...times,
+        version: 1,
+      };
       const outcome = await this.#insert(actor, made, null);
       switch (outcome.kind) {
         case 'done':
@@ -183,8 +217,17 @@ export class TokenService {
     });
   }
 
-  patch(request: TokenRequest, patch: TokenPatch): Promise<TokenView> {
-    return this.#update(request, 'update', patched(patch));
+  /** `constraints`: a merge patch of them; undefined when nothing was said. */
+  patch(request: TokenRequest, patch: TokenPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
+    const said = constraints === undefined ? null : { patch: constraints };
+    return this.#update(request, 'update', withConstraints(patched(patch), said, this.#parts.constraintSecrets));
+  }
+
+  /** Signs a request by the token: the target with an expiry and a signature in its query. */
+  async sign(actor: Actor, id: string, wanted: SigningRequest, faults: Faults = new Faults()): Promise<SignedRequest> {
+    demandUnscoped(actor);
+    const { token, account } = await this.#look(id, await this.#reach(actor));
+    return signed({ token, account }, wanted, this.#parts, faults);
   }
 
   enable(request: TokenRequest): Promise<TokenView> {
@@ -334,7 +377,7 @@ export class TokenService {
     if (isRevoked(found.token, found.account)) {
       throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
     }
-    const next = change(found.token, this.#parts.clock.wall(), faults);
+    const next = await change(found.token, this.#parts.clock.wall(), faults);
     reach.demandMembers(next, found.token);
     let { account } = found;
     if (next.owner !== found.token.owner) {
@@ -382,6 +425,19 @@ export class TokenService {
       case 'stale':
         return stale;
     }
+  }
+
+  /** Checks what is said of a token that is to be made, and keeps it once the id is known. */
+  #keeping(said: SaidConstraints | undefined, faults: Faults): (id: string) => Promise<Constraints> {
+    if (said === undefined) return async () => ({});
+    const keeper = new ConstraintKeeper(this.#parts.constraintSecrets);
+    const whole = { whole: said };
+    keeper.check(whole, {}, faults);
+    return id => keeper.kept(whole, { id, constraints: {} });
+  }
+
+  #printOf({ name }: Actor, { key }: Repeatable, said: SaidConstraints = {}): Promise<string> {
+    return fingerprintOf(said, sha256(`${name}\0${key}`), this.#parts.constraintSecrets);
   }
 
   async #replayed(actor: Actor, { tokenId, sameBody }: Replay): Promise<Created> {
@@ -471,9 +527,9 @@ function noteOwner(account: Account | null, faults: Faults): void {
 }
 
 /** A name may become that of a key with another scope: what it asked for before is not asked for again. */
-const idempotencyOf = ({ name, scope }: Actor, { key, body }: Repeatable, now: Millis): Idempotency => ({
+const idempotencyOf = ({ name, scope }: Actor, { key, body }: Repeatable, now: Millis, print: string): Idempotency => ({
   key: sha256(scope === null ? `${name}\0${key}` : `${name}\0${scope.account}\0${key}`),
-  body: sha256(body),
+  body: sha256(body + print),
   expiresAt: now + idempotencyMs,
 });
 

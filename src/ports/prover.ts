@@ -9,6 +9,8 @@ export interface ProofQuestion {
   readonly form: Form;
   readonly reading: Reading;
   readonly now: Millis;
+  /** The client's network has failed too often to have another guess worked on. */
+  heldBack(): boolean;
 }
 
 /** Computes what the decision needs to be told. Never rejects. */

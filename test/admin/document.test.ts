@@ -159,6 +159,7 @@ describe('the document and the server', () => {
       not_before: at(0),
       expires_at: at(86_400_000),
       permissions: { 'widgets:read': true, '*': false },
+      constraints: { methods: ['GET'], params: { a: 'b' }, signature: {}, basic: { alice: 'a password' } },
       extra: { any: [null, { thing: 1.5 }] },
       tags: ['one'],
     };
@@ -184,6 +185,8 @@ describe('the document and the server', () => {
     await asks('POST', '/v1/tokens/{id}/enable', id);
     await asks('POST', '/v1/tokens/{id}/disable', id, { json: {} });
     await asks('POST', '/v1/tokens/{id}/rotate', id, { json: { grace: '1h' } });
+    await asks('POST', '/v1/tokens/{id}/sign', id, { json: { target: '/x', expires_in: '1m' } });
+    await asks('POST', '/v1/tokens/{id}/sign', id, { json: { target: 'x' } });
     await asks('GET', '/v1/tokens/{id}/permissions', id);
     await asks('GET', '/v1/tokens/{id}/permissions', id, { fields: { 'if-none-match': '*' } });
     await asks('PATCH', '/v1/tokens/{id}/permissions', id, { json: { a: true } });

@@ -136,7 +136,6 @@ describe('members', () => {
     const { id } = await admin.make();
     for (const [json, pointers] of [
       [{ limits: [] }, ['/limits']],
-      [{ constraints: {} }, ['/constraints']],
       [{ rewrite: [] }, ['/rewrite']],
       [{ notify: [] }, ['/notify']],
       [{ limits: [{ name: 'a', max: -1 }], name: 7, id: 'x', mode: 'shade' }, ['/limits', '/name', '/id', '/mode']],

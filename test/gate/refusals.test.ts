@@ -21,7 +21,6 @@ const ofManagement: readonly Code[] = [
 
 /** Codes that no request can bring about yet. */
 const outOfReach: Partial<Record<Code, string>> = {
-  basic_required: 'tokens have no constraints yet',
   limit_exceeded: 'tokens have no limits yet',
   internal_error: 'it takes a fault of ours',
 };
@@ -60,7 +59,7 @@ let upstream: RecordingUpstream;
 let here: Postern;
 let guarded: Postern;
 let cutOff: Postern;
-const secrets = { tA: '', none: '', fresh: '' };
+const secrets = { tA: '', none: '', fresh: '', constrained: '' };
 let via = '';
 
 const bearer = (secret: string): string => `Authorization: Bearer ${secret}\r\n`;
@@ -159,6 +158,15 @@ const table: Readonly<Record<string, Refusal>> = {
       `POST /api/x HTTP/1.1\r\n${H}Cookie: token=${secrets.tA}\r\nOrigin: http://evil\r\nContent-Length: 0\r\n\r\n`,
     stays: true,
   },
+  'constraint_failed: another method than the token is for': {
+    send: () => get('/api/x', bearer(secrets.constrained)).replace('GET', 'DELETE'),
+    stays: true,
+  },
+  'basic_required: no Basic credentials beside the token': {
+    send: () => get('/api/x', `X-Api-Key: ${secrets.constrained}\r\n`),
+    challenge: 'Basic realm="postern"',
+    stays: true,
+  },
   'too_many_failures: the second bad token, where one is allowed': {
     on: () => guarded,
     send: get('/api/x', bearer(unknown)),
@@ -223,6 +231,8 @@ beforeAll(async () => {
     },
   });
   secrets.tA = (await here.mint({ permissions: ['api'] })).secret;
+  const constraints = { methods: ['GET'], basic: { alice: 'a password' } };
+  secrets.constrained = (await here.mint({ permissions: ['api'], constraints })).secret;
   secrets.none = (await here.mint()).secret;
   secrets.fresh = (await cutOff.mint({ permissions: ['api'] })).secret;
 

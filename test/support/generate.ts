@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { operations } from '../../src/admin/operations.ts';
 import { renderSchema, renderTable } from '../../src/config/describe.ts';
+import { constraintNames, constraintWords } from '../../src/core/constraint.ts';
 import { codes } from '../../src/errors.ts';
 import { metricsMarkdown } from '../../src/telemetry/metrics-markdown.ts';
 
@@ -29,10 +30,19 @@ function calls(): string {
   return ['| call | role | does |', '| --- | --- | --- |', ...lines].join('\n');
 }
 
+function constraints(): string {
+  const lines = constraintNames.map(name => {
+    const [asks, code] = constraintWords[name];
+    return `| \`${name}\` | ${asks} | ${codes[code].status} \`${code}\` |`;
+  });
+  return ['| constraint | what it asks of a request | else |', '| --- | --- | --- |', ...lines].join('\n');
+}
+
 const tables: Readonly<Record<string, () => string>> = {
   refusals,
   calls,
   metrics: metricsMarkdown,
+  constraints,
   configuration: renderTable,
 };
 

@@ -73,6 +73,8 @@ const keywords: Readonly<Record<string, Check>> = {
   maximum: bound(isNumber, (value, limit) => (value as number) <= limit, 'above'),
   minLength: bound(isText, (value, limit) => size(value) >= limit, 'shorter than'),
   maxLength: bound(isText, (value, limit) => size(value) <= limit, 'longer than'),
+  minItems: bound(Array.isArray, (value, limit) => size(value) >= limit, 'fewer items than'),
+  minProperties: bound(isObject, (value, limit) => size(value) >= limit, 'fewer members than'),
   maxItems: bound(Array.isArray, (value, limit) => size(value) <= limit, 'more items than'),
   maxProperties: bound(isObject, (value, limit) => size(value) <= limit, 'more members than'),
   uniqueItems: (rule: boolean, value, place) =>

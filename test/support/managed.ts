@@ -10,6 +10,8 @@ import type { SecretMaker } from '../../src/ports/secret-maker.ts';
 import type { FeedEvent } from '../../src/ports/token-store.ts';
 import { Mint, randomBase62 } from '../../src/secrets/mint.ts';
 import { type Pepper, Peppers } from '../../src/secrets/peppers.ts';
+import { Scrypt } from '../../src/secrets/scrypt.ts';
+import { Vault } from '../../src/secrets/vault.ts';
 import { aToken, type TestedStore } from '../contract/harness.ts';
 import { openInFolder } from './embedded.ts';
 import type { ManualClock } from './manual-clock.ts';
@@ -40,6 +42,9 @@ export function secretMaker(peppers: readonly Pepper[] = []): SecretMaker {
   return { mint: () => mint.mint(), digest: sha256 => mint.digest(sha256), digests: sha256 => all.digests(sha256) };
 }
 
+/** What keys of signatures are sealed under. */
+export const testKey: Buffer = Buffer.from('q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=', 'base64');
+
 export const aDeclaredToken = (id: string, more: Partial<StoredToken> = {}): StoredToken =>
   aToken(id, { kind: 'declared', hint: null, ...more });
 
@@ -66,6 +71,7 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
       return true;
     },
     secrets: secretMaker(),
+    constraintSecrets: new Vault(testKey, new Scrypt()),
     randomText: randomBase62,
     acknowledgements: new Acknowledgements({
       registry: store.registry,

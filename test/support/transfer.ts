@@ -75,10 +75,16 @@ export async function furnish(store: TestedStore): Promise<void> {
   );
   await tokens.putAccount(anAccount('gone', { roles: ['second'] }), 0, anAudit('create'));
   await tokens.putAccount(anAccount('marked', { name: 'ünï\n"cödé" 🙂' }), 0, anAudit('create'));
+  const constraints = {
+    networks: ['10.0.0.0/8'],
+    params: { '1': 'a', constructor: 'ü' },
+    signature: { sealed: 'v1.AAAA' },
+    basic: { alice: '$scrypt$ln=15,r=8,p=3$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA' },
+  };
   const plain = aToken('plain', { tags: ['red', 'green'], extra: { any: [null, [], {}, 1.5, 'ü\u2028🙂'] } });
   await tokens.createToken(plain, anAudit('create'), { key: 'k1', body: 'b1', expiresAt: now + 86_400_000 });
   await tokens.createToken(aToken('of-acme', { owner: 'acme', expiresAt: now + 1 }), anAudit('create'), null);
-  await tokens.createToken(aToken('of-gone', { owner: 'gone', kind: 'legacy' }), anAudit('create'), null);
+  await tokens.createToken(aToken('of-gone', { owner: 'gone', kind: 'legacy', constraints }), anAudit('create'), null);
   await tokens.createToken(aToken('of-marked', { owner: 'marked', permissions: { a: true } }), anAudit('create'), null);
   await tokens.createToken(aToken('revoked'), anAudit('create'), { key: 'k2', body: 'b2', expiresAt: now - 1 });
   const previous = { digest: plain.digest, until: now + 500 };

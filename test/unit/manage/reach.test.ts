@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => managed.dispose());
 
-const create = async (members: Partial<TokenMembers> = {}, actor = ops) =>
+const create = async (members: Partial<Omit<TokenMembers, 'constraints'>> = {}, actor = ops) =>
   (await managed.tokens.create(actor, { ...native, ...members })).token;
 
 async function refusal(call: Promise<unknown>): Promise<Problem> {

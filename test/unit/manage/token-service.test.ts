@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Problem, Refusal, StoreUnavailable } from '../../../src/errors.ts';
 import { Faults } from '../../../src/manage/faults.ts';
-import type { TokenMembers } from '../../../src/manage/token-members.ts';
+import type { SaidMembers } from '../../../src/manage/token-members.ts';
 import { TokenService } from '../../../src/manage/token-service.ts';
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import { aDeclaredToken, type Managed, openManaged, ops, secretMaker } from '../../support/managed.ts';
@@ -15,7 +15,7 @@ afterEach(() => managed.dispose());
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const native = { kind: 'native' };
-const create = (members: Partial<TokenMembers> = {}) => managed.tokens.create(ops, { ...native, ...members });
+const create = (members: SaidMembers = {}) => managed.tokens.create(ops, { ...native, ...members });
 const owned = (id = 'acme') => managed.accounts.create(ops, { id });
 const events = async (id: string) => (await managed.tokens.events(ops, id, { limit: 100, after: null })).items;
 const head = () => managed.store.feed.head();
@@ -84,7 +84,7 @@ describe('making tokens', () => {
     const faults = new Faults();
     faults.add('/unknown', 'is not a member of this');
     const now = managed.clock.wall();
-    const members: Partial<TokenMembers> = {
+    const members: SaidMembers = {
       name: 'a\nb',
       owner: 'nobody',
       notBefore: now - 1,
@@ -108,7 +108,7 @@ describe('making tokens', () => {
     ]);
   });
 
-  test.each<[string, Partial<TokenMembers>]>([
+  test.each<[string, SaidMembers]>([
     ['a name of 257 characters', { name: 'x'.repeat(257) }],
     ['a name with a control character', { name: 'x\u0000' }],
     ['65 tags', { tags: Array.from({ length: 65 }, (_, i) => `t${i}`) }],
@@ -119,7 +119,7 @@ describe('making tokens', () => {
     expect(await code(create(members))).toBe('validation_failed');
   });
 
-  test.each<[string, Partial<TokenMembers>]>([
+  test.each<[string, SaidMembers]>([
     ['a name of 256 characters of any script', { name: '𝒳'.repeat(128) + 'é'.repeat(128) }],
     ['64 tags of 64 characters', { tags: Array.from({ length: 64 }, (_, i) => String(i).padEnd(64, '.')) }],
     ['1000 permissions', { permissions: Array.from({ length: 1000 }, (_, i) => `a${i}`) }],
@@ -197,7 +197,7 @@ describe('creations that may be asked for twice', () => {
 
 describe('declaring tokens', () => {
   const secret = sha256('a secret of somebody');
-  const put = (members: Partial<TokenMembers> = {}, secretSha256 = secret, id = 'ci') =>
+  const put = (members: SaidMembers = {}, secretSha256 = secret, id = 'ci') =>
     managed.tokens.put({ actor: ops, id }, { ...native, secretSha256, ...members });
 
   test('the first declaration makes the token, the same again changes nothing', async () => {
@@ -785,6 +785,7 @@ describe('the audit trail', () => {
       state: { from: null, to: 'enabled' },
       mode: { from: null, to: 'enforce' },
       permissions: { from: null, to: ['p'] },
+      constraints: { from: null, to: {} },
       extra: { from: null, to: {} },
       tags: { from: null, to: [] },
       secret: { from: null, to: token.hint },
