@@ -13,6 +13,7 @@ const rig = useRig({
   - { path: /n, require: "{param.params.act}", inspect_body: 64KiB }
   - { path: /l, require: "{param.params.0}", inspect_body: 64KiB }
   - { path: /m, require: "{param.cmd}", commands: { site.get: api, site.remove: admin }, inspect_body: 64KiB }
+  - { path: /s, require: "{param.act}", inspect_body: 64KiB, mode: shadow }
   - { path: /public/**, access: public }`,
 });
 
@@ -269,5 +270,15 @@ describe('a command', () => {
   );
   test('one that is not listed, in a batch, forbids it whole', async () => {
     await rig.denies(json('/m', [{ cmd: 'site.get' }, { cmd: 'site.other' }]), 'insufficient_scope');
+  });
+});
+
+describe('a route in shadow mode', () => {
+  test.each(['/s?act=api', '/s?act=admin'])('%s is forwarded, permitted or not', target => passes(get(target)));
+  test('and a batch with a forbidden call, as it came', () => passes(json('/s', [{ act: 'api' }, { act: 'admin' }])));
+  test('but what is ambiguous is refused all the same', async () => {
+    await rig.refuses(get('/s?act=api&act=admin'), 'malformed_request');
+    await rig.refuses(json('/s', []), 'malformed_request');
+    await rig.denies(post('/s', 'text/plain', 'act=api'), 'unsupported_media');
   });
 });
