@@ -15,11 +15,15 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'missing_token':
       return presenting(facts, 'Present a token');
     case 'ambiguous_credential':
+      if (denial.compared?.['constraint'] === 'basic') return 'Send one Authorization field with Basic credentials.';
       return `Present exactly one token, at one place and in one piece: ${facts.places.join('; ')}.`;
     case 'invalid_token':
       return tokenRemedy(facts, causeOf(denial));
-    case 'too_many_failures':
-      return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${tokenRemedy(facts, causeOf(denial))}`;
+    case 'too_many_failures': {
+      const ofBasic = denial.compared?.['constraint'] === 'basic';
+      const then = ofBasic ? constraintRemedy(facts, denial) : tokenRemedy(facts, causeOf(denial));
+      return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${then}`;
+    }
     case 'insufficient_scope':
       return permissionRemedy(facts);
     case 'constraint_failed':
@@ -56,6 +60,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'limit_exceeded':
       return `Wait ${denial.retryAfter ?? 'for the next window'}, or raise the limit.`;
     case 'overloaded':
+      if (denial.compared?.['constraint'] === 'basic') return 'Send it again in a moment: other passwords are checked.';
       return 'Send it again in a moment; if it lasts, raise `max_connections` or `queue` of the upstream.';
     case 'upstream_failed':
       return `The request was permitted. See to the upstream ${route?.upstream ?? ''}: it could not be reached, or broke off.`;
@@ -219,8 +224,8 @@ function amended(
 const isList = (own: OwnPermissions): own is readonly string[] | readonly Grant[] => Array.isArray(own);
 
 /** The way within the constraint first, then the change of the constraint that takes this request. */
-function constraintRemedy({ subject, client, method, path, route }: Facts, { compared, detail, code }: Denial): string {
-  const constraint = code === 'basic_required' ? 'basic' : String(compared?.['constraint'] ?? 'origin');
+function constraintRemedy({ subject, client, method, path, route }: Facts, { compared, detail }: Denial): string {
+  const constraint = String(compared?.['constraint'] ?? 'origin');
   if (constraint === 'origin' || subject === null) {
     return `Send it from the same origin, or add its Origin to \`cors.origins\` of the route ${route?.pattern ?? ''}, or present the token in a header.`;
   }
@@ -238,7 +243,9 @@ function constraintRemedy({ subject, client, method, path, route }: Facts, { com
     case 'params': {
       const name = String(compared?.['parameter'] ?? compared?.['name'] ?? '');
       const value = Object.hasOwn(source.params ?? {}, name) ? source.params?.[name] : undefined;
-      const free = name === '' || value === undefined ? change(null) : change({ [name]: null });
+      // The last one goes with the whole constraint.
+      const isOnly = Object.keys(source.params ?? {}).length < 2;
+      const free = isOnly || value === undefined ? change(null) : change({ [name]: null });
       return `Send the parameter ${name} once, as ${JSON.stringify(value ?? null)}, ${or}${free}`;
     }
     case 'origins': {

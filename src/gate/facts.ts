@@ -42,7 +42,10 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     claim: question === null ? null : claimOf(question.claim, of, found),
     body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
     now: question?.now ?? at,
-    fell: denial === null ? null : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial },
+    fell:
+      denial === null
+        ? null
+        : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial: discreet(denial, policy, found) },
     shadowed,
     status: denial === null || shadowed ? 200 : codes[denial.code].status,
   };
@@ -71,15 +74,25 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
 /** Where a denial came from. */
 function phaseOf({ match, question, decision }: Case, denial: Denial): Phase {
   const { code, compared } = denial;
+  if (compared?.['constraint'] !== undefined) return 'constraints';
   if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
   if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';
   if (match === null) return 'form';
   if (question === null) return 'route';
   const decided = decision?.kind === 'permit' ? decision.shadowed : decision;
   if (denial !== decided) return 'body';
-  return compared !== undefined || code === 'constraint_failed' || code === 'basic_required'
-    ? 'constraints'
-    : 'permission';
+  return code === 'constraint_failed' ? 'constraints' : 'permission';
+}
+
+/** What was compared may be a client's text: a path, a parameter. */
+function discreet(denial: Denial, policy: Policy, found: Found | null): Denial {
+  const { compared } = denial;
+  if (compared === undefined) return denial;
+  const hidden = Object.entries(compared).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? (shown(value, policy, found) ?? redacted) : value,
+  ]);
+  return { ...denial, compared: Object.fromEntries(hidden) };
 }
 
 const patternOf = (match: Match | null): string | null =>
