@@ -71,15 +71,14 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
 /** Where a denial came from. */
 function phaseOf({ match, question, decision }: Case, denial: Denial): Phase {
   const { code, compared } = denial;
+  if (compared?.['constraint'] !== undefined) return 'constraints';
   if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
   if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';
   if (match === null) return 'form';
   if (question === null) return 'route';
   const decided = decision?.kind === 'permit' ? decision.shadowed : decision;
   if (denial !== decided) return 'body';
-  return compared !== undefined || code === 'constraint_failed' || code === 'basic_required'
-    ? 'constraints'
-    : 'permission';
+  return code === 'constraint_failed' ? 'constraints' : 'permission';
 }
 
 const patternOf = (match: Match | null): string | null =>
