@@ -1,6 +1,7 @@
 import type { Parameters } from './parameters.ts';
+import { readPattern } from './path-pattern.ts';
 import { actionFault, permissionLimits, resourceFault } from './permissions.ts';
-import { type Requirement, type Route, readPattern } from './route.ts';
+import type { Requirement, Route } from './route.ts';
 import { fill, readTemplate, type Slot, type Template } from './template.ts';
 
 /** Permissions that a request needs, and for what. */
