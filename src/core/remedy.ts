@@ -134,9 +134,9 @@ function permissionRemedy(facts: Facts): string {
     return `Use a command that the route ${route?.pattern ?? ''} lists, or add this one to its \`commands\`.`;
   }
   if (subject === null) return 'Present a token that has the permission.';
-  const lines = permissionLines(subject, wantedOf(facts));
-  const declared = subject.token.kind === 'declared';
-  if (declared) {
+  const wanted = wantedOf(facts);
+  const lines = permissionLines(subject, wanted);
+  if (subject.token.kind === 'declared' && lackedBy(subject, 'token', wanted).length > 0) {
     return `Give the token ${subject.token.id} the permission in \`tokens.declared\` of the configuration.${lines.slice(1).join('')}`;
   }
   return `Grant what is missing.${lines.join('')}`;

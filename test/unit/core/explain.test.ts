@@ -192,6 +192,17 @@ describe('the grant that decided', () => {
   });
 });
 
+test('advice on a declared token is about its account where that alone lacks the permission', () => {
+  const account = anAccount('acme', { permissions: [] });
+  const token = aToken('tok_a', { kind: 'declared', permissions: ['db.get'], owner: 'acme' });
+  const remedyOf = (permissions: Permissions): string =>
+    explain(judged({ token: { ...token, permissions }, account, roles: [] }, demand(['db.get'], null)).facts).remedy!;
+  const grants = '\nPATCH /v1/accounts/acme {"permissions":["db.get"]}';
+  expect(remedyOf(['db.get'])).toBe(`Grant what is missing.${grants}`);
+  expect(remedyOf([])).toMatch(/^Give the token tok_a the permission in `tokens\.declared` of the configuration\.\n/);
+  expect(remedyOf([])).toContain(grants);
+});
+
 describe('advice on constraints', () => {
   /** What is advised where a token's constraint refused. */
   function advice(token: StoredToken, denial: Denial): string {
