@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http';
 import type { Place } from '../core/credential.ts';
-import { placesOf, type Requirement, type Route, readPattern } from '../core/route.ts';
+import { readPattern } from '../core/path-pattern.ts';
+import { placesOf, type Requirement, type Route } from '../core/route.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { canonicalHost } from './network.ts';

@@ -1,6 +1,5 @@
 import { isBound } from '../core/rights.ts';
-import type { Account, Millis } from '../core/token.ts';
-import { idPattern, mostRoles } from '../core/token.ts';
+import { type Account, type Millis, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
@@ -16,7 +15,7 @@ import {
 } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { demandUnscoped, reachOf } from './reach.ts';
-import { checkName } from './token-members.ts';
+import { checkId, checkName } from './token-members.ts';
 
 /** What managers say of an account. */
 export type AccountMembers = Pick<Account, 'name' | 'enabled' | 'roles' | 'permissions' | 'owns'>;
@@ -67,9 +66,7 @@ export class AccountService {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
-    if (id !== undefined && !idPattern.test(id)) {
-      faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
-    }
+    if (id !== undefined) checkId(id, faults);
     await this.#refuse(members, faults);
     const { account } = await compareAndSet(async () => {
       const made = id ?? `acc_${this.#parts.randomText(20)}`;

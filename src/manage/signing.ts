@@ -1,3 +1,4 @@
+import { constraintFaults } from '../core/constraint-form.ts';
 import { hasSignature, signatureNames, signedText, withExpiry } from '../core/signature.ts';
 import { readTarget } from '../core/target.ts';
 import { isRevoked, type Millis } from '../core/token.ts';
@@ -32,7 +33,8 @@ export function signed(
   { clock, constraintSecrets }: Pick<ManageParts, 'clock' | 'constraintSecrets'>,
   faults: Faults,
 ): SignedRequest {
-  if (!/^[A-Z][A-Z_-]{0,31}$/.test(method)) faults.add('/method', 'is no method in capital letters');
+  const why = constraintFaults.method(method);
+  if (why !== null) faults.add('/method', why);
   const reading = target === undefined ? null : readTarget(target);
   if (reading?.ok === false) faults.add('/target', `cannot be sent: ${reading.why}`);
   if (target !== undefined && target.length > signingLimits.target) {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -35,8 +34,7 @@ interface Row {
 
 let upstream: RecordingUpstream;
 let here: Postern;
-let folder = '';
-const reusable = { good: '', db: '', via: '' };
+const reusable = { good: '', via: '' };
 
 const routes = `
   - { path: /public/**, access: public }
@@ -47,13 +45,9 @@ const routes = `
   - { path: "/widgets/{id}" }
   - { path: /small, max_body: 10B }
   - { path: /free }
-  - path: /rpc
-    inspect_body: 200B
-    require: "db.{param.method}"
-    resource: "db/{param.params.database}"
-    commands: { db.get: get, db.drop: drop }
-  - { path: "/db/{name}/{action}", require: "db.{action}", resource: "db/{name}" }
-  - { path: /q, require: "q.{param.what}" }
+  - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
+  - { path: /unread, require: "db.{param.cmd}" }
+  - { path: /sales, require: db.get, resource: db/sales }
 `;
 
 const config = (): string => path.join(here.folder, 'postern.yaml');
@@ -85,41 +79,31 @@ async function anAccount(more: Record<string, unknown> = {}): Promise<string> {
   return id;
 }
 
-const json = 'Content-Type: application/json';
-const form = 'Content-Type: application/x-www-form-urlencoded';
-const call = (method: string, database: string): string => JSON.stringify({ method, params: { database } });
-
-/** A token with constraints, at a place that leaves Authorization free. */
-const keyField = async (constraints: unknown): Promise<string> => `X-Api-Key: ${(await mint({ constraints })).secret}`;
-
-/** A row for each constraint that is broken, and one call that lets the token be used so. */
-function constraintRows(): Record<string, Row> {
-  const broken: Record<string, readonly [constraints: unknown, compared: Record<string, unknown>, code?: string]> = {
-    'another network': [{ networks: ['10.0.0.0/8'] }, { constraint: 'networks', client: '127.0.0.1' }],
-    'another method': [{ methods: ['POST'] }, { constraint: 'methods', method: 'GET' }],
-    'another path': [{ paths: ['/db/**'] }, { constraint: 'paths', path: '/free' }],
-    'a parameter that is missing': [{ params: { cloud: 'c1' } }, { constraint: 'params', found: 'absent' }],
-    'a parameter that is another': [{ params: { x: '2', cloud: 'c1' } }, { constraint: 'params', parameter: 'x' }],
-    'no origin': [{ origins: ['https://app.example.com'] }, { constraint: 'origins', origin: null }],
-    'no signature': [{ signature: {} }, { constraint: 'signature', signature: 'missing' }],
-    'no Basic credentials': [{ basic: { ann: 'pw' } }, { constraint: 'basic', basic: 'missing' }, 'basic_required'],
-  };
-  return Object.fromEntries(
-    Object.entries(broken).map(([name, [constraints, compared, code = 'constraint_failed']]) => [
-      `a constraint: ${name}`,
-      {
-        code,
-        phase: 'constraints',
-        compared,
-        calls: 1,
-        wish: async () => ({ target: '/free?x=1', secret: (await mint({ constraints })).secret }),
-        // Of two parameters each has its own advice.
-        apply: async wish =>
-          name.endsWith('another') && name.includes('parameter') ? { ...wish, target: '/free?x=1&cloud=c1' } : wish,
-      },
-    ]),
-  );
-}
+/**
+ * A token with constraints, and a request that breaks one of them: the remedy takes it back, or widens it. `sent`: what
+ * stands behind the path, and fields. `apart`: the token stands in a field of its own.
+ */
+const constrained = (
+  constraints: Record<string, unknown>,
+  compared: Record<string, unknown>,
+  { apart = false }: { readonly apart?: boolean } = {},
+  [query = '', ...fields]: readonly string[] = [],
+  more: Partial<Row> = {},
+): Row => ({
+  code: 'constraint_failed',
+  phase: 'constraints',
+  compared,
+  calls: 1,
+  wish: async () => {
+    const { secret } = await mint({ constraints });
+    return {
+      target: `/free${query}`,
+      fields: apart ? [...fields, `X-Api-Key: ${secret}`] : fields,
+      secret: apart ? null : secret,
+    };
+  },
+  ...more,
+});
 
 const unknown = 'pst_00000000000000000000000000000000000000';
 
@@ -349,217 +333,178 @@ const table: Readonly<Record<string, Row>> = {
       return { ...wish, fields: ['Origin: http://evil', 'Content-Length: 0'], secret: reusable.good };
     },
   },
-  ...constraintRows(),
-  'Basic credentials that are none': {
-    code: 'ambiguous_credential',
-    phase: 'constraints',
-    compared: { constraint: 'basic' },
-    wish: async () => ({
-      target: '/free',
-      fields: ['Authorization: Basic no colon', await keyField({ basic: { a: 'b' } })],
-    }),
-    apply: (wish, remedy) => {
-      expect(remedy).toContain('one Authorization field');
-      return { ...wish, fields: ['Authorization: Basic YTpi', wish.fields![1]!] };
+  'a network': constrained({ networks: ['192.0.2.0/24'] }, { client: '127.0.0.1', networks: ['192.0.2.0/24'] }),
+  'a method': constrained({ methods: ['PUT'] }, { method: 'GET' }),
+  'a path': constrained({ paths: ['/api/**'] }, { path: '/free' }),
+  'the one parameter': constrained({ params: { cloud: 'c1' } }, { parameter: 'cloud', found: 'absent' }),
+  'one of two parameters': constrained({ params: { cloud: 'c1', zone: 'z' } }, { parameter: 'zone', found: 'y' }, {}, [
+    '?zone=y&cloud=c1',
+  ]),
+  'no Origin': constrained({ origins: ['https://a.example'] }, { origin: null }),
+  'another Origin': constrained({ origins: ['https://a.example'] }, { origin: 'https://b.example' }, {}, [
+    '',
+    'Origin: https://b.example',
+  ]),
+  'no signature': constrained({ signature: {} }, { signature: 'missing' }),
+  'no Basic credentials': constrained({ basic: { alice: 'secret of alice' } }, { basic: 'missing' }, {}, [''], {
+    code: 'basic_required',
+  }),
+  'wrong Basic credentials': constrained(
+    { basic: { alice: 'secret of alice' } },
+    { basic: 'wrong' },
+    { apart: true },
+    ['', `Authorization: Basic ${Buffer.from('alice:guessed').toString('base64')}`],
+    { code: 'basic_required' },
+  ),
+  'Basic credentials that are none': constrained(
+    { basic: { alice: 'secret of alice' } },
+    { basic: 'ambiguous' },
+    {
+      apart: true,
     },
-  },
-  'a signature that stands twice': {
-    code: 'malformed_request',
-    phase: 'constraints',
-    compared: { constraint: 'signature' },
-    wish: async () => {
-      const { id, secret } = await mint({ constraints: { signature: {} } });
-      const signed = await here.admin('POST', `/v1/tokens/${id}/sign`, { target: '/free', expires_in: '1h' });
-      return { target: `${String(signed.body['target'])}&postern_expires=1`, secret };
+    ['', 'Authorization: Basic ~'],
+    { code: 'ambiguous_credential' },
+  ),
+  'a parameter of a constraint, twice': constrained(
+    { params: { cloud: 'c1' } },
+    { found: 'ambiguous' },
+    {},
+    ['?cloud=c1&cloud=c2'],
+    { code: 'malformed_request', calls: 0, apply: wish => ({ ...wish, target: '/free?cloud=c1' }) },
+  ),
+  'a parameter of a constraint, in a body that nobody reads': constrained(
+    { params: { cloud: 'c1' } },
+    { found: 'closed' },
+    {},
+    [''],
+    {
+      code: 'unsupported_media',
+      calls: 0,
+      wish: async () => ({
+        method: 'POST',
+        target: '/free?cloud=c1',
+        body: 'x',
+        secret: (await mint({ constraints: { params: { cloud: 'c1' } } })).secret,
+      }),
+      apply: ({ secret }, remedy) => {
+        expect(remedy).toContain('in the query and no body');
+        return { method: 'POST', target: '/free?cloud=c1', fields: ['Content-Length: 0'], secret: secret! };
+      },
     },
-    apply: wish => ({ ...wish, target: wish.target.replace(/&postern_expires=1$/, '') }),
-  },
-  'a parameter of a constraint that stands twice': {
-    code: 'malformed_request',
-    phase: 'constraints',
-    compared: { constraint: 'params', parameter: 'cloud' },
-    wish: async () => ({
-      target: '/free?cloud=c1&cloud=c1',
-      secret: (await mint({ constraints: { params: { cloud: 'c1' } } })).secret,
-    }),
-    apply: wish => ({ ...wish, target: '/free?cloud=c1' }),
-  },
-  'a body that may have the parameter of a constraint in it': {
-    code: 'unsupported_media',
-    phase: 'constraints',
-    compared: { constraint: 'params', found: 'closed' },
-    wish: async () => ({
-      method: 'POST',
-      target: '/free?cloud=c1',
-      body: 'cloud=c2',
-      secret: (await mint({ constraints: { params: { cloud: 'c1' } } })).secret,
-    }),
-    apply: ({ body: _, ...wish }, remedy) => {
-      expect(remedy).toContain('no body');
-      return { ...wish, fields: ['Content-Length: 0'] };
-    },
-  },
-  'a body that may have the parameter of a rule in it': {
-    code: 'unsupported_media',
-    phase: 'permission',
-    wish: async () => ({
-      method: 'POST',
-      target: '/q?what=x',
-      body: 'what=y',
-      secret: (await mint({ permissions: ['q.x'] })).secret,
-    }),
-    apply: async (wish, remedy) => {
-      expect(remedy).toContain('`inspect_body` of the route /q');
-      await reconfigure('{ path: /q, require', '{ path: /q, inspect_body: 1KiB, require');
-      return { ...wish, target: '/q', body: 'what=x', fields: [form] };
-    },
-  },
-  'an inspected body of another kind': {
-    code: 'unsupported_media',
-    phase: 'body',
-    wish: () => ({
-      method: 'POST',
-      target: '/rpc',
-      body: 'x',
-      fields: ['Content-Type: text/plain'],
-      secret: reusable.db,
-    }),
-    apply: (wish, remedy) => {
-      expect(remedy).toContain('application/json');
-      return { ...wish, body: call('db.get', 'sales'), fields: [json] };
-    },
-  },
-  'a body over inspect_body': {
-    code: 'body_too_large',
-    phase: 'body',
-    wish: () => ({
-      method: 'POST',
-      target: '/rpc',
-      body: call('db.get', 'sales').padEnd(201),
-      fields: [json],
-      secret: reusable.db,
-    }),
-    apply: async (wish, remedy) => {
-      expect(remedy).toContain('`inspect_body` (200 bytes)');
-      await reconfigure('inspect_body: 200B', 'inspect_body: 201B');
-      return wish;
-    },
-  },
-  'a command that is not listed': {
-    code: 'insufficient_scope',
-    phase: 'permission',
-    compared: { command: 'db.empty' },
-    wish: () => ({
-      method: 'POST',
-      target: '/rpc',
-      body: call('db.empty', 'sales'),
-      fields: [json],
-      secret: reusable.db,
-    }),
-    apply: async (wish, remedy) => {
-      expect(remedy).toContain('add this one to its `commands`');
-      await reconfigure('db.drop: drop', 'db.drop: drop, db.empty: get');
-      return wish;
-    },
-  },
-  'a parameter of a rule that is missing': {
-    code: 'malformed_request',
-    phase: 'permission',
-    wish: () => ({ method: 'POST', target: '/rpc', body: '{"method":"db.get"}', fields: [json], secret: reusable.db }),
-    apply: (wish, remedy) => {
-      expect(remedy).toContain('"params.database" is missing');
-      return { ...wish, body: call('db.get', 'sales') };
-    },
-  },
-  'a captured value with the separator of its place': {
-    code: 'malformed_request',
-    phase: 'permission',
-    wish: () => ({ target: '/db/sales/a.get', secret: reusable.db }),
-    apply: wish => ({ ...wish, target: '/db/sales/get' }),
-  },
-  'two tokens, one of them in the form': {
-    code: 'ambiguous_credential',
-    phase: 'credential',
-    wish: () => ({
-      method: 'POST',
-      target: '/rpc',
-      body: `{"auth_token":"${reusable.db}","method":"db.get","params":{"database":"s"}}`,
-      fields: [json],
-      secret: reusable.db,
-    }),
-    apply: wish => ({ ...wish, secret: null }),
-  },
-  'grants that name another resource': {
+  ),
+  'a resource that no grant names': {
     code: 'insufficient_scope',
     phase: 'permission',
     compared: { action: 'db.get', resource: 'db/sales', token: 'names it nowhere' },
     calls: 1,
     wish: async () => ({
-      target: '/db/sales/get',
+      target: '/sales',
       secret: (await mint({ permissions: [{ resources: ['db/crm'], actions: { 'db.get': true } }] })).secret,
     }),
   },
-  'a batch with one call that is too much': {
-    code: 'insufficient_scope',
-    phase: 'permission',
-    compared: { action: 'db.drop', resource: 'db/b' },
-    calls: 1,
-    wish: async () => ({
-      method: 'POST',
-      target: '/rpc',
-      body: `[${call('db.get', 'a')},${call('db.drop', 'b')}]`,
-      fields: [json],
-      secret: (await mint({ permissions: ['db.get'] })).secret,
-    }),
-  },
-  'inherited permissions, where the account lacks one': {
-    code: 'insufficient_scope',
-    phase: 'permission',
-    calls: 1,
-    wish: async () => {
-      const owner = await anAccount({ permissions: ['other'] });
-      return { target: '/api/x', secret: (await mint({ permissions: 'inherit', owner })).secret };
-    },
-  },
-  'inherited permissions of an account that was never given any': {
-    code: 'insufficient_scope',
-    phase: 'permission',
-    calls: 1,
-    wish: async () => ({
-      target: '/api/x',
-      secret: (await mint({ permissions: 'inherit', owner: await anAccount() })).secret,
-    }),
-  },
-  'a token and its account that both lack it, for a resource': {
+  'what the account does not own': {
     code: 'insufficient_scope',
     phase: 'permission',
     compared: { token: 'names it nowhere', account: 'names it nowhere' },
     calls: 2,
     wish: async () => {
-      const owner = await anAccount({ permissions: { other: true } });
-      return { target: '/db/sales/get', secret: (await mint({ permissions: ['other'], owner })).secret };
+      const owner = await anAccount({ permissions: ['*'], owns: ['db/crm'] });
+      return { target: '/sales', secret: (await mint({ permissions: ['*'], owner })).secret };
     },
   },
-  'a role that withholds it': {
+  'what a role of the account withholds': {
     code: 'insufficient_scope',
     phase: 'permission',
-    compared: { action: 'api', account: 'withholds it' },
+    compared: { account: 'withholds it' },
     calls: 1,
     wish: async () => {
-      const role = await here.admin('POST', '/v1/roles', { permissions: { '*': true, api: false } });
-      expect(role.status, role.text).toBe(201);
-      const owner = await anAccount({ roles: [role.body['id']] });
-      return { target: '/api/x', secret: (await mint({ permissions: ['api'], owner })).secret };
+      const { status } = await here.admin('PUT', '/v1/roles/careful', { permissions: { 'db.get': false } });
+      expect(status).toBe(201);
+      const owner = await anAccount({ roles: ['careful'] });
+      return { target: '/sales', secret: (await mint({ permissions: 'inherit', owner })).secret };
     },
   },
-  '`*` where the owner does not own it': {
+  'a command that is not listed': {
     code: 'insufficient_scope',
     phase: 'permission',
-    calls: 2,
-    wish: async () => {
-      const owner = await anAccount({ permissions: ['*'], owns: ['db/crm'] });
-      return { target: '/db/sales/get', secret: (await mint({ permissions: ['*'], owner })).secret };
+    compared: { command: 'drop', commands: ['get'] },
+    wish: async () => ({ target: '/db?cmd=drop&database=sales', secret: (await mint({ permissions: ['*'] })).secret }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('Use a command that the route /db lists');
+      return { ...wish, target: '/db?cmd=get&database=sales' };
     },
+  },
+  'a parameter that is missing': {
+    code: 'malformed_request',
+    phase: 'permission',
+    wish: async () => ({ target: '/db?cmd=get', secret: (await mint({ permissions: ['*'] })).secret }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('"database" is missing');
+      return { ...wish, target: '/db?cmd=get&database=sales' };
+    },
+  },
+  'a body that is not inspected, where a rule reads parameters': {
+    code: 'unsupported_media',
+    phase: 'permission',
+    compared: { parameter: 'cmd', inspect_body: null },
+    wish: async () => ({
+      method: 'POST',
+      target: '/unread?cmd=get',
+      body: 'x',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('in the query and no body');
+      return { method: 'POST', target: wish.target, fields: ['Content-Length: 0'], secret: wish.secret! };
+    },
+  },
+  'a body of another kind than is read': {
+    code: 'unsupported_media',
+    phase: 'body',
+    compared: { inspect_body: 64 },
+    wish: async () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: text/plain'],
+      body: 'cmd=get&database=sales',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: (wish, remedy) => {
+      const type = /application\/x-www-form-urlencoded/.exec(remedy)![0];
+      return { ...wish, fields: [`Content-Type: ${type}`] };
+    },
+  },
+  'a body over inspect_body': {
+    code: 'body_too_large',
+    phase: 'body',
+    compared: { inspect_body: 64 },
+    wish: async () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: application/x-www-form-urlencoded'],
+      body: `cmd=get&database=sales&more=${'x'.repeat(64)}`,
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: async (wish, remedy) => {
+      expect(remedy).toContain('`inspect_body` (64 bytes)');
+      await reconfigure('inspect_body: 64B', 'inspect_body: 1KiB');
+      return wish;
+    },
+  },
+  'a second token in a form': {
+    code: 'ambiguous_credential',
+    phase: 'credential',
+    wish: () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: application/x-www-form-urlencoded'],
+      body: `auth_token=${reusable.good}`,
+      secret: reusable.good,
+    }),
+    apply: async () => ({
+      target: '/db?cmd=get&database=sales',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
   },
   'a body over max_body': {
     code: 'body_too_large',
@@ -574,27 +519,29 @@ const table: Readonly<Record<string, Row>> = {
   },
 };
 
+let sealing: string;
+
 beforeAll(async () => {
+  sealing = await mkdtemp(path.join(tmpdir(), 'postern-sealing-'));
+  const keyFile = path.join(sealing, 'sealing.key');
+  await writeFile(keyFile, `${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}\n`, { mode: 0o600 });
   upstream = await new RecordingUpstream().listen();
-  folder = await mkdtemp(path.join(tmpdir(), 'postern-explain-'));
-  const keyFile = path.join(folder, 'encryption.key');
-  await writeFile(keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
   here = await Postern.start({
     upstream: upstream.url,
     routes,
-    more: `guard: { failures: 0 }
+    more: `
+guard: { failures: 0 }
 credentials: [{ header: authorization, scheme: Bearer }, { header: x-api-key }, { cookie: token }, { form: auth_token }]
 store: { kind: embedded, path: ./data, deadline: 5s, encryption_key_file: "${keyFile}" }`,
   });
   reusable.good = (await mint()).secret;
-  reusable.db = (await mint({ permissions: ['db.*'] })).secret;
   await send({ target: '/free', secret: reusable.good });
   reusable.via = upstream.requests.at(-1)!.get('via')!.replace(/^.* /, '');
 });
 afterAll(async () => {
   await here.stop();
   await upstream.close();
-  await rm(folder, { recursive: true });
+  await rm(sealing, { recursive: true });
 });
 
 async function send({ method = 'GET', target, fields = [], body, secret = null }: Wish, postern = here) {
