@@ -241,6 +241,7 @@ export class App {
       constraintSecrets: vault,
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
+      tokenParameters: () => this.#gate.policy.places.queries,
       declared: () => this.#inForce.secrets.declaredById,
     };
     this.#admin = new AdminListener(

@@ -47,7 +47,7 @@ export function readRoutes(
     if (route.mode === 'shadow') {
       problems.warn(
         `${itemKey('routes', i)}.mode`,
-        'is shadow: what is refused here is recorded, and forwarded all the same',
+        'is shadow: what is refused here is recorded, and forwarded all the same, requests without a token too',
       );
     }
     if (route.access === 'public' && route.pattern === '/**') {

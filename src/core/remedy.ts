@@ -36,7 +36,8 @@ export function remedyOf(facts: Facts, denial: Denial): string {
         ? `Use another method: ${method} is never forwarded.`
         : `Use one of ${(denial.allow ?? []).join(', ')}, or add ${method} to \`methods\` of a route ${place} in the configuration.`;
     case 'malformed_request':
-      return facts.fell?.phase === 'route'
+      // Of all that a path is refused for there, only spellings can be allowed.
+      return facts.fell?.phase === 'route' && denial.detail.startsWith('The path has ')
         ? `Change the path, or give the route ${place} an \`allow\` that takes it as it is: ${lowered(denial.detail)}`
         : `Change the request: ${lowered(denial.detail)}`;
     case 'head_too_large':
@@ -196,15 +197,22 @@ function newToken(before: Subject | null, wanted: readonly Wanted[]): string {
   const lacked = before === null ? wanted : lackedBy(before, 'token', wanted);
   const base: Permissions = before?.token.permissions ?? [];
   const { whole } = amended(base === 'inherit' ? [] : base, lacked);
-  const permissions = base === 'inherit' && lacked.length === 0 ? base : whole;
   const gone = before === null || before.account === null || before.account.deleted;
+  const permissions = base === 'inherit' && lacked.length === 0 && !gone ? base : whole;
   const owner = gone ? {} : { owner: before.token.owner };
   const ofAccount = gone
     ? ''
     : permissionLines(before, wanted)
         .slice(lacked.length > 0 ? 1 : 0)
         .join('');
-  return `${ofAccount}${line('POST', '/v1/tokens', { ...owner, permissions })}`;
+  return `${ofAccount}${line('POST', '/v1/tokens', { ...owner, permissions, ...kept(before) })}`;
+}
+
+/** What bounded the token that is gone bounds the new one: but for passwords and keys, which nobody is told. */
+function kept(before: Subject | null): Record<string, unknown> {
+  if (before === null) return {};
+  const { signature: _, basic: __, ...constraints } = before.token.constraints;
+  return Object.keys(constraints).length === 0 ? {} : { constraints };
 }
 
 /** Permissions with more in them, in the form that they have where that can say it. `merge`: only what is to be merged into a map. */

@@ -63,7 +63,7 @@ export const accountGrants = (account: Account | null, roles: readonly Role[]): 
   account === null ? [] : [...roles, account].flatMap(({ permissions }) => grantsOf(permissions ?? []));
 
 /** An account that is not known owns nothing. */
-function ownedBy(account: Account | null): ResourceSet | null {
+export function ownedBy(account: Account | null): ResourceSet | null {
   if (account === null) return new ResourceSet([]);
   return account.owns === null ? null : new ResourceSet(account.owns);
 }

@@ -84,15 +84,21 @@ function phaseOf({ match, question, decision }: Case, denial: Denial): Phase {
   return code === 'constraint_failed' ? 'constraints' : 'permission';
 }
 
-/** What was compared may be a client's text: a path, a parameter. */
-function discreet(denial: Denial, policy: Policy, found: Found | null): Denial {
-  const { compared } = denial;
-  if (compared === undefined) return denial;
-  const hidden = Object.entries(compared).map(([name, value]) => [
-    name,
-    typeof value === 'string' ? (shown(value, policy, found) ?? redacted) : value,
-  ]);
-  return { ...denial, compared: Object.fromEntries(hidden) };
+/** A denial as it may be kept and shown: what it compared, and names of actions, may be a client's text. */
+function discreet({ code, reason, detail, subject, compared, ...more }: Denial, policy: Policy, found: Found | null) {
+  const hide = (text: string): string => shown(text, policy, found) ?? redacted;
+  const told: Denial = { kind: 'denial', code, reason, detail: hide(detail), subject };
+  const { allow, retryAfter } = more;
+  return {
+    ...told,
+    ...(allow !== undefined && { allow }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...(compared !== undefined && {
+      compared: Object.fromEntries(
+        Object.entries(compared).map(([name, value]) => [name, typeof value === 'string' ? hide(value) : value]),
+      ),
+    }),
+  };
 }
 
 const patternOf = (match: Match | null): string | null =>
@@ -156,11 +162,14 @@ function shown(text: string, { tokenPrefix }: Policy, found: Found | null): stri
   if (presented !== undefined && presented.length >= shortest && length >= presented.length) {
     if (text.includes(presented)) return null;
   }
-  return length > longest ? copied(`${text.slice(0, longest)}…`) : text;
+  return copied(length > longest ? `${text.slice(0, longest)}…` : text);
 }
 
-/** A part of a string keeps the whole of it in memory: a few characters of a path, the target that they stand in. */
-const copied = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
+/**
+ * A part of a string keeps the whole of it in memory: attack: a few characters of each body, and with them thousands of
+ * bodies. Shorter parts than this are copies already.
+ */
+const copied = (text: string): string => (text.length < 13 ? text : Buffer.from(text, 'utf8').toString('utf8'));
 
 /** A token of ours in a text, however it is spelled there. */
 export function spellsToken(text: string, prefix: string): boolean {
@@ -175,7 +184,6 @@ const decodeBytes = (text: string): string =>
 
 function pathOf(form: Form | null, policy: Policy, found: Found | null): string | null {
   if (form === null) return null;
-  const { path, raw } = form.target;
-  const text = shown(path, policy, found);
-  return text === path && raw.length - path.length > longest ? copied(text) : text;
+  const { path } = form.target;
+  return shown(path, policy, found);
 }

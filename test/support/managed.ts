@@ -72,6 +72,7 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
     },
     secrets: secretMaker(),
     constraintSecrets: new Vault(testKey, new Scrypt()),
+    tokenParameters: () => new Set(['auth_token']),
     randomText: randomBase62,
     acknowledgements: new Acknowledgements({
       registry: store.registry,
