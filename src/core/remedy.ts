@@ -1,4 +1,4 @@
-import type { Breach } from './constraint.ts';
+import { type Breach, constraintNames } from './constraint.ts';
 import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
@@ -234,8 +234,18 @@ function amended(
 
 const isList = (own: OwnPermissions): own is readonly string[] | readonly Grant[] => Array.isArray(own);
 
-/** The way within the constraint first, then the change of the constraint that takes this request. */
+/** The advice for the constraint that was broken, and which of the token's are held against the request after it. */
 function constraintRemedy(facts: Facts, denial: Denial): string {
+  const constraints: readonly string[] = constraintNames;
+  const next = constraints.slice(constraints.indexOf(String(denial.compared?.['constraint'])) + 1);
+  const waiting = next.filter(name => Object.hasOwn(facts.subject?.token.constraints ?? {}, name));
+  const after =
+    waiting.length === 0 || !isOfConstraint(denial) ? '' : `\nThen it is held against ${waiting.join(', ')}.`;
+  return `${oneConstraintRemedy(facts, denial)}${after}`;
+}
+
+/** The way within the constraint first, then the change of the constraint that takes this request. */
+function oneConstraintRemedy(facts: Facts, denial: Denial): string {
   const { subject, client, method, path, route } = facts;
   const { compared } = denial;
   if (!isOfConstraint(denial) || subject === null) {

@@ -631,6 +631,20 @@ describe('explain names the cause that the gate acted on, and its advice makes t
   });
 });
 
+test('a token with many constraints: the advice tells which are held against the request next, until it passes', async () => {
+  const constraints = { networks: ['10.0.0.0/8'], methods: ['POST'], paths: ['/db/**'], params: { cloud: 'c1' } };
+  const wish = { target: '/free', secret: (await mint({ constraints })).secret };
+  const rest = ['methods, paths, params', 'paths, params', 'params', null];
+  for (const next of rest) {
+    const { code, remedy } = await explained(wish);
+    expect(code).toBe('constraint_failed');
+    if (next === null) expect(remedy).not.toContain('Then it is held');
+    else expect(remedy).toContain(`Then it is held against ${next}.`);
+    expect((await carryOut(remedy!)).calls).toBe(1);
+  }
+  expect((await send(wish)).status).toBe(200);
+});
+
 describe('what another instance refuses', () => {
   const others: Postern[] = [];
   afterAll(async () => {
