@@ -255,7 +255,7 @@ describe('Basic credentials', () => {
       for (const release of scrypt.held) release();
       for (const each of [...guesses.slice(0, 4), ...victims]) expect(await ends(each)).toBe('wrong');
       // The places are free again.
-      guess(80, 'n1');
+      void guess(80, 'n1');
       expect(scrypt.held).toHaveLength(7);
     });
     test('from one network are eight under way, whatever tokens they come with', async () => {
@@ -265,14 +265,14 @@ describe('Basic credentials', () => {
       const guesses = Array.from({ length: 20 }, (_, i) => guess(i));
       expect(scrypt.held).toHaveLength(8);
       expect(await Promise.all(guesses.slice(8).map(ends))).toEqual(Array.from({ length: 12 }, () => 'busy'));
-      guess(20, 'n2');
+      void guess(20, 'n2');
       expect(scrypt.held).toHaveLength(9);
       // Asked for twice, it is worked on once, and takes no place.
       expect(guess(0)).toBeInstanceOf(Promise);
       expect(scrypt.held).toHaveLength(9);
       for (const release of scrypt.held) release();
       expect(await Promise.all(guesses.slice(0, 8).map(ends))).toEqual(Array.from({ length: 8 }, () => 'wrong'));
-      guess(21);
+      void guess(21);
       expect(scrypt.held).toHaveLength(10);
     });
     test('count against the guard before they have failed', () => {
