@@ -34,6 +34,8 @@ interface Pattern {
   readonly pieces: readonly string[];
   /** It is `*` alone. */
   readonly everything: boolean;
+  /** It was read, and has no wildcard: another one that was read is another text. */
+  readonly literal: boolean;
 }
 
 interface Entries {
@@ -41,7 +43,7 @@ interface Entries {
   readonly resources: readonly Pattern[];
 }
 
-/** Comparisons of patterns in one question: some tens of milliseconds. What is not settled by then is refused. */
+/** Comparisons of pieces of patterns in one question: some tens of milliseconds. What is not settled by then is refused. */
 const mostSteps = 2_000_000;
 
 class Comparison {
@@ -76,9 +78,9 @@ class Comparison {
       for (let a = entries.actions.length - 1; a >= 0; a--) {
         if (this.#isSpent()) return false;
         const { pattern, allow } = entries.actions[a]!;
-        const action = meetOf(pattern, asked);
+        const action = this.#meet(pattern, asked);
         if (action === null) continue;
-        const whole = contains(pattern, asked);
+        const whole = this.#contains(pattern, asked);
         for (let r = entries.resources.length - 1; r >= 0; r--) {
           if (this.#isSpent()) return false;
           const named = entries.resources[r]!;
@@ -103,7 +105,7 @@ class Comparison {
       const first = g === grant ? place + 1 : 0;
       for (let a = actions.length - 1; a >= first; a--) {
         if (this.#isSpent()) return false;
-        if (!contains(actions[a]!.pattern, action)) continue;
+        if (!this.#contains(actions[a]!.pattern, action)) continue;
         for (const named of resources) {
           if (this.#isSpent()) return false;
           if (this.#containsResource(named, resource) || this.#containsResource(named, other)) return true;
@@ -115,21 +117,53 @@ class Comparison {
 
   /** `*` also stands for what a route without a resource asks for, so that nothing but `*` contains it. */
   #containsResource(outer: Pattern, inner: Pattern): boolean {
-    if (outer.everything && !inner.everything) return this.#isOwned(owned => contains(owned, inner));
-    return contains(outer, inner);
+    if (outer.everything && !inner.everything) return this.#isOwned(owned => this.#contains(owned, inner));
+    return this.#contains(outer, inner);
   }
 
   /** All that both name, or more; null when that is nothing. */
   #commonResource(a: Pattern, b: Pattern): Pattern | null {
-    if (a.everything === b.everything) return meetOf(a, b);
+    if (a.everything === b.everything) return this.#meet(a, b);
     const named = a.everything ? b : a;
-    return this.#isOwned(owned => meetOf(owned, named) !== null) ? named : null;
+    return this.#isOwned(owned => this.#meet(owned, named) !== null) ? named : null;
   }
 
   #isOwned(test: (owned: Pattern) => boolean): boolean {
     if (this.#owns === null) return true;
     this.#steps += this.#owns.length;
     return this.#owns.some(test);
+  }
+
+  /** Whatever `inner` matches, `outer` does. */
+  #contains(outer: Pattern, inner: Pattern): boolean {
+    if (outer === inner || outer.everything) return true;
+    const { length } = outer.pieces;
+    if (inner.everything || (outer.literal && inner.literal) || length !== inner.pieces.length) return false;
+    for (let i = 0; i < length; i++) {
+      this.#steps++;
+      const [one, other] = [outer.pieces[i]!, inner.pieces[i]!];
+      if (one !== other && (one !== '*' || other === '')) return false;
+    }
+    return true;
+  }
+
+  /** What both match; null when that is nothing. */
+  #meet(a: Pattern, b: Pattern): Pattern | null {
+    if (a === b || b.everything) return a;
+    if (a.everything) return b;
+    const { length } = a.pieces;
+    if ((a.literal && b.literal) || length !== b.pieces.length) return null;
+    for (let i = 0; i < length; i++) {
+      this.#steps++;
+      const [one, other] = [a.pieces[i]!, b.pieces[i]!];
+      if (one !== other && (one === '' || other === '' || (one !== '*' && other !== '*'))) return null;
+    }
+    this.#steps += length;
+    return {
+      pieces: a.pieces.map((piece, i) => (piece === '*' ? b.pieces[i]! : piece)),
+      everything: false,
+      literal: false,
+    };
   }
 
   #isSpent(): boolean {
@@ -143,28 +177,10 @@ function reader(separators: RegExp): (text: string) => Pattern {
   return text => {
     let pattern = known.get(text);
     if (pattern === undefined) {
-      pattern = { pieces: text.split(separators), everything: text === '*' };
+      const pieces = text.split(separators);
+      pattern = { pieces, everything: text === '*', literal: !pieces.includes('*') };
       known.set(text, pattern);
     }
     return pattern;
   };
-}
-
-/** Whatever `inner` matches, `outer` does. */
-function contains(outer: Pattern, inner: Pattern): boolean {
-  if (outer === inner || outer.everything) return true;
-  if (inner.everything || outer.pieces.length !== inner.pieces.length) return false;
-  return outer.pieces.every((piece, i) => piece === inner.pieces[i] || (piece === '*' && inner.pieces[i] !== ''));
-}
-
-/** What both match; null when that is nothing. */
-function meetOf(a: Pattern, b: Pattern): Pattern | null {
-  if (a === b || b.everything) return a;
-  if (a.everything) return b;
-  if (a.pieces.length !== b.pieces.length) return null;
-  for (let i = 0; i < a.pieces.length; i++) {
-    const [one, other] = [a.pieces[i]!, b.pieces[i]!];
-    if (one !== other && (one === '' || other === '' || (one !== '*' && other !== '*'))) return null;
-  }
-  return { pieces: a.pieces.map((piece, i) => (piece === '*' ? b.pieces[i]! : piece)), everything: false };
 }

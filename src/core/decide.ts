@@ -202,7 +202,7 @@ function lacks(subject: Subject, required: readonly string[], resource: string |
 }
 
 /** Of `all`: those the token lacks. Of `any`: every one, when it has none of them. */
-function missingPermissions({ rights }: Subject, { mode, permissions, resource }: Demand): readonly string[] {
+export function missingPermissions({ rights }: Subject, { mode, permissions, resource }: Demand): readonly string[] {
   const missing = permissions.filter(name => !rights.permits(name, resource));
   return mode === 'all' || missing.length === permissions.length ? missing : [];
 }

@@ -205,18 +205,28 @@ function tokenState({ token, account, secretUntil }: Subject, now: Millis): Comp
 
 const textOrNull = (at: Millis | null): string | null => (at === null ? null : instantText(at));
 
+/** At most so many, in their order. Where not all find room, the others give way to those that `is` holds for. */
+export function mostTelling<T>(all: readonly T[], most: number, is: (one: T) => boolean): readonly T[] {
+  if (all.length <= most) return all;
+  const kept = new Set<number>();
+  for (let i = 0; i < all.length && kept.size < most; i++) if (is(all[i]!)) kept.add(i);
+  for (let i = 0; i < all.length && kept.size < most; i++) kept.add(i);
+  return all.filter((_, i) => kept.has(i));
+}
+
 /** One step for each action that is asked for; of `any`, the first that is permitted, or all. */
 function demandSteps(subject: Subject | null, demands: readonly Demand[], outcome: StepOutcome): readonly Step[] {
-  const steps: Step[] = [];
+  const asked: { action: string; resource: string | null; mode: Demand['mode']; permitted: boolean }[] = [];
   for (const { mode, permissions, resource } of demands) {
     const permitted = (action: string): boolean => subject?.rights.permits(action, resource) ?? false;
     const enough = mode === 'any' ? permissions.find(permitted) : undefined;
     for (const action of enough === undefined ? permissions : [enough]) {
-      if (steps.length >= mostDemands) return steps;
-      steps.push(actionStep(subject, action, resource, mode, permitted(action) ? 'passed' : outcome));
+      asked.push({ action, resource, mode, permitted: permitted(action) });
     }
   }
-  return steps;
+  return mostTelling(asked, mostDemands, each => !each.permitted).map(({ action, resource, mode, permitted }) =>
+    actionStep(subject, action, resource, mode, permitted ? 'passed' : outcome),
+  );
 }
 
 function actionStep(

@@ -1,10 +1,11 @@
 import type { Found } from '../core/credential.ts';
+import { missingPermissions } from '../core/decide.ts';
 import type { Denial } from '../core/decision.ts';
-import type { Facts, Phase } from '../core/explain.ts';
+import { type Facts, mostTelling, type Phase } from '../core/explain.ts';
 import type { Form } from '../core/form.ts';
 import type { Match } from '../core/route.ts';
-import type { Claim } from '../core/rule.ts';
-import type { Millis } from '../core/token.ts';
+import type { Claim, Demand } from '../core/rule.ts';
+import type { Millis, Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
 import type { Case } from './judge.ts';
 import type { Policy } from './policy.ts';
@@ -39,7 +40,10 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     route,
     evidence: evidence?.kind ?? 'none',
     subject: evidence?.kind === 'found' ? evidence.subject : (denial?.subject ?? null),
-    claim: question === null ? null : claimOf(question.claim, of, found),
+    claim:
+      question === null
+        ? null
+        : claimOf(question.claim, of, found, evidence?.kind === 'found' ? evidence.subject : null),
     body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
     now: question?.now ?? at,
     fell:
@@ -122,7 +126,7 @@ function placeOf(found: Found, form: Form | null): string {
 const most = { demands: 16, permissions: 64 } as const;
 
 /** What every request of a route asks for is the configuration's text; else clients have had a say in it. */
-function claimOf(claim: Claim, { match, policy }: Case, found: Found | null): Claim {
+function claimOf(claim: Claim, { match, policy }: Case, found: Found | null, subject: Subject | null): Claim {
   if (match?.kind === 'route' && match.rule.fixed === claim) return claim;
   const hide = (text: string): string => shown(text, policy, found) ?? redacted;
   switch (claim.kind) {
@@ -131,15 +135,27 @@ function claimOf(claim: Claim, { match, policy }: Case, found: Found | null): Cl
     case 'demands':
       return {
         kind: 'demands',
-        demands: claim.demands.slice(0, most.demands).map(({ mode, permissions, resource }) => ({
+        demands: telling(claim.demands, subject).map(({ mode, permissions, resource }) => ({
           mode,
-          permissions: permissions.slice(0, most.permissions).map(hide),
+          permissions: permissions.map(hide),
           resource: resource === null ? null : hide(resource),
         })),
       };
     default:
       return claim;
   }
+}
+
+/** As many as are kept, with what is missing: it may stand anywhere in a batch, and is what somebody asks about. */
+function telling(demands: readonly Demand[], subject: Subject | null): readonly Demand[] {
+  const missing = (demand: Demand): readonly string[] => (subject === null ? [] : missingPermissions(subject, demand));
+  const kept = mostTelling(demands, most.demands, demand => missing(demand).length > 0);
+  return kept.map(demand => {
+    const { permissions } = demand;
+    if (permissions.length <= most.permissions) return demand;
+    const lacking = new Set(missing(demand));
+    return { ...demand, permissions: mostTelling(permissions, most.permissions, name => lacking.has(name)) };
+  });
 }
 
 const redacted = '[redacted]';

@@ -29,12 +29,13 @@ export class Guard {
     this.#clock = clock;
   }
 
-  /** What `failed` would return, without counting. */
-  peek(network: string): number {
-    const count = this.#counts.get(network);
+  /** What `failed` would return, without counting. `more`: failures that may be counted soon. */
+  peek(network: string, more = 0): number {
+    const known = this.#counts.get(network);
+    const { failures, perMs } = this.#options;
     const now = this.#clock.monotonic();
-    if (this.#options.failures === 0 || count === undefined || now >= count.until) return 0;
-    return count.failures >= this.#options.failures ? waitOf(count, now) : 0;
+    const count = known === undefined || now >= known.until ? { failures: 0, until: now + perMs } : known;
+    return failures > 0 && count.failures + more >= failures ? waitOf(count, now) : 0;
   }
 
   /** Counts a failure. Returns seconds to wait when the network was over the bound already, else 0. */

@@ -9,7 +9,7 @@ import { allowedMethods, commonMethods, type Match, type Route, type RouteTable 
 import type { Clock } from '../ports/clock.ts';
 import type { Connection } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
-import type { Prover } from '../ports/prover.ts';
+import type { ProofQuestion, Prover } from '../ports/prover.ts';
 import type { TokenLookup } from '../ports/token-lookup.ts';
 import { type Inspection, inspect } from './inspection.ts';
 import type { Policy } from './policy.ts';
@@ -172,7 +172,8 @@ export class Judge {
     if (!awaitsProof(question)) return this.#decide(of, question);
     const { lookup, clock } = this.#parts;
     const { guard } = of.policy;
-    const proofs = this.#prove(question, () => guard.peek(opened.client.network) > 0);
+    const { network } = opened.client;
+    const proofs = this.#prove(question, network, underWay => guard.peek(network, underWay) > 0);
     const decided = (known: Proofs): Decision => this.#decide(of, { ...question, proofs: known, now: clock.wall() });
     if (!(proofs instanceof Promise)) return decided(proofs);
     const { changes } = lookup;
@@ -193,9 +194,13 @@ export class Judge {
     return this.#parts.lookup.load(secret);
   }
 
-  #prove({ form, reading, evidence, now }: Question, heldBack: () => boolean): Proofs | Promise<Proofs> {
+  #prove(
+    { form, reading, evidence, now }: Question,
+    network: string,
+    heldBack: ProofQuestion['heldBack'],
+  ): Proofs | Promise<Proofs> {
     if (evidence.kind !== 'found') return noProofs;
-    return this.#parts.prover.prove({ subject: evidence.subject, form, reading, now, heldBack });
+    return this.#parts.prover.prove({ subject: evidence.subject, form, reading, now, network, heldBack });
   }
 
   #question(
@@ -239,7 +244,7 @@ export class Judge {
     const asked = { ...question, evidence, now: this.#parts.clock.wall() };
     if (!awaitsProof(asked)) return decide(asked);
     // A signature is of the time at which it came: an answer that it has begun may outlive it.
-    const proofs = await this.#prove({ ...asked, now: question.now }, () => false);
+    const proofs = await this.#prove({ ...asked, now: question.now }, question.client, () => false);
     return decide({ ...asked, proofs });
   }
 }

@@ -6,10 +6,19 @@ import { Refusal } from '../errors.ts';
 import type { ConstraintSecrets } from '../ports/constraint-secrets.ts';
 import type { Faults } from './faults.ts';
 import { mergeObject } from './merge-patch.ts';
-import type { TokenChange } from './token-changes.ts';
 
 /** What is said of constraints: all of them, or a merge patch (RFC 7396) of them as they are shown. */
 export type ConstraintsSaid = { readonly whole: SaidConstraints } | { readonly patch: ConstraintsPatch };
+
+/** Constraints that are said with a change. One keeper serves all attempts at it. */
+export interface ConstraintsChange {
+  readonly said: ConstraintsSaid;
+  readonly keeper: ConstraintKeeper;
+}
+
+/** A token without constraints is to have none. */
+export const saysNothing = ({ said }: ConstraintsChange, { constraints: before }: Pick<StoredToken, 'constraints'>) =>
+  'whole' in said && Object.keys(said.whole).length === 0 && Object.keys(before).length === 0;
 
 /** Null takes a member back; as a whole, all of them. */
 export type ConstraintsPatch = { readonly [name: string]: Json } | null;
@@ -102,16 +111,6 @@ function wantedOf(said: ConstraintsSaid, before: Constraints): SaidConstraints {
   if (said.patch === null) return {};
   return mergeObject(shownConstraints(before) as { readonly [name: string]: Json }, said.patch) as SaidConstraints;
 }
-
-/** A change, and the constraints with it. One keeper serves all attempts at it. */
-export const withConstraints =
-  (change: TokenChange, said: ConstraintsSaid, keeper: ConstraintKeeper): TokenChange =>
-  async (token, now, faults) => {
-    const next = await change(token, now, faults);
-    keeper.check(said, token.constraints, faults);
-    // Nothing is worked out for what will not be written.
-    return faults.any ? next : { ...next, constraints: await keeper.kept(said, token) };
-  };
 
 /**
  * What tells one body with secrets from another, for a creation that may be asked for twice. It is kept for a day: a

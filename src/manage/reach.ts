@@ -2,7 +2,7 @@ import { type Uncovered, uncovered } from '../core/cover.ts';
 import { type Grant, grantsOf, type OwnPermissions, type Permissions } from '../core/permissions.ts';
 import { accountGrants } from '../core/rights.ts';
 import { pointerStep } from '../core/strict-json.ts';
-import type { Token } from '../core/token.ts';
+import type { StoredToken, Token } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Owner, TokenStore } from '../ports/token-store.ts';
 import type { Fault } from './faults.ts';
@@ -30,6 +30,11 @@ export interface Reach {
   demandMembers(next: Pick<Token, 'owner' | 'mode'>, before: Pick<Token, 'mode'> | null): void;
   /** Refuses permissions beyond the account's. `before`: those that stay as they are are nobody's doing. */
   demandPermissions(next: Permissions, before: Permissions | null, pointer: string): void;
+  /**
+   * Refuses to let a token that goes beyond the account's rights be used by others, for longer, or on other terms.
+   * `constrains`: something is said of its constraints.
+   */
+  demandUse(next: StoredToken, before: StoredToken, constrains: boolean): void;
 }
 
 /** Rejects with `forbidden` when the actor's account is unknown, deleted or disabled. */
@@ -56,10 +61,14 @@ const everything: Reach = {
   demandAction: () => {},
   demandMembers: () => {},
   demandPermissions: () => {},
+  demandUse: () => {},
 };
 
 /**
  * The tokens of one account, which get no more rights than it has.
+ *
+ * An account that was never given rights bounds none of its tokens, so that one of them may do more than the account has
+ * to pass on. Nobody gets more of it by such a key than was given out before.
  *
  * The account may change between this and the write. That gives nothing away: what a token may do is what both it and
  * its account permit, and an account that has rights is bound for ever; one without cannot be given to pass on more
@@ -110,8 +119,8 @@ class OwnTokens implements Reach {
   demandPermissions(next: Permissions, before: Permissions | null, pointer: string): void {
     // "inherit" is what the account has, and nothing of one that was never given anything.
     if (next === 'inherit' || JSON.stringify(next) === JSON.stringify(before)) return;
-    const { account, roles } = this.#owner;
-    const excess = excessOf(grantsOf(next), accountGrants(account, roles), account.owns);
+    const { account } = this.#owner;
+    const excess = excessOf(grantsOf(next), this.#grants, account.owns);
     if (excess.length === 0) return;
     throw beyond(
       excess.map(entry => ({
@@ -120,7 +129,29 @@ class OwnTokens implements Reach {
       })),
     );
   }
+
+  demandUse(next: StoredToken, before: StoredToken, constrains: boolean): void {
+    const { permissions } = next;
+    if (permissions === 'inherit' || !(constrains || isLoosened(before, next))) return;
+    if (uncovered(grantsOf(permissions), this.#grants, this.#owner.account.owns) === null) return;
+    throw new Refusal(
+      'forbidden',
+      'The token may do more than the account: this key may neither use it, nor loosen what bounds it.',
+    );
+  }
+
+  get #grants(): readonly Grant[] {
+    const { account, roles } = this.#owner;
+    return accountGrants(account, roles);
+  }
 }
+
+/** Somebody else can use it, or it works where it did not. Its rights and constraints aside. */
+const isLoosened = (before: StoredToken, next: StoredToken): boolean =>
+  next.digest !== before.digest ||
+  (next.state === 'enabled' && before.state !== 'enabled') ||
+  (next.expiresAt ?? Number.POSITIVE_INFINITY) > (before.expiresAt ?? Number.POSITIVE_INFINITY) ||
+  (next.notBefore ?? Number.NEGATIVE_INFINITY) < (before.notBefore ?? Number.NEGATIVE_INFINITY);
 
 const notItsAccount = (pointer: string): Fault => ({ pointer, detail: 'is not the account that this key is for' });
 

@@ -9,7 +9,13 @@ import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount 
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
-import { ConstraintKeeper, type ConstraintsPatch, fingerprintOf, withConstraints } from './constraints.ts';
+import {
+  ConstraintKeeper,
+  type ConstraintsChange,
+  type ConstraintsPatch,
+  fingerprintOf,
+  saysNothing,
+} from './constraints.ts';
 import { Faults } from './faults.ts';
 import { tokenAt, tokenEvents } from './history.ts';
 import type { Actor, ManageParts } from './parts.ts';
@@ -61,6 +67,7 @@ interface Attempt {
   readonly faults: Faults;
   /** Where the permissions stand in the request. */
   readonly pointer?: string;
+  readonly constraints?: ConstraintsChange;
 }
 
 /** A token after a change. */
@@ -173,9 +180,9 @@ export class TokenService {
       if (!faults.any) await this.#refuseTaken(id, digests);
       const all = { ...reach.defaults, ...members };
       if (found !== null) {
-        const change = { actor, reach, action: 'replace', usage, faults };
-        const next = withConstraints(replaced(all, digests), { whole: constraints ?? {} }, keeper);
-        const token = await this.#change(change, found, next);
+        const said = { said: { whole: constraints ?? {} }, keeper };
+        const change = { actor, reach, action: 'replace', usage, faults, constraints: said };
+        const token = await this.#change(change, found, replaced(all, digests));
         return token === stale ? stale : { token, created: false };
       }
       reach.demandMembers(all, null);
@@ -219,10 +226,9 @@ export class TokenService {
 
   /** `constraints`: a merge patch of them; undefined when nothing was said. */
   patch(request: TokenRequest, patch: TokenPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
-    const change = patched(patch);
-    if (constraints === undefined) return this.#update(request, 'update', change);
+    if (constraints === undefined) return this.#update(request, 'update', patched(patch));
     const keeper = new ConstraintKeeper(this.#parts.constraintSecrets);
-    return this.#update(request, 'update', withConstraints(change, { patch: constraints }, keeper));
+    return this.#update(request, 'update', patched(patch), { constraints: { said: { patch: constraints }, keeper } });
   }
 
   /** Signs a request by the token: the target with an expiry and a signature in its query. */
@@ -328,11 +334,11 @@ export class TokenService {
   }
 
   replacePermissions(request: TokenRequest, permissions: Permissions): Promise<TokenView> {
-    return this.#update(request, 'update', withPermissions(permissions), '');
+    return this.#update(request, 'update', withPermissions(permissions), { pointer: '' });
   }
 
   mergePermissions(request: TokenRequest, patch: PermissionsPatch): Promise<TokenView> {
-    return this.#update(request, 'update', withMergedPermissions(patch), '');
+    return this.#update(request, 'update', withMergedPermissions(patch), { pointer: '' });
   }
 
   async usage(actor: Actor, id: string, range: UsageRange): Promise<UsageReport> {
@@ -357,7 +363,7 @@ export class TokenService {
     { actor, id, precondition = null, faults = new Faults() }: TokenRequest,
     action: string,
     change: TokenChange,
-    pointer = '/permissions',
+    more: Pick<Attempt, 'pointer' | 'constraints'> = {},
   ): Promise<TokenView> {
     this.#refuseDeclared(id, await this.#reach(actor));
     const usage = await this.#usage(id);
@@ -365,13 +371,13 @@ export class TokenService {
       const reach = await this.#reach(actor);
       const found = await this.#find(id, reach);
       demand(precondition, found.token.version);
-      return this.#change({ actor, reach, action, usage, faults, pointer }, found, change);
+      return this.#change({ actor, reach, action, usage, faults, ...more }, found, change);
     });
   }
 
   /** One attempt at a change: checked, and written unless it changes nothing. */
   async #change(
-    { actor, reach, action, usage, faults, pointer = '/permissions' }: Attempt,
+    { actor, reach, action, usage, faults, pointer = '/permissions', constraints }: Attempt,
     found: TokenAndAccount,
     change: TokenChange,
   ): Promise<TokenView | typeof stale> {
@@ -379,15 +385,21 @@ export class TokenService {
     if (isRevoked(found.token, found.account)) {
       throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
     }
-    const next = await change(found.token, this.#parts.clock.wall(), faults);
+    let next = await change(found.token, this.#parts.clock.wall(), faults);
     reach.demandMembers(next, found.token);
     let { account } = found;
     if (next.owner !== found.token.owner) {
       account = next.owner === null ? null : await this.#parts.store.getAccount(next.owner);
       if (next.owner !== null) noteOwner(account, faults);
     }
+    constraints?.keeper.check(constraints.said, found.token.constraints, faults);
     faults.throwIfAny();
     reach.demandPermissions(next.permissions, found.token.permissions, pointer);
+    reach.demandUse(next, found.token, constraints !== undefined && !saysNothing(constraints, found.token));
+    // Attack: a password that is tried as a new one would be told from others. It is not even looked at until here.
+    if (constraints !== undefined) {
+      next = { ...next, constraints: await constraints.keeper.kept(constraints.said, found.token) };
+    }
     if (isRevoked(next, account)) {
       throw new Refusal('conflict', 'Tokens as old as this one are revoked for that owner. Make a new one.');
     }

@@ -9,8 +9,10 @@ export interface ProofQuestion {
   readonly form: Form;
   readonly reading: Reading;
   readonly now: Millis;
-  /** The client's network has failed too often to have another guess worked on. */
-  heldBack(): boolean;
+  /** The client's, which only so much is worked on for at a time. */
+  readonly network: string;
+  /** The client's network has failed too often to have another guess worked on, were those under way to fail, too. */
+  heldBack(underWay: number): boolean;
 }
 
 /** Computes what the decision needs to be told. Never rejects. */

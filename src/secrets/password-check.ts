@@ -13,6 +13,9 @@ export type PasswordVerdict = 'good' | 'wrong' | 'busy';
 /** Pairs that are remembered: good ones, and as many wrong ones, which never push a good one out. */
 const mostRemembered = 10_000;
 
+/** Checks under way at a time: a holder of one token, or one network, leaves room for the others. */
+const mostUnderWay = { token: 4, network: 8 } as const;
+
 /**
  * Checks each pair of user and password once. A user that a token does not have costs what one of its users costs,
  * so that neither time nor answer tells who they are (OWASP Authentication Cheat Sheet). Remembered under an HMAC
@@ -26,6 +29,8 @@ export class PasswordCheck {
   readonly #good = new Set<string>();
   readonly #wrong = new Set<string>();
   readonly #underWay = new Map<string, Promise<PasswordVerdict>>();
+  readonly #ofTokens = new Map<string, number>();
+  readonly #ofNetworks = new Map<string, number>();
 
   constructor(scrypt: Scrypt) {
     this.#scrypt = scrypt;
@@ -38,17 +43,36 @@ export class PasswordCheck {
     return touched(this.#wrong, id) ? 'wrong' : null;
   }
 
-  check(tokenId: string, users: Readonly<Record<string, string>>, pair: BasicPair): Promise<PasswordVerdict> {
+  /** How many checks are under way for a network. */
+  underWay(network: string): number {
+    return this.#ofNetworks.get(network) ?? 0;
+  }
+
+  /** `busy` at once where as many are under way for the token, or for the network, as may be. */
+  check(
+    tokenId: string,
+    users: Readonly<Record<string, string>>,
+    pair: BasicPair,
+    network: string,
+  ): PasswordVerdict | Promise<PasswordVerdict> {
     const { id, hash, exists } = this.#look(tokenId, users, pair);
     const underWay = this.#underWay.get(id);
     if (underWay !== undefined) return underWay;
-    const verdict = this.#check(id, hash, exists, pair.password).finally(() => this.#underWay.delete(id));
+    const full = (this.#ofTokens.get(tokenId) ?? 0) >= mostUnderWay.token;
+    if (full || this.underWay(network) >= mostUnderWay.network) return 'busy';
+    count(this.#ofTokens, tokenId, 1);
+    count(this.#ofNetworks, network, 1);
+    const verdict = this.#check(id, hash, exists, pair.password).finally(() => {
+      this.#underWay.delete(id);
+      count(this.#ofTokens, tokenId, -1);
+      count(this.#ofNetworks, network, -1);
+    });
     this.#underWay.set(id, verdict);
     return verdict;
   }
 
   async #check(id: string, hash: string, exists: boolean, password: Buffer): Promise<PasswordVerdict> {
-    const matches = await this.#scrypt.matches(password, hash);
+    const matches = await this.#scrypt.matches(password, hash, 'request');
     if (matches === null) return 'busy';
     const good = matches && exists;
     remember(good ? this.#good : this.#wrong, id);
@@ -71,6 +95,13 @@ export class PasswordCheck {
     const { ln, r, p } = typeof like === 'string' ? cost : like;
     return `$scrypt$ln=${ln},r=${r},p=${p}$${this.#decoy}`;
   }
+}
+
+/** None of something is not remembered. */
+function count(counts: Map<string, number>, of: string, more: number): void {
+  const next = (counts.get(of) ?? 0) + more;
+  if (next === 0) counts.delete(of);
+  else counts.set(of, next);
 }
 
 /** Whether it is in there; then it is the one that is forgotten last. */

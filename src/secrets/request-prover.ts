@@ -60,7 +60,7 @@ export class RequestProver implements Prover {
   }
 
   #basic(
-    { form, reading, subject, heldBack }: ProofQuestion,
+    { form, reading, subject, network, heldBack }: ProofQuestion,
     { source }: CompiledConstraints,
   ): Proofs['basic'] | Promise<Proofs['basic']> {
     const users = source.basic;
@@ -72,7 +72,8 @@ export class RequestProver implements Prover {
     const { id } = subject.token;
     const known = this.#passwords.known(id, users, pair);
     if (known !== null) return known;
-    return heldBack() ? 'held' : this.#passwords.check(id, users, pair);
+    if (heldBack(this.#passwords.underWay(network))) return 'held';
+    return this.#passwords.check(id, users, pair, network);
   }
 }
 

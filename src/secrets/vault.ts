@@ -44,7 +44,7 @@ export class Vault implements ConstraintSecrets {
   }
 
   matches(password: string, hash: string): Promise<boolean | null> {
-    return this.#scrypt.matches(password, hash);
+    return this.#scrypt.matches(password, hash, 'manager');
   }
 
   fingerprint(text: string, salt: string): Promise<string | null> {

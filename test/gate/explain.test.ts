@@ -47,6 +47,7 @@ const routes = `
   - { path: /free }
   - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
   - { path: /unread, require: "db.{param.cmd}" }
+  - { path: /batch, require: ["db.{param.cmd}", "db.seen"], resource: "db/{param.database}", inspect_body: 64KiB }
   - { path: /sales, require: db.get, resource: db/sales }
 `;
 
@@ -401,6 +402,22 @@ const table: Readonly<Record<string, Row>> = {
       target: '/sales',
       secret: (await mint({ permissions: [{ resources: ['db/crm'], actions: { 'db.get': true } }] })).secret,
     }),
+  },
+  'the last call of a long batch': {
+    code: 'insufficient_scope',
+    phase: 'permission',
+    compared: { action: 'db.drop', resource: 'db/d39', token: 'names it nowhere' },
+    calls: 1,
+    wish: async () => {
+      const calls = Array.from({ length: 40 }, (_, i) => ({ cmd: i === 39 ? 'drop' : 'get', database: `d${i}` }));
+      return {
+        method: 'POST',
+        target: '/batch',
+        fields: ['Content-Type: application/json'],
+        body: JSON.stringify(calls),
+        secret: (await mint({ permissions: ['db.seen', 'db.get'] })).secret,
+      };
+    },
   },
   'what the account does not own': {
     code: 'insufficient_scope',

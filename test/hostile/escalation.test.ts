@@ -81,6 +81,7 @@ async function change(id: string, members: object): Promise<void> {
 
 /** Tokens by what they are to the key of acme. */
 const ids: Record<string, string> = {};
+const [soon, later] = ['2998-12-31T00:00:00Z', '2999-01-01T00:00:00Z'];
 const sha = (digit: string): string => digit.repeat(64);
 
 const declaredSha = { acme: `4f1d${'0a1b2c3d4e5f'.repeat(5)}`, globex: `5f1d${'0a1b2c3d4e5f'.repeat(5)}` };
@@ -161,6 +162,11 @@ async function seed(): Promise<void> {
   ids['left'] = (await make({ owner: 'acme' })).id;
   await change(ids['left'], { owner: 'globex' });
   ids['ofLoose'] = (await make({ owner: 'loose', permissions: ['globex:read'] })).id;
+  const bounds = { not_before: soon, expires_at: later, constraints: { networks: ['192.0.2.0/24'] } };
+  ids['stronger'] = (await make({ owner: 'loose', permissions: ['*'], ...bounds })).id;
+  ids['strongest'] = (await make({ owner: 'loose', permissions: ['*'] })).id;
+  ids['stopped'] = (await make({ owner: 'loose', permissions: ['*'], state: 'disabled' })).id;
+  ids['strongerAcme'] = (await make({ owner: 'acme', permissions: ['*'] })).id;
   ids['confForeign'] = 'conf-globex';
   ids['conf'] = 'conf-acme';
 }
@@ -933,6 +939,130 @@ describe("an owner's key", () => {
       status: 409,
       code: 'conflict',
     },
+    // Use of what somebody else gave.
+    {
+      name: 'a new secret of a token that may do more',
+      key: 'loose',
+      method: 'POST',
+      target: '/v1/tokens/{stronger}/rotate',
+      ...forbidden,
+    },
+    {
+      name: 'a new secret of a token that may do more, the old one beside it',
+      key: 'loose',
+      method: 'POST',
+      target: '/v1/tokens/{stronger}/rotate',
+      body: { grace: '1h' },
+      ...forbidden,
+    },
+    {
+      name: 'a secret of one’s own for a token that may do more',
+      key: 'loose',
+      method: 'PUT',
+      target: '/v1/tokens/{stronger}',
+      body: {
+        secret_sha256: sha('6'),
+        permissions: ['*'],
+        not_before: soon,
+        expires_at: later,
+        constraints: { networks: ['192.0.2.0/24'] },
+      },
+      ...forbidden,
+    },
+    {
+      name: 'a secret of one’s own for a token that may do more and has no constraints',
+      key: 'loose',
+      method: 'PUT',
+      target: '/v1/tokens/{strongest}',
+      body: { secret_sha256: sha('6'), permissions: ['*'] },
+      ...forbidden,
+    },
+    {
+      name: 'no constraints of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { constraints: null },
+      ...forbidden,
+    },
+    {
+      name: 'fewer constraints of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { constraints: { networks: null } },
+      ...forbidden,
+    },
+    {
+      name: 'wider constraints of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { constraints: { networks: ['0.0.0.0/0'] } },
+      ...forbidden,
+    },
+    {
+      name: 'no constraints of a token that may do more, beside its permissions',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { permissions: ['*'], constraints: null },
+      ...forbidden,
+    },
+    {
+      name: 'a token that may do more, enabled',
+      key: 'loose',
+      method: 'POST',
+      target: '/v1/tokens/{stopped}/enable',
+      ...forbidden,
+    },
+    {
+      name: 'a token that may do more, enabled by a patch',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stopped}',
+      body: { state: 'enabled' },
+      ...forbidden,
+    },
+    {
+      name: 'no end of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { expires_at: null },
+      ...forbidden,
+    },
+    {
+      name: 'a later end of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { expires_at: '2999-01-02T00:00:00Z' },
+      ...forbidden,
+    },
+    {
+      name: 'an earlier beginning of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { not_before: '2998-01-01T00:00:00Z' },
+      ...forbidden,
+    },
+    {
+      name: 'no beginning of a token that may do more',
+      key: 'loose',
+      method: 'PATCH',
+      target: '/v1/tokens/{stronger}',
+      body: { not_before: null },
+      ...forbidden,
+    },
+    {
+      name: 'a new secret of a token that may do more than a bound account',
+      key: 'acme',
+      method: 'POST',
+      target: '/v1/tokens/{strongerAcme}/rotate',
+      ...forbidden,
+    },
     // What is revoked is revoked.
     {
       name: 'a revoked token, enabled',
@@ -986,6 +1116,29 @@ describe("an owner's key", () => {
     ] as const) {
       expect((await ask(method, `/v1/tokens/${id}${more}`, { key: 'acme' })).status).toBe(200);
     }
+  });
+});
+
+describe("an owner's key, of a token that may do more than the account,", () => {
+  test('may take from it what it likes, and has all of it again once it is within', async () => {
+    const key = 'loose';
+    const { id, secret } = await make({ owner: 'loose', permissions: ['*'], constraints: { methods: ['GET'] } });
+    const one = `/v1/tokens/${id}`;
+    const status = async (method: string, target: string, body?: unknown): Promise<number> => {
+      const answer = await ask(method, target, { key, body });
+      const { secret: made } = answer.json();
+      if (typeof made === 'string') postern.planted.push(made);
+      return answer.status;
+    };
+    expect(await status('PATCH', one, { name: 'x', tags: ['t'], expires_at: later, not_before: null })).toBe(200);
+    expect(await status('PATCH', one, { expires_at: '2998-01-01T00:00:00Z' })).toBe(200);
+    expect(await status('POST', `${one}/disable`)).toBe(200);
+    expect(await status('POST', `${one}/enable`)).toBe(403);
+    expect(await present(secret, '/globex')).toBe(401);
+    expect(await status('PATCH', one, { permissions: 'inherit', constraints: null, state: 'enabled' })).toBe(200);
+    expect(await status('POST', `${one}/rotate`, { grace: '1h' })).toBe(200);
+    expect([await present(secret, '/globex'), await present(secret, '/any', 'POST')]).toEqual([403, 200]);
+    expect(await status('DELETE', one)).toBe(200);
   });
 });
 

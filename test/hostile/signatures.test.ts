@@ -33,7 +33,7 @@ function proof(target: string, method = 'GET'): Proofs['signature'] {
   if (!reading.ok) return null;
   const credential = readCredential(reading.form, places);
   if (credential.kind === 'ambiguous') return null;
-  const question = { subject, form: reading.form, reading: credential, now, heldBack: () => false };
+  const question = { subject, form: reading.form, reading: credential, now, network: 'n', heldBack: () => false };
   return (prover.prove(question) as Proofs).signature;
 }
 

@@ -45,7 +45,10 @@ export interface RedisStoreOptions {
   readonly create?: boolean;
 }
 
-/** The newest version of the keys and of what is under them: 2 has roles. A store is of version 1 until it gets one. */
+/**
+ * The newest version of the keys and of what is under them. 2 has roles, accounts with rights, and tokens with constraints,
+ * grants, `inherit` or a mode. A store is of version 1 until it gets the first of these.
+ */
 const schema = 2;
 
 /** Scripts name what they do in their first line, which older versions do not understand. */

@@ -1,10 +1,11 @@
 import { readAccount, readToken } from '../../core/document.ts';
-import type { Account, StoredToken } from '../../core/token.ts';
+import type { Account, StoredToken, Token } from '../../core/token.ts';
 import type { TokenAndAccount } from '../../ports/token-store.ts';
 
 /**
  * A token as it is kept: `<order of creation> <line>\n<document>`. The line holds what scripts have to know; Lua's JSON
- * and the sorted sets take only well-formed text.
+ * and the sorted sets take only well-formed text. Programs that do not know what the document asks for would let pass what it
+ * forbids: then the line begins with a mark, and their scripts fail on it.
  */
 export interface TokenRecord {
   readonly line: string;
@@ -26,14 +27,30 @@ export function tokenRecord(token: StoredToken): TokenRecord {
     digests,
     digests.length === 2 ? previous!.until : null,
   ];
-  return { line: JSON.stringify(line), doc: JSON.stringify(token) };
+  return { line: (isLater(token) ? laterMark : '') + JSON.stringify(line), doc: JSON.stringify(token) };
 }
+
+/** Stands where programs of schema 1 expect something else. No role's id begins with it. */
+const laterMark = '+';
+
+/** Something stands in it that programs of schema 1 do not keep to. */
+const isLater = ({ permissions, constraints, mode }: Pick<Token, 'permissions' | 'constraints' | 'mode'>): boolean =>
+  permissions === 'inherit' ||
+  (Array.isArray(permissions) && typeof permissions[0] === 'object') ||
+  Object.keys(constraints).length > 0 ||
+  mode !== 'enforce';
 
 export const parseToken = (record: string): StoredToken => readToken(record.slice(record.indexOf('\n') + 1));
 
-/** What scripts are told of an account, before its document: version, mark, whether it is a tombstone, its roles. */
-export function accountValues({ version, revokedBefore, deleted, roles }: Account): readonly (string | number)[] {
-  return [version, revokedBefore ?? '-', deleted ? 1 : 0, deleted ? '' : [...new Set(roles)].join(' ')];
+/**
+ * What scripts are told of an account, before its document: version, mark, whether it is a tombstone, and its roles behind
+ * a mark that it has rights. Programs of schema 1 would not hold its tokens to them, and find no account in such a line.
+ */
+export function accountValues(account: Account): readonly (string | number)[] {
+  const { version, revokedBefore, deleted, roles, permissions, owns } = account;
+  const later = !deleted && (permissions !== null || owns !== null || roles.length > 0);
+  const end = later ? [laterMark, ...new Set(roles)].join(' ') : '';
+  return [version, revokedBefore ?? '-', deleted ? 1 : 0, end];
 }
 
 /** The place of a record in the order of creation. */

@@ -36,6 +36,22 @@ describe('a token may have what its account has, and no more', () => {
   });
 });
 
+describe('what takes long to tell', () => {
+  const list = (count: number, name: (i: number) => string) => Array.from({ length: count }, (_, i) => name(i));
+  test('is told of the longest lists of names', () => {
+    const names = list(1000, i => `service:thing.a${i}`);
+    expect(isCovered(names, names)).toBe(true);
+    expect(isCovered(names, names.toReversed())).toBe(true);
+    expect(isCovered([...names.slice(1), 'service:thing.b'], names)).toBe(false);
+  });
+  test('is refused once as many pieces were compared as take some tens of milliseconds', () => {
+    const deep = (i: number) => `${'*.'.repeat(31)}x${i}`;
+    const account = { '*': true, ...Object.fromEntries(list(999, i => deep(i + 5000)).map(name => [name, false])) };
+    expect(isCovered(list(10, deep), account)).toBe(true);
+    expect(isCovered(list(1000, deep), account)).toBe(false);
+  });
+});
+
 describe('resources of a token are those of its account', () => {
   test.each<[Grant[], Grant[], readonly string[] | null, boolean]>([
     [[on('db/x', { a: true })], [on('db/x', { a: true })], [], true],

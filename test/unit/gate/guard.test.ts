@@ -19,6 +19,18 @@ describe('the guard', () => {
     expect(fail(1)).toEqual([1]);
   });
 
+  test('counts what may fail soon as if it had', () => {
+    const { clock, guard, fail } = make();
+    expect([guard.peek('a', 2), guard.peek('a', 3)]).toEqual([0, 10]);
+    fail(2);
+    clock.advance(2000);
+    expect([guard.peek('a'), guard.peek('a', 1), guard.peek('b', 1)]).toEqual([0, 8, 0]);
+    clock.advance(8000);
+    expect([guard.peek('a', 2), guard.peek('a', 3)]).toEqual([0, 10]);
+    const off = new Guard({ failures: 0, perMs: 1000 }, clock);
+    expect(off.peek('a', 100)).toBe(0);
+  });
+
   test('begins again when the window has ended', () => {
     const { clock, fail } = make();
     fail(10);

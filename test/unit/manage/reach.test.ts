@@ -136,11 +136,38 @@ describe('permissions', () => {
     const request = { actor: acme, id };
     await managed.tokens.patch(request, { name: 'x' });
     await managed.tokens.replacePermissions(request, ['a', 'admin']);
-    await managed.tokens.rotate(request, 0);
     const { code, errors } = await refusal(managed.tokens.replacePermissions(request, ['admin', 'a']));
     expect([code, errors!.map(({ pointer }) => pointer)]).toEqual(['forbidden', ['/0']]);
     await managed.tokens.replacePermissions(request, ['a']);
     expect((await refusal(managed.tokens.replacePermissions(request, ['a', 'admin']))).code).toBe('forbidden');
+  });
+
+  test('beyond the account keep its key from constraints without a look at passwords, until they are within', async () => {
+    const constraints = { networks: ['192.0.2.0/24'], basic: { alice: 'the right one' } };
+    const { id } = (await managed.tokens.create(ops, { ...native, owner: 'acme', permissions: ['*'], constraints }))
+      .token;
+    let worked = 0;
+    const constraintSecrets = new Proxy(managed.parts.constraintSecrets, {
+      get: (secrets, name) => {
+        const value: unknown = Reflect.get(secrets, name);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => {
+          worked++;
+          return Reflect.apply(value, secrets, args);
+        };
+      },
+    });
+    const tokens = new TokenService({ ...managed.parts, constraintSecrets });
+    const request = { actor: acme, id };
+    for (const password of ['the right one', 'another']) {
+      const patch = { basic: { alice: password } };
+      expect((await refusal(tokens.patch(request, {}, patch))).code).toBe('forbidden');
+      const put = { ...native, secretSha256: 'ab'.repeat(32), permissions: ['*'], constraints: patch };
+      expect((await refusal(tokens.put(request, put))).code).toBe('forbidden');
+    }
+    expect(worked).toBe(0);
+    const { constraints: left } = await tokens.patch(request, { permissions: ['a'] }, { networks: null });
+    expect(left).toEqual({ basic: { alice: true } });
   });
 
   test('beyond the account are named, ten at most, and one where there is much to compare', async () => {

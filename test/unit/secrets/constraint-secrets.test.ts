@@ -55,30 +55,41 @@ describe('scrypt', () => {
     const scrypt = new Scrypt();
     const hash = await scrypt.hash('pässword');
     expect(hash).toMatch(/^\$scrypt\$ln=15,r=8,p=3\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
-    expect(await scrypt.matches('pässword', hash!)).toBe(true);
-    expect(await scrypt.matches('password', hash!)).toBe(false);
-    expect(await scrypt.matches('pässword', 'no hash')).toBe(false);
+    expect(await scrypt.matches('pässword', hash!, 'request')).toBe(true);
+    expect(await scrypt.matches('password', hash!, 'request')).toBe(false);
+    expect(await scrypt.matches('pässword', 'no hash', 'request')).toBe(false);
   });
   test('hashes that others made are checked (RFC 7914)', async () => {
     const salt = Buffer.from('NaClNaClNaCl');
     const derived = scryptSync('secret', salt, 32, { N: 1024, r: 8, p: 16, maxmem: 64 << 20 });
     const text = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '');
     const hash = `$scrypt$ln=10,r=8,p=16$${text(salt)}$${text(derived)}`;
-    expect(await new Scrypt().matches('secret', hash)).toBe(true);
+    expect(await new Scrypt().matches('secret', hash, 'request')).toBe(true);
   });
   test('two at a time, the next in turn, and beyond the queue none', async () => {
-    const scrypt = new Scrypt({ waiting: 3 });
+    const scrypt = new Scrypt({ managing: 3 });
     const order: number[] = [];
     const asked = [1, 2, 3, 4, 5, 6, 7].map(async i => {
       const hash = await scrypt.hash(`${i}`);
       order.push(hash === null ? -i : i);
     });
-    expect(scrypt.full).toBe(true);
     await Promise.all(asked);
     expect(scrypt.peak).toBe(2);
     expect(order.slice(0, 2)).toEqual([-6, -7]);
     expect(order.slice(2).toSorted()).toEqual([1, 2, 3, 4, 5]);
-    expect(scrypt.full).toBe(false);
     expect(await scrypt.hash('again')).not.toBeNull();
+  });
+  test('requests and managers wait apart and take turns: neither keeps the other out', async () => {
+    const scrypt = new Scrypt({ atOnce: 1, waiting: 3, managing: 3 });
+    const salt = Buffer.from('NaClNaClNaCl').toString('base64').replaceAll('=', '');
+    const cheap = `$scrypt$ln=10,r=8,p=1$${salt}$${'A'.repeat(43)}`;
+    const order: string[] = [];
+    const ask = async (asker: 'request' | 'manager', name: string) => {
+      const matches = await scrypt.matches('x', cheap, asker);
+      order.push(matches === null ? `no ${name}` : name);
+    };
+    const requests = ['r0', 'r1', 'r2', 'r3', 'r4'].map(name => ask('request', name));
+    await Promise.all([...requests, ...['m1', 'm2', 'm3', 'm4'].map(name => ask('manager', name))]);
+    expect(order).toEqual(['no r4', 'no m4', 'r0', 'm1', 'r1', 'm2', 'r2', 'm3', 'r3']);
   });
 });

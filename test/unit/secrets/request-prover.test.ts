@@ -7,7 +7,7 @@ import { compileSubject } from '../../../src/core/token.ts';
 import type { Log } from '../../../src/ports/log.ts';
 import type { ProofQuestion } from '../../../src/ports/prover.ts';
 import { RequestProver } from '../../../src/secrets/request-prover.ts';
-import { Scrypt } from '../../../src/secrets/scrypt.ts';
+import { type Asker, Scrypt } from '../../../src/secrets/scrypt.ts';
 import { signatureOf } from '../../../src/secrets/signing.ts';
 import { Vault } from '../../../src/secrets/vault.ts';
 import { aToken } from '../../contract/harness.ts';
@@ -37,10 +37,18 @@ async function cheap(password: string, p = 1): Promise<string> {
 class CountingScrypt extends Scrypt {
   count = 0;
   readonly hashes: string[] = [];
-  override matches(password: string | Buffer, hash: string): Promise<boolean | null> {
+  override matches(password: string | Buffer, hash: string, asker: Asker): Promise<boolean | null> {
     this.count++;
     this.hashes.push(hash);
-    return super.matches(password, hash);
+    return super.matches(password, hash, asker);
+  }
+}
+
+/** Finds every password wrong, but not before it is let go. */
+class HeldScrypt extends Scrypt {
+  readonly held: (() => void)[] = [];
+  override matches(): Promise<boolean | null> {
+    return new Promise(resolve => this.held.push(() => resolve(false)));
   }
 }
 
@@ -57,15 +65,16 @@ function aQuestion(
   constraints: Constraints,
   target: string,
   fields: string[] = [],
-  more: Partial<ProofQuestion> = {},
+  { id = 't1', ...more }: Partial<ProofQuestion> & { readonly id?: string } = {},
 ): ProofQuestion {
   const form = aForm(target, ['X-Api-Key', 'pst_x', ...fields]);
-  const stored = aToken('t1', { constraints });
+  const stored = aToken(id, { constraints });
   return {
     subject: compileSubject(stored, null, [], stored.digest),
     form,
     reading: readCredential(form, places),
     now,
+    network: 'n1',
     heldBack: () => false,
     ...more,
   };
@@ -216,11 +225,70 @@ describe('Basic credentials', () => {
   test('more than wait may is refused as busy, never as wrong, and is not remembered', async () => {
     const { prover, scrypt } = aWorld(2);
     const users = { basic: { alice: await cheap('right') } };
-    const asked = Array.from({ length: 10 }, (_, i) => prover.prove(aQuestion(users, '/x', basic(`alice:${i}`))));
+    const from = (i: number) => ({ id: `t${i}`, network: `n${i}` });
+    const asked = Array.from({ length: 10 }, (_, i) => prover.prove(aQuestion(users, '/x', basic('alice:9'), from(i))));
     const found = (await Promise.all(asked)).map(proofs => proofs.basic);
     expect(found.filter(each => each === 'busy')).toHaveLength(6);
     expect(scrypt.peak).toBe(2);
     expect(await prover.prove(aQuestion(users, '/x', basic('alice:9')))).toMatchObject({ basic: 'wrong' });
+  });
+  describe('many guesses at once', () => {
+    const users = { basic: { alice: 'x' } };
+    const aHeldWorld = () => {
+      const scrypt = new HeldScrypt();
+      const log: Log = { info: () => {}, warn: () => {}, error: () => {}, fault: () => {} };
+      return { scrypt, prover: new RequestProver({ vault: new Vault(testKey, scrypt), scrypt, log }) };
+    };
+    const ends = async (proofs: Proofs | Promise<Proofs>) => (await proofs).basic;
+
+    test('with one token are four under way: a victim with another token is worked on, from the same network too', async () => {
+      const { prover, scrypt } = aHeldWorld();
+      const guess = (i: number, network: string) =>
+        prover.prove(aQuestion(users, '/x', basic(`alice:${i}`), { id: 'stolen', network }));
+      const guesses = Array.from({ length: 80 }, (_, i) => guess(i, `n${i % 20}`));
+      expect(scrypt.held).toHaveLength(4);
+      expect(guesses.slice(4).every(each => !(each instanceof Promise) && each.basic === 'busy')).toBe(true);
+      const victims = ['n0', 'elsewhere'].map(network =>
+        prover.prove(aQuestion(users, '/x', basic('alice:mine'), { id: network, network })),
+      );
+      expect(scrypt.held).toHaveLength(6);
+      for (const release of scrypt.held) release();
+      for (const each of [...guesses.slice(0, 4), ...victims]) expect(await ends(each)).toBe('wrong');
+      // The places are free again.
+      void guess(80, 'n1');
+      expect(scrypt.held).toHaveLength(7);
+    });
+    test('from one network are eight under way, whatever tokens they come with', async () => {
+      const { prover, scrypt } = aHeldWorld();
+      const guess = (i: number, network = 'n1') =>
+        prover.prove(aQuestion(users, '/x', basic(`alice:${i}`), { id: `t${i}`, network }));
+      const guesses = Array.from({ length: 20 }, (_, i) => guess(i));
+      expect(scrypt.held).toHaveLength(8);
+      expect(await Promise.all(guesses.slice(8).map(ends))).toEqual(Array.from({ length: 12 }, () => 'busy'));
+      void guess(20, 'n2');
+      expect(scrypt.held).toHaveLength(9);
+      // Asked for twice, it is worked on once, and takes no place.
+      expect(guess(0)).toBeInstanceOf(Promise);
+      expect(scrypt.held).toHaveLength(9);
+      for (const release of scrypt.held) release();
+      expect(await Promise.all(guesses.slice(0, 8).map(ends))).toEqual(Array.from({ length: 8 }, () => 'wrong'));
+      void guess(21);
+      expect(scrypt.held).toHaveLength(10);
+    });
+    test('count against the guard before they have failed', () => {
+      const { prover, scrypt } = aHeldWorld();
+      const seen: number[] = [];
+      const heldBack = (underWay: number) => {
+        seen.push(underWay);
+        return underWay >= 3;
+      };
+      const guesses = Array.from({ length: 5 }, (_, i) =>
+        prover.prove(aQuestion(users, '/x', basic(`alice:${i}`), { id: `t${i}`, heldBack })),
+      );
+      expect(seen).toEqual([0, 1, 2, 3, 3]);
+      expect(scrypt.held).toHaveLength(3);
+      expect(guesses.slice(3)).toEqual(Array.from({ length: 2 }, () => ({ signature: null, basic: 'held' })));
+    });
   });
   test('without a good signature no password is worked on', () => {
     const { prover, scrypt, vault } = aWorld();

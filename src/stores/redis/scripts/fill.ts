@@ -65,7 +65,9 @@ for i = 2, #ARGV, 3 do
     seq = redis.call('HINCRBY', meta, 'tokens', 1)
   end
   redis.call('SET', base .. 'token:' .. id, seq .. ' ' .. line .. '\n' .. doc)
-  index(id, parseToken(seq .. ' ' .. line .. '\n' .. doc))
+  local token = parseToken(seq .. ' ' .. line .. '\n' .. doc)
+  raise(token.later)
+  index(id, token)
 end
 return replaced
 `,
@@ -87,6 +89,7 @@ for i = 2, #ARGV, 4 do
     replaced[#replaced + 1] = before.doc
   end
   local gone = place == '-'
+  raise(true)
   redis.call('SET', base .. 'role:' .. id, version .. ' ' .. (gone and 1 or 0) .. '\n' .. doc)
   redis.call('ZREM', base .. (gone and 'roles' or 'roles-gone'), id)
   redis.call('ZADD', base .. (gone and 'roles-gone' or 'roles'), gone and 0 or place, id)
@@ -95,7 +98,7 @@ return replaced
 `,
 );
 
-/** ARGV from 2: id, version, mark, 1 for a tombstone, ids of roles, and document of accounts in turn. Answers as for tokens. */
+/** ARGV from 2: id, version, mark, 1 for a tombstone, the line's end, and document of accounts in turn. Answers as for tokens. */
 export const fillAccounts = script(
   'writes',
   now,
@@ -110,7 +113,8 @@ for i = 2, #ARGV, 6 do
   local place = before and before.seq or redis.call('HINCRBY', meta, 'accounts', 1)
   redis.call('SET', base .. 'account:' .. id, accountRecord(place, version, mark, deleted, roles, doc))
   for _, role in ipairs(before and before.roles or {}) do redis.call('ZREM', base .. 'holders:' .. role, id) end
-  for role in string.gmatch(roles, '%S+') do redis.call('ZADD', base .. 'holders:' .. role, place, id) end
+  raise(roles ~= '')
+  for role in rolesIn(roles) do redis.call('ZADD', base .. 'holders:' .. role, place, id) end
   redis.call('ZREM', base .. (deleted == '1' and 'accounts' or 'gone'), id)
   redis.call('ZADD', base .. (deleted == '1' and 'gone' or 'accounts'), place, id)
   redis.call(mark == '-' and 'SREM' or 'SADD', base .. 'marked', id)
@@ -182,14 +186,15 @@ return replaced
 `,
 );
 
-/** Makes it a store. ARGV from 2: identity, epoch. Programs that know of no roles do not open one that has any. */
+/** Makes it a store. ARGV from 2: identity, epoch. */
 export const finishFilling = script(
   'writes',
   now,
   marked,
   lua`
 redis.call('HSETNX', meta, 'seq', 0)
-redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3], 'schema', redis.call('EXISTS', base .. 'roles', base .. 'roles-gone') > 0 and 2 or 1)
+redis.call('HSETNX', meta, 'schema', 1)
+redis.call('HSET', meta, 'identity', ARGV[2], 'epoch', ARGV[3])
 redis.call('HDEL', meta, 'importing', 'importing_at')
 return 1
 `,

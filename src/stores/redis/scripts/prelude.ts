@@ -46,21 +46,28 @@ export const records: string = lua`
 local function given(value) if value ~= cjson.null then return value end end
 
 local function parseToken(value)
-  local seq, line, doc = string.match(value, '^(%d+) ([^\n]*)\n(.*)$')
+  -- Scripts of earlier versions take the mark for a part of the JSON, and fail.
+  local seq, later, line, doc = string.match(value, '^(%d+) (%+?)([^\n]*)\n(.*)$')
   local h = cjson.decode(line)
   return {
-    seq = tonumber(seq), doc = doc, version = h[1], created = h[2], state = h[3], owner = given(h[4]), kind = h[5],
+    seq = tonumber(seq), doc = doc, later = later ~= '', version = h[1], created = h[2], state = h[3], owner = given(h[4]), kind = h[5],
     name = h[6], expires = given(h[7]), tags = h[8], digests = h[9], ends = given(h[10]),
   }
 end
 
+-- Ids in the end of an account's line: the mark before them is none.
+local function rolesIn(text) return string.gmatch(text, '%w%S*') end
+
+-- Programs that do not know what was written do not open the store from here on.
+local function raise(later) if later then redis.call('HSET', meta, 'schema', 2) end end
+
 local function accountOf(id)
   local value = id and redis.call('GET', base .. 'account:' .. id)
   if not value then return nil end
-  -- Lines without roles end before them, as those of earlier versions do.
+  -- Lines without rights end before them, as those of earlier versions do.
   local seq, version, mark, deleted, ids, doc = string.match(value, '^(%d+) (%d+) (%S+) ([01])([^\n]*)\n(.*)$')
   local roles = {}
-  for role in string.gmatch(ids, '%S+') do roles[#roles + 1] = role end
+  for role in rolesIn(ids) do roles[#roles + 1] = role end
   return {
     seq = tonumber(seq), version = tonumber(version), mark = tonumber(mark), until_ = mark,
     deleted = deleted == '1', roles = roles, doc = doc,
