@@ -130,36 +130,43 @@ class FlatParameters {
 const plainName = /^[a-z0-9_-]*$/;
 
 /**
- * One spelling for names that servers take for one. Some overlook case; PHP cuts names at NUL, drops white space in
- * front, and writes `_` for white space, `.` and a `[` that is not closed.
+ * One spelling for names that servers take for one. Some overlook case; PHP cuts names at NUL, and writes `_` for white
+ * space, `.` and a `[` that is not closed. In front, PHP drops white space, and parsers of whole queries a `?` or `#`.
  */
 function folded(name: string): string {
   if (plainName.test(name)) return name;
-  const nul = name.indexOf('\0');
-  const text = nul === -1 ? name : name.slice(0, nul);
-  // Both ways: there are letters that only one of them folds.
-  return text
-    .trim()
+  return lettersOf(beforeNul(name).replace(/^[\s?#&]+/, ''));
+}
+
+// Both ways: there are letters that only one of them folds.
+const lettersOf = (name: string): string =>
+  name
     .replace(/[\s.[]/g, '_')
     .toUpperCase()
     .toLowerCase();
+
+function beforeNul(name: string): string {
+  const nul = name.indexOf('\0');
+  return nul === -1 ? name : name.slice(0, nul);
 }
 
-const upTo = (name: string, end: RegExp): string => {
-  const at = name.search(end);
-  return at === -1 ? name : name.slice(0, at);
-};
+/** The name in front of `end`, whatever some server drops before that: Rack and qs read `[a]` and `a]` as `a`. */
+function stemOf(name: string, end: RegExp): string {
+  const bare = name.replace(/^[\s\x00-\x1f?#&.[\]]+/, '');
+  const at = bare.search(end);
+  return folded((at === -1 ? bare : bare.slice(0, at)).replace(/[\s\x00-\x1f]+$/, ''));
+}
 
-/** What `x[]` and `x[a]` are of, and the whole as it could be one name. */
+/** Every plain name that a server could take this one for: the whole as it could be one, and what `x[]` and `x[a]` are of. */
 function plainNames(name: string): readonly string[] {
+  if (plainName.test(name)) return [name];
   const whole = folded(name);
-  if (!name.includes('[')) return [whole];
-  const stem = folded(upTo(name, /\[/));
+  const stem = stemOf(name, /[[\]\0]/);
   return stem === whole ? [whole] : [whole, stem];
 }
 
 /** What `a.b` and `a[b]` are members of. */
-const rootOf = (name: string): string => (plainName.test(name) ? name : folded(upTo(name, /[.[]/)));
+const rootOf = (name: string): string => (plainName.test(name) ? name : stemOf(name, /[.[\]\0]/));
 
 const index = /^(?:0|[1-9][0-9]{0,8})$/;
 

@@ -50,11 +50,39 @@ describe('pairs', () => {
     for (const other of ['a.b', 'a b', 'a+b', 'a[b', '%20a_b', 'A_B', 'a_b%00', 'a_b%00x', '%e2%80%a8a_b']) {
       expect([other, read('a_b', `a_b=1&${other}=2`)]).toEqual([other, 'ambiguous']);
     }
+    // What PHP makes of white space behind a name, and others do not.
+    expect(read('a_', 'a_=1&a+=2')).toBe('ambiguous');
     // The long s and the sign of Kelvin are letters to those who fold one way only.
     expect(read('sk', 'sk=1&%c5%bfk=2')).toBe('ambiguous');
     expect(read('sk', 'sk=1&s%e2%84%aa=2')).toBe('ambiguous');
     expect(read('a-b', 'a-b=1&a_b=2')).toBe('= 1');
   });
+
+  test.each(['?x', '%3fx', '??x', '?#x', '#x', '+?x', '?+x', '?X', '?[x]', '[?x'])(
+    '%s in front is what parsers that drop a question mark take for x',
+    name => {
+      for (const pairs of [`${name}=2`, `x=1&${name}=2`, `${name}=2&x=1`]) {
+        expect([pairs, read('x', pairs)]).toEqual([pairs, 'ambiguous']);
+        expect([pairs, read('x', null, form(pairs))]).toEqual([pairs, 'ambiguous']);
+        expect([pairs, read('x.y', pairs)]).toEqual([pairs, 'ambiguous']);
+      }
+    },
+  );
+
+  test.each(['[x]', '[x', 'x]', ']x', ']]x[[', '[[x]]', '[]x', '[x][y]', 'x][y]', '%5bx%5d', '+[x]', '.[x]', '[ x ]'])(
+    '%s is in some server x',
+    name => {
+      for (const pairs of [`${name}=2`, `x=1&${name}=2`]) {
+        expect([pairs, read('x', pairs)]).toEqual([pairs, 'ambiguous']);
+        expect([pairs, read('x.y', pairs)]).toEqual([pairs, 'ambiguous']);
+      }
+      const member = decodeURIComponent(name.replaceAll('+', ' '));
+      expect(read('x', null, json({ x: 1, [member]: 2 }))).toBe('ambiguous');
+      expect(read('x.y', null, json({ x: { y: 1 }, [member]: 2 }))).toBe('ambiguous');
+      expect(read('x.y', null, json({ x: { y: 1 }, [`${member}.z`]: 2 }))).toBe('ambiguous');
+      expect(read('y.x', null, json({ y: { x: 1, [member]: 2 } }))).toBe('ambiguous');
+    },
+  );
 
   test('are not nested: what could be meant so is ambiguous', () => {
     for (const query of ['a.b=1', 'a[b]=1', 'a=1', 'A=1', 'a%5bb%5d=1', 'a.c=1']) {
