@@ -1,3 +1,5 @@
+import type { Form } from './form.ts';
+import { mediaTypeOf } from './media-type.ts';
 import { decodeParameter, queryPairs } from './target.ts';
 import type { Json } from './token.ts';
 
@@ -11,6 +13,11 @@ export type BodyReading =
   | { readonly kind: 'json'; readonly value: Json };
 
 export const noBody: BodyReading = { kind: 'none' };
+
+/** The fields of a request, as far as servers read its parameters by them. */
+export type ParameterFields = Pick<Form, 'fields' | 'names'>;
+
+const noFields: ParameterFields = { fields: [], names: [] };
 
 export type ParameterReading =
   | { readonly kind: 'value'; readonly value: string }
@@ -35,11 +42,13 @@ const ambiguous = (why: string): ParameterReading => ({ kind: 'ambiguous', why }
 export class Parameters {
   readonly body: BodyReading;
   readonly #query: string | null;
+  readonly #fields: ParameterFields;
   /** Those that stand in pairs. Made when one is first asked for: most requests are judged without. */
   #flat: FlatParameters | null = null;
 
-  constructor(query: string | null, body: BodyReading) {
+  constructor(query: string | null, body: BodyReading, fields: ParameterFields = noFields) {
     this.#query = query;
+    this.#fields = fields;
     this.body = body;
   }
 
@@ -53,7 +62,7 @@ export class Parameters {
   read(name: string, call = 0): ParameterReading {
     const { body } = this;
     if (body.kind === 'closed') return closed;
-    this.#flat ??= new FlatParameters(body.kind === 'form' ? [this.#query, body.text] : [this.#query]);
+    this.#flat ??= new FlatParameters([this.#query, body.kind === 'form' ? body.text : null], this.#fields);
     const steps = name.split('.');
     const outside = this.#flat.read(steps);
     if (outside.kind === 'ambiguous' || body.kind !== 'json') return outside;
@@ -78,10 +87,11 @@ class FlatParameters {
   readonly #spellings = new Map<string, Spelling>();
   /** Beginnings of names that a server could take for nested ones. */
   readonly #roots = new Set<string>();
-  /** Some name is not UTF-8: what servers make of it is their own affair. */
-  #unreadable = false;
+  /** Why nothing of it can be told. */
+  #fault: string | null = null;
 
-  constructor(texts: readonly (string | null)[]) {
+  constructor(texts: readonly (string | null)[], { fields, names }: ParameterFields) {
+    if (mediaTypeOf(fields, names) === null) this.#fault = 'cannot be told, because of the Content-Type';
     for (const text of texts) if (text !== null) for (const { name, value } of queryPairs(text)) this.#add(name, value);
   }
 
@@ -100,7 +110,8 @@ class FlatParameters {
   #place(rawName: string, value: string, twice: boolean): void {
     const name = decodeParameter(rawName);
     if (name === null) {
-      this.#unreadable = true;
+      // What servers make of it is their own affair.
+      this.#fault = 'cannot be told, because some name is not UTF-8';
       return;
     }
     this.#roots.add(rootOf(name));
@@ -112,7 +123,7 @@ class FlatParameters {
   }
 
   read(steps: readonly string[]): ParameterReading {
-    if (this.#unreadable) return ambiguous('cannot be told, because some name is not UTF-8');
+    if (this.#fault !== null) return ambiguous(this.#fault);
     const name = steps[0]!;
     if (steps.length > 1) {
       // Nesting is read in JSON alone: of `a[b]`, `a.b` and `a` every server makes something else.

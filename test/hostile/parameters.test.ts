@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { H, useRig } from '../support/rig.ts';
 
 /**
@@ -8,6 +8,7 @@ import { H, useRig } from '../support/rig.ts';
 const rig = useRig({
   routes: `
   - { path: /q, require: "{param.act}" }
+  - { path: /c, require: api }
   - { path: "/c/db.{act}", require: "{act}" }
   - { path: /b, require: "{param.act}", inspect_body: 64KiB }
   - { path: /n, require: "{param.params.act}", inspect_body: 64KiB }
@@ -15,6 +16,13 @@ const rig = useRig({
   - { path: /m, require: "{param.cmd}", commands: { site.get: api, site.remove: admin }, inspect_body: 64KiB }
   - { path: /s, require: "{param.act}", inspect_body: 64KiB, mode: shadow }
   - { path: /public/**, access: public }`,
+});
+
+/** The field that carries a token which reads parameters, whatever the route does. */
+let constrained = '';
+beforeAll(async () => {
+  const { secret } = await rig.postern.mint({ permissions: ['api'], constraints: { params: { act: 'api' } } });
+  constrained = `Authorization: Bearer ${secret}\r\n`;
 });
 
 const get = (target: string): string => `GET ${target} HTTP/1.1\r\n${H}${rig.A}\r\n`;
@@ -104,6 +112,28 @@ describe('a parameter in the query', () => {
       await rig.denies(get(target), 'insufficient_scope');
     },
   );
+
+  test.each([
+    'text/plain;charset=utf-7',
+    "text/plain;charset*=utf-8''utf-7",
+    'text/plain; charset=utf-8; charset=utf-7',
+    'text/plain; x="; charset=utf-7"',
+    'application/x-www-form-urlencoded; charset=utf-16',
+    'text/plain, text/plain; charset=utf-7',
+  ])('that a server would decode by %s is refused, also without a body', async type => {
+    for (const target of ['/q?act=api', '/q?act=api&+AGE-ct=admin', '/b?act=api', '/c?act=api']) {
+      for (const more of ['', 'Content-Length: 0\r\n']) {
+        const fields = `${H}${target.startsWith('/c') ? constrained : rig.A}Content-Type: ${type}\r\n${more}`;
+        await rig.denies(`GET ${target} HTTP/1.1\r\n${fields}\r\n`, 'malformed_request');
+      }
+    }
+  });
+
+  test('beside a Content-Type that all servers read alike is read, and one that reads no parameters takes any', async () => {
+    await passes(`GET /q?act=api HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-8\r\n\r\n`);
+    await passes(`GET /c?act=x HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-7\r\n\r\n`);
+    await passes(`GET /c?act=api HTTP/1.1\r\n${H}${constrained}\r\n`);
+  });
 
   test('may stand in a body that is not looked into: then nothing is judged', async () => {
     await rig.denies(form('/q?act=api', 'act=admin'), 'unsupported_media');

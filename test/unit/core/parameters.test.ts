@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { lowerNames } from '../../../src/core/fields.ts';
 import { type BodyReading, noBody, Parameters } from '../../../src/core/parameters.ts';
 import type { Json } from '../../../src/core/token.ts';
 
@@ -154,6 +155,50 @@ describe('members of JSON', () => {
   test('an empty batch is a call that nothing can be read of, so that nobody passes for want of calls', () => {
     expect(new Parameters(null, json([])).calls).toBe(1);
     expect(read('x', 'x=1', json([]))).toBe('ambiguous');
+  });
+});
+
+describe('the Content-Type', () => {
+  const typed = (...fields: string[]): string => {
+    const reading = new Parameters('x=1', noBody, { fields, names: lowerNames(fields) }).read('x');
+    return reading.kind === 'value' ? `= ${reading.value}` : reading.kind;
+  };
+  test.each([
+    '',
+    'text/plain',
+    'text/plain; charset=utf-8',
+    'application/json ;\tCHARSET="UTF-8"',
+    'x/y;charset=Utf-8 ',
+  ])('%j leaves a query what it is', type => {
+    expect(typed('Content-Type', type)).toBe('= 1');
+  });
+  test.each([
+    'text/plain;charset=utf-7',
+    'text/plain;charset=utf8',
+    'text/plain;charset*=utf-7',
+    "text/plain;charset*=utf-8''utf-7",
+    'text/plain;charset*0=utf;charset*1=-7',
+    'text/plain;charset=utf-8;charset=utf-8',
+    'text/plain;charset=utf-8;charset=utf-7',
+    'text/plain;charset="utf-7"',
+    "text/plain;charset='utf-8'",
+    'text/plain;charset="\\utf-8"',
+    'text/plain;charset=',
+    'text/plain;charset',
+    'text/plain;',
+    'text/plain,text/plain',
+    'text/plain;x=1',
+    'text/plain;x="charset=utf-7"',
+    'multipart/form-data; boundary=x',
+    ';charset=utf-7',
+    'text',
+    ' ',
+  ])('%j makes it ambiguous: some servers decode a query by it', type => {
+    expect(typed('Content-Type', type)).toBe('ambiguous');
+  });
+  test('that stands twice, or in a spelling that some servers take for it, does so too', () => {
+    expect(typed('Content-Type', 'x/y', 'content-type', 'x/y')).toBe('ambiguous');
+    expect(typed('Content_Type', 'x/y')).toBe('ambiguous');
   });
 });
 
