@@ -32,43 +32,88 @@ export type ParameterReading =
 
 const absent: ParameterReading = { kind: 'absent' };
 const closed: ParameterReading = { kind: 'closed' };
-const valued = (value: string): ParameterReading => ({ kind: 'value', value });
+/** A copy: parts of a text keep the whole of it in memory, and what is read outlives the body. */
+const valued = (value: string): ParameterReading => ({ kind: 'value', value: ` ${value}`.slice(1) });
 const ambiguous = (why: string): ParameterReading => ({ kind: 'ambiguous', why });
+
+/** A parameter in all calls of a batch. */
+export interface EveryReading {
+  /** In the first call. */
+  readonly first: ParameterReading;
+  /** In the first call that has no value, or another one; null: all have that of the first. */
+  readonly other: { readonly call: number; readonly reading: ParameterReading } | null;
+}
 
 /**
  * The parameters of a request: those of its query, and those of a body that was inspected. What the upstream could read
  * in another way than we do is ambiguous, never guessed: attackers choose the reading that suits them.
  */
 export class Parameters {
-  readonly body: BodyReading;
+  readonly kind: BodyReading['kind'];
   readonly #query: string | null;
   readonly #fields: ParameterFields;
+  #body: BodyReading;
   /** Those that stand in pairs. Made when one is first asked for: most requests are judged without. */
   #flat: FlatParameters | null = null;
+  #members: Members | null = null;
+  /** What was asked of all calls, which is kept when the body is not. */
+  readonly #every = new Map<string, EveryReading>();
 
   constructor(query: string | null, body: BodyReading, fields: ParameterFields = noFields) {
+    this.kind = body.kind;
     this.#query = query;
     this.#fields = fields;
-    this.body = body;
+    this.#body = body;
   }
 
   /** How many calls the request makes: more than one in a batch, and never none, so that there is one to be refused. */
   get calls(): number {
-    const { body } = this;
+    const body = this.#body;
     return body.kind === 'json' && isList(body.value) ? Math.max(1, body.value.length) : 1;
+  }
+
+  /**
+   * Lets the body go, which may be large where the answer is long. What was asked of all calls stays known; whatever else
+   * is asked for could stand in what is gone.
+   */
+  release(): void {
+    if (this.#body.kind !== 'none') this.#body = { kind: 'closed' };
+    this.#flat = null;
+    this.#members = null;
   }
 
   /** The parameter of a name (`database`, or `params.database` for a member of a member), in one call of a batch. */
   read(name: string, call = 0): ParameterReading {
-    const { body } = this;
+    const body = this.#body;
     if (body.kind === 'closed') return closed;
     this.#flat ??= new FlatParameters([this.#query, body.kind === 'form' ? body.text : null], this.#fields);
     const steps = name.split('.');
     const outside = this.#flat.read(steps);
     if (outside.kind === 'ambiguous' || body.kind !== 'json') return outside;
-    const inside = readMember(isList(body.value) ? body.value[call] : body.value, steps);
+    this.#members ??= new Members();
+    const inside = this.#members.read(isList(body.value) ? body.value[call] : body.value, steps);
     if (outside.kind === 'absent' || inside.kind === 'ambiguous') return inside;
     return inside.kind === 'absent' ? outside : ambiguous('stands in the query and in the body');
+  }
+
+  readEvery(name: string): EveryReading {
+    let every = this.#every.get(name);
+    if (every === undefined) {
+      every = this.#readEvery(name);
+      // What is closed now was closed from the start, or has been released.
+      if (every.first.kind !== 'closed') this.#every.set(name, every);
+    }
+    return every;
+  }
+
+  #readEvery(name: string): EveryReading {
+    const first = this.read(name);
+    if (first.kind !== 'value') return { first, other: null };
+    for (let call = 1; call < this.calls; call++) {
+      const reading = this.read(name, call);
+      if (reading.kind !== 'value' || reading.value !== first.value) return { first, other: { call, reading } };
+    }
+    return { first, other: null };
   }
 }
 
@@ -181,31 +226,65 @@ const rootOf = (name: string): string => (plainName.test(name) ? name : stemOf(n
 
 const index = /^(?:0|[1-9][0-9]{0,8})$/;
 
-/** A member of a member of a JSON object; numbers lead into lists. */
-function readMember(of: Json | undefined, steps: readonly string[]): ParameterReading {
-  if (of === undefined || !isMap(of)) return ambiguous('is asked of what is no JSON object');
-  let at: Json = of;
-  for (const [i, step] of steps.entries()) {
-    if (isList(at)) {
-      if (!index.test(step)) return ambiguous('is asked of a list');
-      const item: Json | undefined = at[Number(step)];
-      if (item === undefined) return absent;
-      at = item;
-    } else if (isMap(at)) {
-      const wanted = folded(step);
-      const isLast = i === steps.length - 1;
-      let found = false;
-      for (const name of Object.keys(at)) {
-        if (name === step) found = true;
-        else if (plainNames(name).includes(wanted) || (!isLast && rootOf(name) === wanted)) {
+type JsonMap = { readonly [name: string]: Json };
+
+/** Members of JSON objects, whose names are each folded once, whatever is asked for. */
+class Members {
+  readonly #names = new Map<JsonMap, NamesOf>();
+
+  /** A member of a member of a JSON object; numbers lead into lists. */
+  read(of: Json | undefined, steps: readonly string[]): ParameterReading {
+    if (of === undefined || !isMap(of)) return ambiguous('is asked of what is no JSON object');
+    let at: Json = of;
+    for (const [i, step] of steps.entries()) {
+      if (isList(at)) {
+        if (!index.test(step)) return ambiguous('is asked of a list');
+        const item: Json | undefined = at[Number(step)];
+        if (item === undefined) return absent;
+        at = item;
+      } else if (isMap(at)) {
+        const names = this.#namesOf(at);
+        const wanted = folded(step);
+        const isLast = i === steps.length - 1;
+        if (names.hasOther(names.spellings, wanted, step) || (!isLast && names.hasOther(names.roots, wanted, step))) {
           return ambiguous('is spelled in another way');
         }
-      }
-      if (!found) return absent;
-      at = at[step]!;
-    } else return ambiguous('is asked of a plain value');
+        if (!Object.hasOwn(at, step)) return absent;
+        at = at[step]!;
+      } else return ambiguous('is asked of a plain value');
+    }
+    return readPlain(at);
   }
-  return readPlain(at);
+
+  #namesOf(map: JsonMap): NamesOf {
+    let names = this.#names.get(map);
+    if (names === undefined) {
+      names = new NamesOf(map);
+      this.#names.set(map, names);
+    }
+    return names;
+  }
+}
+
+/** The names of one object, by what servers take them for. */
+class NamesOf {
+  /** By every plain name; null: more than one name comes to it. */
+  readonly spellings = new Map<string, string | null>();
+  readonly roots = new Map<string, string | null>();
+
+  constructor(map: JsonMap) {
+    for (const name of Object.keys(map)) {
+      for (const plain of plainNames(name)) this.spellings.set(plain, this.spellings.has(plain) ? null : name);
+      const root = rootOf(name);
+      this.roots.set(root, this.roots.has(root) ? null : name);
+    }
+  }
+
+  /** Some name comes to this, and is not spelled so. */
+  hasOther(of: ReadonlyMap<string, string | null>, plain: string, spelled: string): boolean {
+    const name = of.get(plain);
+    return name !== undefined && name !== spelled;
+  }
 }
 
 function readPlain(value: Json): ParameterReading {
@@ -222,5 +301,4 @@ function readPlain(value: Json): ParameterReading {
 
 const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
-const isMap = (value: Json): value is { readonly [name: string]: Json } =>
-  typeof value === 'object' && value !== null && !isList(value);
+const isMap = (value: Json): value is JsonMap => typeof value === 'object' && value !== null && !isList(value);

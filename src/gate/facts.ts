@@ -40,7 +40,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     evidence: evidence?.kind ?? 'none',
     subject: evidence?.kind === 'found' ? evidence.subject : (denial?.subject ?? null),
     claim: question === null ? null : claimOf(question.claim, of, found),
-    body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
+    body: question === null || route === null || route.inspectBody === null ? null : question.parameters.kind,
     now: question?.now ?? at,
     fell:
       denial === null

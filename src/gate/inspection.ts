@@ -13,6 +13,9 @@ export type Inspection =
   | { readonly kind: 'read'; readonly body: BodyReading }
   | { readonly kind: 'refused'; readonly denial: Denial };
 
+/** Most values in a JSON body, those within one another counted each: they take work and memory that bytes do not tell. */
+export const mostValues = 10_000;
+
 type Media = 'form' | 'json';
 
 const read = (body: BodyReading): Inspection => ({ kind: 'read', body });
@@ -73,9 +76,10 @@ function understood(bytes: Uint8Array, media: Media): Inspection {
     // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.
     return /^\s*[[{"]/.test(text) ? unsupported('The body is not urlencoded.') : read({ kind: 'form', text });
   }
-  const reading = readStrictJson(text);
+  const reading = readStrictJson(text, mostValues);
   if (!reading.ok) {
-    const { why, line, column } = reading;
+    const { why, line, column, tooMany } = reading;
+    if (tooMany) return refused(deny('body_too_large', `The body has more than ${mostValues} values.`));
     return unsupported(`The body is not taken as JSON: line ${line}, column ${column}: ${why}.`);
   }
   const [first] = reading.refused;

@@ -234,6 +234,15 @@ describe('a body that is too large', () => {
     await rig.refuses(sized(json, '{"x":1}    ', '/small'), 'body_too_large');
     await rig.refuses(`${head(json + chunked, '/small')}${chunks('{"x":1}', '    ')}`, 'body_too_large');
   });
+  test('by its values, few as its bytes are, whatever of it is read', async () => {
+    const list = (values: number): string => `[${'0,'.repeat(values - 2)}0]`;
+    expect((await rig.ask(sized(json, list(10_000), '/w'))).status).toBe(200);
+    rig.upstream.forget();
+    await rig.denies(sized(json, list(10_001), '/w'), 'body_too_large');
+    await rig.denies(sized(json, `{"act":"api","x":[${'{},'.repeat(10_000)}{}]}`, '/w'), 'body_too_large');
+    await rig.denies(`${head(json + chunked, '/w')}${chunks(list(10_001))}`, 'body_too_large');
+    await rig.denies(sized(json, `{"a":1,${'"a":1,'.repeat(10_000)}"a":1}`, '/w'), 'unsupported_media');
+  });
   test('is not read on', async () => {
     const client = await rig.send(head(json + chunked));
     const piece = `10000\r\n${' '.repeat(1 << 16)}\r\n`;
@@ -331,6 +340,31 @@ test('a token that is revoked while its body comes in is refused, and nothing ar
   expect((await client.answer()).status).toBe(401);
   expect((await waiting.answer()).status).toBe(401);
   expect(rig.upstream.bytes).toBe('');
+});
+
+test('a stream whose body was read goes on for what its token asked of the body, and ends when it asks more', async () => {
+  const constraints = { params: { act: 'api' } };
+  const tokens = await Promise.all([1, 2].map(() => rig.postern.mint({ permissions: ['api'], constraints })));
+  rig.upstream.script = ({ write }) =>
+    write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n');
+  const clients = await Promise.all(
+    tokens.map(({ secret }) =>
+      rig.send(sized(json, '[{"act":"api","x":1},{"act":"api"}]', '/w').replace(rig.tA, secret)),
+    ),
+  );
+  for (const client of clients) await client.until(({ text }) => text.includes('one'));
+  const [kept, cut] = clients;
+  const change = async (i: number, params: object): Promise<void> => {
+    const answer = await rig.postern.admin('PATCH', `/v1/tokens/${tokens[i]!.id}`, { constraints: { params } });
+    expect(answer.status, answer.text).toBe(200);
+  };
+  await change(0, { act: 'api' });
+  // Judged behind the first: when this one is cut, the first has been judged.
+  await change(1, { act: 'api', y: '1' });
+  await cut!.untilClosed(5000);
+  expect(kept!.ended || kept!.closed).toBe(false);
+  await change(0, { act: 'other' });
+  await kept!.untilClosed(5000);
 });
 
 describe('where bodies are timed', () => {

@@ -158,6 +158,52 @@ describe('members of JSON', () => {
   });
 });
 
+describe('in every call', () => {
+  const batch = json([{ x: 'a', y: 'a' }, { x: 'a', y: 'b' }, { x: 'a' }]);
+  const one = (value: string) => ({ kind: 'value', value }) as const;
+  test('a parameter is what it is in the first, and what it is in the first that differs', () => {
+    const parameters = new Parameters('z=1', batch);
+    expect(parameters.readEvery('x')).toEqual({ first: one('a'), other: null });
+    expect(parameters.readEvery('y')).toEqual({ first: one('a'), other: { call: 1, reading: one('b') } });
+    expect(parameters.readEvery('z')).toEqual({ first: one('1'), other: null });
+    expect(parameters.readEvery('w')).toEqual({ first: { kind: 'absent' }, other: null });
+  });
+
+  test('it stays known when the body is released, and whatever was not asked for is closed', () => {
+    for (const body of [batch, form('x=a')]) {
+      const parameters = new Parameters('z=1', body);
+      const before = parameters.readEvery('x');
+      parameters.release();
+      expect(parameters.readEvery('x')).toEqual(before);
+      expect(parameters.readEvery('y').first.kind).toBe('closed');
+      expect(parameters.readEvery('z').first.kind).toBe('closed');
+      expect(parameters.read('x').kind).toBe('closed');
+      expect(parameters.kind).toBe(body.kind);
+    }
+  });
+
+  test('a query is read again, as it is not released with the body that there is not', () => {
+    const parameters = new Parameters('x=1', noBody);
+    parameters.release();
+    expect(parameters.readEvery('x')).toEqual({ first: one('1'), other: null });
+  });
+});
+
+test('names are folded once, however many parameters are asked for', () => {
+  let folds = 0;
+  const members: Record<string, Json> = { a: 1 };
+  for (let i = 0; i < 500; i++) members[`\u00e9${i}`] = 1;
+  const counted = new Proxy(members, {
+    ownKeys: target => {
+      folds++;
+      return Reflect.ownKeys(target);
+    },
+  });
+  const parameters = new Parameters(null, json([counted, counted]));
+  for (let i = 0; i < 64; i++) for (const call of [0, 1]) parameters.read(i === 0 ? 'a' : `a${i}`, call);
+  expect(folds).toBe(1);
+});
+
 describe('the Content-Type', () => {
   const typed = (...fields: string[]): string => {
     const reading = new Parameters('x=1', noBody, { fields, names: lowerNames(fields) }).read('x');

@@ -196,3 +196,16 @@ test('what is listed as refused stays small, however large the body', () => {
   expect(reading.refused).toHaveLength(100);
   expect(JSON.stringify(reading.refused).length).toBeLessThan(200_000);
 });
+
+test('more values than are asked for are a fault, and those within one another count each', () => {
+  for (const [text, values] of [
+    ['1', 1],
+    ['[]', 1],
+    ['[1,[2,{}]]', 5],
+    ['{"a":{"b":null},"c":"x"}', 4],
+  ] as const) {
+    expect([text, readStrictJson(text, values).ok]).toEqual([text, true]);
+    expect(readStrictJson(text, values - 1)).toMatchObject({ ok: false, tooMany: true });
+  }
+  expect(readStrictJson('[1,', 9)).toMatchObject({ ok: false, tooMany: false });
+});
