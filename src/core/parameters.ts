@@ -23,7 +23,7 @@ export type ParameterReading =
   | { readonly kind: 'value'; readonly value: string }
   | { readonly kind: 'absent' }
   /**
-   * It stands twice, in query and body, as `x[]`, in another case, or is no plain value. `why` follows its name, and says
+   * It stands twice, in query and body, as a cookie, as `x[]`, in another case, or is no plain value. `why` follows its name, and says
    * nothing of what the request has there.
    */
   | { readonly kind: 'ambiguous'; readonly why: string }
@@ -91,6 +91,8 @@ export class Parameters {
     const outside = this.#flat.read(steps);
     if (outside.kind === 'ambiguous' || body.kind !== 'json') return outside;
     this.#members ??= new Members();
+    if (this.#members.hasTelltale(body.value))
+      return ambiguous('cannot be told, because of a member named _json or _charset_');
     const inside = this.#members.read(isList(body.value) ? body.value[call] : body.value, steps);
     if (outside.kind === 'absent' || inside.kind === 'ambiguous') return inside;
     return inside.kind === 'absent' ? outside : ambiguous('stands in the query and in the body');
@@ -137,7 +139,34 @@ class FlatParameters {
 
   constructor(texts: readonly (string | null)[], { fields, names }: ParameterFields) {
     if (mediaTypeOf(fields, names) === null) this.#fault = 'cannot be told, because of the Content-Type';
+    else if (piecesOf(texts) > mostPairs)
+      this.#fault = `cannot be told, because there are more than ${mostPairs} of them`;
+    if (this.#fault !== null) return;
     for (const text of texts) if (text !== null) for (const { name, value } of queryPairs(text)) this.#add(name, value);
+    for (let i = 0; i < names.length; i++) if (names[i] === 'cookie') this.#addCookies(fields[2 * i + 1]!);
+    for (const name of telltales) {
+      if (this.#spellings.has(name)) this.#fault ??= `cannot be told, because of one named ${name}`;
+    }
+  }
+
+  /** Attack: to some servers (`$_REQUEST` of PHP) cookies are parameters as well, and win. */
+  #addCookies(line: string): void {
+    // Old ones also split at commas.
+    for (const piece of line.split(/[;,]/)) {
+      const end = piece.indexOf('=');
+      const name = (end === -1 ? piece : piece.slice(0, end)).trim();
+      if (name === '') continue;
+      // Some decode their names, others do not.
+      this.#mark(name);
+      const decoded = decodeParameter(name);
+      if (decoded !== null && decoded !== name) this.#mark(decoded);
+    }
+  }
+
+  /** It is no parameter, and yet one to some. */
+  #mark(name: string): void {
+    this.#roots.add(rootOf(name));
+    for (const plain of plainNames(name)) this.#spellings.set(plain, { name, value: '', twice: true });
   }
 
   #add(rawName: string, value: string): void {
@@ -176,12 +205,29 @@ class FlatParameters {
     }
     const spelling = this.#spellings.get(folded(name));
     if (spelling === undefined) return absent;
-    if (spelling.twice) return ambiguous('stands more than once, or beside a semicolon');
+    if (spelling.twice) return ambiguous('stands more than once, as a cookie, or beside a semicolon');
     if (spelling.name !== name) return ambiguous('is spelled in another way');
     const value = decodeParameter(spelling.value);
     return value === null ? ambiguous('is not UTF-8') : valued(value);
   }
 }
+
+/** Most parameters that common servers read (PHP, Node, Tomcat); what follows is to them not there. */
+const mostPairs = 1000;
+
+/** What the servers count that count most: empty pieces, and those that only some split at. */
+function piecesOf(texts: readonly (string | null)[]): number {
+  let pieces = 0;
+  for (const text of texts) {
+    if (text === null) continue;
+    pieces++;
+    for (let i = 0; i < text.length; i++) if (text[i] === '&' || text[i] === ';') pieces++;
+  }
+  return pieces;
+}
+
+/** Where the whole of a JSON list stands for Rails, and what some servers decode a form by. */
+const telltales = ['_json', '_charset_'] as const;
 
 const plainName = /^[a-z0-9_-]*$/;
 
@@ -254,6 +300,11 @@ class Members {
       } else return ambiguous('is asked of a plain value');
     }
     return readPlain(at);
+  }
+
+  /** Attack: an object that Rails, or who reads what it has read, takes for a list. */
+  hasTelltale(value: Json): boolean {
+    return isMap(value) && telltales.some(name => this.#namesOf(value).spellings.has(name));
   }
 
   #namesOf(map: JsonMap): NamesOf {

@@ -30,7 +30,7 @@ export type JsonReading =
     };
 
 /**
- * Reads one JSON value. Two members of one name are a fault, and so is a byte order mark. Whole numbers that are not
+ * Reads one JSON value. Two members of one name are a fault, and so are half a surrogate in a name, and a byte order mark. Whole numbers that are not
  * exact, and members named `__proto__`, are listed (the first hundred), and stand in the value as null or not at all.
  * `mostValues`: how many values it may have, those within one another counted each. What they are made into takes some
  * ten times the memory of their text.
@@ -140,6 +140,8 @@ class Reader {
       const start = this.#at;
       if (this.#text[start] !== '"') this.#fail('a member name is expected');
       const name = this.#string();
+      // What is no Unicode is to some servers the same name as another, and to others none.
+      if (!name.isWellFormed()) throw new Fault(start, 'this member name is not Unicode');
       if (names.has(name)) throw new Fault(start, 'this member stands twice');
       names.add(name);
       this.#skip();

@@ -190,6 +190,8 @@ describe('a body that is not understood is refused, and nothing of the request a
     ['Latin-1', json, '{"act":"api","x":"\u00e9"}'],
     ['an overlong form', json, '{"\u00c1\u00a1ct":"api","act":"api"}'],
     ['half a surrogate in UTF-8', json, '{"act":"api","x":"\u00ed\u00a0\u0080"}'],
+    ['half a surrogate in a name', json, '{"act":"api","act\\ud800":"admin"}'],
+    ['half a surrogate in a name deep within', json, '{"act":"api","x":[{"\\udc00":1}]}'],
     ['a Latin-1 form', urlencoded, 'act=api&x=\u00e9'],
     ['two members of one name', json, '{"act":"api","act":"api"}'],
     ['a comment', json, '{"act":"api"/**/}'],

@@ -129,6 +129,37 @@ describe('a parameter in the query', () => {
     }
   });
 
+  test.each([
+    'act=admin',
+    'x=1; act=admin',
+    'act[]=admin',
+    'ACT=admin',
+    '%61ct=admin',
+    'act',
+    'x=1, act=admin',
+    'act=api',
+  ])('beside the cookie %s is refused', async cookie => {
+    for (const target of ['/q?act=api', '/b?act=api', '/q']) {
+      await rig.denies(`GET ${target} HTTP/1.1\r\n${H}${rig.A}Cookie: ${cookie}\r\n\r\n`, 'malformed_request');
+    }
+    await rig.denies(json('/b', { act: 'api' }).replace(H, `${H}Cookie: ${cookie}\r\n`), 'malformed_request');
+    await rig.denies(`GET /c?act=api HTTP/1.1\r\n${H}${constrained}Cookie: ${cookie}\r\n\r\n`, 'malformed_request');
+  });
+
+  test('beside other cookies is read, and where nothing is read they may have any name', async () => {
+    await passes(`GET /q?act=api HTTP/1.1\r\n${H}${rig.A}Cookie: sid=act; acts=1\r\n\r\n`);
+    await passes(`GET /c?act=x HTTP/1.1\r\n${H}${rig.A}Cookie: act=admin\r\n\r\n`);
+  });
+
+  test('among more than some servers read is refused', async () => {
+    await passes(get(`/q?${'a&'.repeat(999)}act=api`));
+    await rig.denies(get(`/q?${'a&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(get(`/q?${'&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(get(`/q?act=api${'&a'.repeat(1000)}`), 'malformed_request');
+    await rig.denies(form('/b', `${'a&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(form(`/b?${'a&'.repeat(600)}`, `${'a&'.repeat(600)}act=api`), 'malformed_request');
+  });
+
   test('beside a Content-Type that all servers read alike is read, and one that reads no parameters takes any', async () => {
     await passes(`GET /q?act=api HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-8\r\n\r\n`);
     await passes(`GET /c?act=x HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-7\r\n\r\n`);
@@ -170,6 +201,7 @@ describe('a parameter in a form', () => {
     ['with a value that is encoded badly', 'act=api%'],
     ['with the end of a line', 'act=api\r\n'],
     ['with a nested name', 'params[act]=api'],
+    ['beside a charset of its own', 'act=api&_charset_=utf-7'],
     ['behind a question mark', '?act=admin&act=api'],
     ['behind a hash', '#act=admin&act=api'],
     ['beside brackets', 'act=api&[act]=admin'],
@@ -234,6 +266,10 @@ describe('a parameter in JSON', () => {
     ['in the query in another case, too', '/b?ACT=admin', { act: 'api' }],
     ['null, and in the query', '/b?act=api', { act: null }],
     ['in text', '/b', '"act=api"'],
+    ['beside what is a list to Rails', '/b', { act: 'api', _json: [{ act: 'admin' }] }],
+    ['in the query beside what is a list to Rails', '/b?act=api', { _json: [{ act: 'admin' }] }],
+    ['beside what is a list to Rails, in the query', '/b?_json[][act]=admin', [{ act: 'api' }]],
+    ['beside a charset of its own', '/b', { act: 'api', _charset_: 'utf-7' }],
     ['in a number', '/b', '7'],
     ['in null', '/b', 'null'],
     ['in the query of a body that is no object', '/b?act=api', '"x"'],

@@ -158,6 +158,55 @@ describe('members of JSON', () => {
   });
 });
 
+describe('a cookie', () => {
+  const beside = (cookie: string, name = 'x', query: string | null = 'x=1', body: BodyReading = noBody): string => {
+    const fields = ['Cookie', cookie];
+    const reading = new Parameters(query, body, { fields, names: lowerNames(fields) }).read(name);
+    return reading.kind === 'value' ? `= ${reading.value}` : reading.kind;
+  };
+  test.each([
+    'x=2',
+    'x',
+    'x=',
+    'a=1; x=2',
+    'a=1;x=2',
+    'a=1, x=2',
+    'X=2',
+    'x[]=2',
+    '%78=2',
+    'x%5b%5d=2',
+    ' x =2',
+    '%zz; x=2',
+  ])('%j is what some servers read for x', cookie => {
+    expect(beside(cookie)).toBe('ambiguous');
+    expect(beside(cookie, 'x', null)).toBe('ambiguous');
+    expect(beside(cookie, 'x.y', null, json({ x: { y: 1 } }))).toBe('ambiguous');
+  });
+  test.each(['y=x', 'xy=2', '%zz=2', '', ';;=', 'y=1; z="2"', '%ff=1'])('%j is none of x', cookie => {
+    expect(beside(cookie)).toBe('= 1');
+  });
+  test('counts on each of its lines', () => {
+    const fields = ['Cookie', 'a=1', 'cookie', 'x=2'];
+    expect(new Parameters('x=1', noBody, { fields, names: lowerNames(fields) }).read('x').kind).toBe('ambiguous');
+  });
+});
+
+test('more pairs than some server reads are ambiguous, empty ones and those of both places counted', () => {
+  expect(read('x', `${'a&'.repeat(999)}x=1`)).toBe('= 1');
+  for (const piece of ['a&', 'a=1&', '&', 'a;']) expect(read('x', `${piece.repeat(1000)}x=1`)).toBe('ambiguous');
+  expect(read('x', 'a&'.repeat(500), form(`${'a&'.repeat(400)}x=1`))).toBe('= 1');
+  expect(read('x', 'a&'.repeat(500), form(`${'a&'.repeat(500)}x=1`))).toBe('ambiguous');
+  expect(read('x', 'a&'.repeat(1000), json({ x: 1 }))).toBe('ambiguous');
+});
+
+test.each(['_json', '_JSON', '_json[]', '[_json]', '_charset_'])('beside %s nothing is told', name => {
+  expect(read('x', `x=1&${name}=2`)).toBe('ambiguous');
+  expect(read('x', null, form(`${name}=2&x=1`))).toBe('ambiguous');
+  expect(read('x', `${name}=1`, json([{ x: 1 }]))).toBe('ambiguous');
+  expect(read('x', null, json({ x: 1, [name]: [] }))).toBe('ambiguous');
+  expect(read('x', 'x=1', json({ [name]: [] }))).toBe('ambiguous');
+});
+
 describe('in every call', () => {
   const batch = json([{ x: 'a', y: 'a' }, { x: 'a', y: 'b' }, { x: 'a' }]);
   const one = (value: string) => ({ kind: 'value', value }) as const;
