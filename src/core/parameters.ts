@@ -14,6 +14,9 @@ export type BodyReading =
 
 export const noBody: BodyReading = { kind: 'none' };
 
+/** A copy: parts of a text keep the whole of it in memory, and what is read outlives the body. */
+export const ownText = (part: string): string => ` ${part}`.slice(1);
+
 /** The fields of a request, as far as servers read its parameters by them. */
 export type ParameterFields = Pick<Form, 'fields' | 'names'>;
 
@@ -32,8 +35,7 @@ export type ParameterReading =
 
 const absent: ParameterReading = { kind: 'absent' };
 const closed: ParameterReading = { kind: 'closed' };
-/** A copy: parts of a text keep the whole of it in memory, and what is read outlives the body. */
-const valued = (value: string): ParameterReading => ({ kind: 'value', value: ` ${value}`.slice(1) });
+const valued = (value: string): ParameterReading => ({ kind: 'value', value: ownText(value) });
 const ambiguous = (why: string): ParameterReading => ({ kind: 'ambiguous', why });
 
 /** A parameter in all calls of a batch. */
