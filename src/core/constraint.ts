@@ -160,26 +160,26 @@ export function plainBreachOf(constraints: CompiledConstraints, facts: Facts): B
 function paramBreachOf({ params }: CompiledConstraints, { parameters }: Facts): Breach | null {
   const constraint = 'params';
   for (const [name, value] of params) {
-    for (let call = 0; call < Math.max(1, parameters.calls); call++) {
-      const reading = parameters.read(name, call);
-      const compared = { parameter: name, value, call, found: reading.kind };
-      switch (reading.kind) {
-        case 'value':
-          if (reading.value === value) break;
-          return failed(constraint, 'The token is not taken with these parameters.', {
-            ...compared,
-            found: reading.value.slice(0, mostShown),
-          });
-        case 'absent':
-          return failed(constraint, 'The token is not taken with these parameters.', compared);
-        case 'ambiguous': {
-          const detail = 'A parameter that a constraint of the token reads is ambiguous.';
-          return { constraint, code: 'malformed_request', detail, compared };
-        }
-        case 'closed': {
-          const detail = 'A constraint of the token reads parameters, and this body cannot be read.';
-          return { constraint, code: 'unsupported_media', detail, compared };
-        }
+    const { first, other } = parameters.readEvery(name);
+    const isFirst = other === null || first.kind !== 'value' || first.value !== value;
+    const { call, reading } = isFirst ? { call: 0, reading: first } : other;
+    const compared = { parameter: name, value, call, found: reading.kind };
+    switch (reading.kind) {
+      case 'value':
+        if (reading.value === value) break;
+        return failed(constraint, 'The token is not taken with these parameters.', {
+          ...compared,
+          found: reading.value.slice(0, mostShown),
+        });
+      case 'absent':
+        return failed(constraint, 'The token is not taken with these parameters.', compared);
+      case 'ambiguous': {
+        const detail = 'A parameter that a constraint of the token reads is ambiguous.';
+        return { constraint, code: 'malformed_request', detail, compared };
+      }
+      case 'closed': {
+        const detail = 'A constraint of the token reads parameters, and this body cannot be read.';
+        return { constraint, code: 'unsupported_media', detail, compared };
       }
     }
   }

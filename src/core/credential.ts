@@ -1,5 +1,5 @@
 import type { Form } from './form.ts';
-import type { BodyReading } from './parameters.ts';
+import { type BodyReading, ownText } from './parameters.ts';
 import { decodeParameter, type Pair, queryPairs } from './target.ts';
 import type { Json } from './token.ts';
 
@@ -176,7 +176,7 @@ function inForm(text: string, names: ReadonlySet<string>): Reading {
     if (value === null) return ambiguous('the token in the body is not UTF-8');
     if (value === '') continue;
     if (reading.kind === 'one') return ambiguous('more than one token');
-    reading = { kind: 'one', found: { place: 'form', name: decodeParameter(pair.name) ?? pair.name, value } };
+    reading = { kind: 'one', found: formToken(decodeParameter(pair.name) ?? pair.name, value) };
   }
   return reading;
 }
@@ -200,10 +200,16 @@ function inObject(value: Json, names: ReadonlySet<string>): Reading {
     if (typeof member !== 'string') return ambiguous('the token in the body is not text');
     if (member === '') continue;
     if (reading.kind === 'one') return ambiguous('more than one token');
-    reading = { kind: 'one', found: { place: 'form', name, value: member } };
+    reading = { kind: 'one', found: formToken(name, member) };
   }
   return reading;
 }
+
+const formToken = (name: string, value: string): Found => ({
+  place: 'form',
+  name: ownText(name),
+  value: ownText(value),
+});
 
 const twistedMember = 'a member of the body differs from a token member only in case or brackets';
 

@@ -49,7 +49,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'request_timeout':
       return 'Send the whole request without long pauses, or raise `listen.proxy.head_timeout` or `body_timeout`.';
     case 'body_too_large':
-      return `Send a smaller body, or raise ${facts.fell?.phase === 'forward' ? `\`max_body\` (${route?.maxBody ?? 0} bytes)` : `\`inspect_body\` (${route?.inspectBody ?? 0} bytes)`} of the route ${place}.`;
+      return `Send a smaller body, JSON of fewer values, or raise ${facts.fell?.phase === 'forward' ? `\`max_body\` (${route?.maxBody ?? 0} bytes)` : `\`inspect_body\` (${route?.inspectBody ?? 0} bytes)`} of the route ${place}.`;
     case 'unsupported_media':
       return route?.inspectBody == null
         ? `Send the parameters in the query and no body, or set \`inspect_body\` of the route ${place}.`

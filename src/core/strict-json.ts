@@ -20,21 +20,31 @@ export interface RefusedValue {
 export type JsonReading =
   | { readonly ok: true; readonly value: Json; readonly refused: readonly RefusedValue[] }
   /** The text is not JSON, or is ambiguous. Lines and columns count from 1, columns in UTF-16 units. */
-  | { readonly ok: false; readonly why: string; readonly line: number; readonly column: number };
+  | {
+      readonly ok: false;
+      readonly why: string;
+      readonly line: number;
+      readonly column: number;
+      /** There are more values in it than were asked for. */
+      readonly tooMany: boolean;
+    };
 
 /**
- * Reads one JSON value. Two members of one name are a fault, and so is a byte order mark. Whole numbers that are not
+ * Reads one JSON value. Two members of one name are a fault, and so are half a surrogate in a name, and a byte order mark. Whole numbers that are not
  * exact, and members named `__proto__`, are listed (the first hundred), and stand in the value as null or not at all.
+ * `mostValues`: how many values it may have, those within one another counted each. What they are made into takes some
+ * ten times the memory of their text.
  */
-export function readStrictJson(text: string): JsonReading {
-  const reader = new Reader(text);
+export function readStrictJson(text: string, mostValues = Number.POSITIVE_INFINITY): JsonReading {
+  const reader = new Reader(text, mostValues);
   try {
     const value = reader.document();
     return { ok: true, value, refused: reader.refused };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     const before = text.slice(0, error.at).split('\n');
-    return { ok: false, why: error.message, line: before.length, column: before.at(-1)!.length + 1 };
+    const [line, column] = [before.length, before.at(-1)!.length + 1];
+    return { ok: false, why: error.message, line, column, tooMany: reader.tooMany };
   }
 }
 
@@ -63,9 +73,16 @@ class Reader {
   readonly #path: (string | number)[] = [];
   #at = 0;
   #depth = 0;
+  /** Values that may still come. */
+  #left: number;
 
-  constructor(text: string) {
+  constructor(text: string, mostValues: number) {
     this.#text = text;
+    this.#left = mostValues;
+  }
+
+  get tooMany(): boolean {
+    return this.#left < 0;
   }
 
   document(): Json {
@@ -78,6 +95,7 @@ class Reader {
 
   /** A value, and the white space behind it. */
   #value(): Json {
+    if (--this.#left < 0) this.#fail('there are too many values');
     const value = this.#bareValue();
     this.#skip();
     return value;
@@ -122,6 +140,8 @@ class Reader {
       const start = this.#at;
       if (this.#text[start] !== '"') this.#fail('a member name is expected');
       const name = this.#string();
+      // What is no Unicode is to some servers the same name as another, and to others none.
+      if (!name.isWellFormed()) throw new Fault(start, 'this member name is not Unicode');
       if (names.has(name)) throw new Fault(start, 'this member stands twice');
       names.add(name);
       this.#skip();

@@ -44,7 +44,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
       question === null
         ? null
         : claimOf(question.claim, of, found, evidence?.kind === 'found' ? evidence.subject : null),
-    body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
+    body: question === null || route === null || route.inspectBody === null ? null : question.parameters.kind,
     now: question?.now ?? at,
     fell:
       denial === null

@@ -110,6 +110,8 @@ export class Gate {
     const { form, client, question, inDoubt } = passage.case;
     const { route } = permit;
     passage.permitted = permit;
+    // The answer may be endless, and what was read of the body takes many times its bytes.
+    question?.parameters.release();
     // Whoever presented it is known, also where shadow mode lets it pass as nobody.
     passage.subject = permit.subject ?? permit.shadowed?.subject ?? null;
     passage.decided(this.#parts.clock);

@@ -1,6 +1,7 @@
 import { type Denial, deny } from '../core/decision.ts';
 import { canonicalName, single } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
+import { mediaTypeOf } from '../core/media-type.ts';
 import { type BodyReading, noBody } from '../core/parameters.ts';
 import type { Route } from '../core/route.ts';
 import { readStrictJson } from '../core/strict-json.ts';
@@ -11,6 +12,9 @@ import type { Asked } from './judge.ts';
 export type Inspection =
   | { readonly kind: 'read'; readonly body: BodyReading }
   | { readonly kind: 'refused'; readonly denial: Denial };
+
+/** Most values in a JSON body, those within one another counted each: they take work and memory that bytes do not tell. */
+export const mostValues = 10_000;
 
 type Media = 'form' | 'json';
 
@@ -24,7 +28,10 @@ const unsupported = (detail: string): Inspection => refused(deny('unsupported_me
  */
 export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }: Route): Promise<Inspection> {
   const media = mediaOf(form);
-  if (media === null) return unsupported('The body has to be urlencoded or JSON, in UTF-8, and not encoded otherwise.');
+  if (media === null)
+    return unsupported(
+      'The body has to be urlencoded or JSON, in UTF-8, with no parameter but a charset, and not encoded otherwise.',
+    );
   const limit = Math.min(inspectBody ?? 0, maxBody ?? Number.POSITIVE_INFINITY);
   if (form.framing.kind === 'length' && form.framing.length > limit) return refused(tooLarge(limit));
   if (form.expectsContinue) asked.writeContinue();
@@ -69,9 +76,10 @@ function understood(bytes: Uint8Array, media: Media): Inspection {
     // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.
     return /^\s*[[{"]/.test(text) ? unsupported('The body is not urlencoded.') : read({ kind: 'form', text });
   }
-  const reading = readStrictJson(text);
+  const reading = readStrictJson(text, mostValues);
   if (!reading.ok) {
-    const { why, line, column } = reading;
+    const { why, line, column, tooMany } = reading;
+    if (tooMany) return refused(deny('body_too_large', `The body has more than ${mostValues} values.`));
     return unsupported(`The body is not taken as JSON: line ${line}, column ${column}: ${why}.`);
   }
   const [first] = reading.refused;
@@ -79,24 +87,15 @@ function understood(bytes: Uint8Array, media: Media): Inspection {
   return read({ kind: 'json', value: reading.value });
 }
 
-const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-const mediaForm = new RegExp(`^(${token}/${token})((?:[ \\t]*;[ \\t]*${token}=(?:${token}|"[^"\\\\]*"))*)[ \\t]*$`);
-const charsets = /;[ \t]*charset=("[^"]*"|[^; \t]*)/gi;
-
 /** One kind of body that is understood, in UTF-8 and as it is; null for every other. */
 function mediaOf({ fields, names }: Form): Media | null {
-  // Attack: a server that takes `Content_Type` for `Content-Type` would read the body as something else.
   for (const name of names) {
-    const plain = canonicalName(name);
-    if (plain !== name && (plain === 'content-type' || plain === 'content-encoding')) return null;
-    if (name === 'content-encoding' && !isPlain(fields, names)) return null;
+    // Attack: a server that takes `Content_Encoding` for `Content-Encoding` would read the body as something else.
+    if (canonicalName(name) !== 'content-encoding') continue;
+    if (name !== 'content-encoding' || !isPlain(fields, names)) return null;
   }
-  const [, essence, parameters = ''] = mediaForm.exec(single(fields, names, 'content-type') ?? '') ?? [];
-  if (essence === undefined) return null;
-  for (const [, charset] of parameters.matchAll(charsets)) {
-    if (!/^(?:utf-8|"utf-8")$/i.test(charset!)) return null;
-  }
-  const type = essence.toLowerCase();
+  const type = mediaTypeOf(fields, names);
+  if (type == null) return null;
   if (type === 'application/x-www-form-urlencoded') return 'form';
   return type === 'application/json' || /^application\/.+\+json$/.test(type) ? 'json' : null;
 }

@@ -211,7 +211,7 @@ export class Judge {
     proofs: Proofs,
   ): Question {
     const { rule, captures } = match;
-    const parameters = new Parameters(form.target.query, body);
+    const parameters = new Parameters(form.target.query, body, form);
     const claim = rule.fixed ?? rule.claim(captures, parameters);
     return {
       form,

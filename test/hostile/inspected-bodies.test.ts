@@ -50,7 +50,6 @@ describe('a body that is understood', () => {
     ['JSON', json, body],
     ['JSON with a charset', 'Content-Type: application/json; charset=utf-8\r\n', body],
     ['JSON with a quoted charset', 'Content-Type: Application/JSON;charset="UTF-8"\r\n', body],
-    ['JSON with another parameter', 'Content-Type: application/json; profile="a;b" ; v=1\r\n', body],
     ['JSON of a kind', 'content-type: application/vnd.api+json\r\n', body],
     ['JSON as it is', `${json}Content-Encoding: identity\r\n`, body],
     ['JSON with white space', json, ` \r\n${body}\t\n`],
@@ -166,6 +165,18 @@ describe('a body that is not understood is refused, and nothing of the request a
     ['another charset', 'Content-Type: application/json; charset=utf-16\r\n', body],
     ['two charsets', 'Content-Type: application/json; charset=utf-8; charset=utf-7\r\n', body],
     ['another charset of a form', 'Content-Type: application/x-www-form-urlencoded; charset=iso-8859-1\r\n', 'act=api'],
+    ['an extended charset', "Content-Type: application/json; charset*=utf-8''utf-7\r\n", body],
+    ['an extended charset beside one', 'Content-Type: application/json; charset=utf-8; charset*=utf-7\r\n', body],
+    ['a charset that is no UTF-8 to all', 'Content-Type: application/json; charset=utf8\r\n', body],
+    ['one charset twice', 'Content-Type: application/json; charset=utf-8; charset=utf-8\r\n', body],
+    ['another parameter', 'Content-Type: application/json; profile="a;b" ; v=1\r\n', body],
+    ['another type in a parameter', 'Content-Type: application/json; x="application/x-www-form-urlencoded"\r\n', body],
+    [
+      'a form with JSON in a parameter',
+      'Content-Type: application/x-www-form-urlencoded; a=application/json\r\n',
+      'act=api',
+    ],
+    ['parts in a parameter', 'Content-Type: application/json; boundary=x; x=multipart/form-data\r\n', body],
     ['parts', 'Content-Type: multipart/form-data; boundary=x\r\n', multipart],
     ['gzip', `${json}Content-Encoding: gzip\r\n`, latin1(gzipSync(body))],
     ['gzip that is none', `${json}Content-Encoding: gzip\r\n`, body],
@@ -179,6 +190,8 @@ describe('a body that is not understood is refused, and nothing of the request a
     ['Latin-1', json, '{"act":"api","x":"\u00e9"}'],
     ['an overlong form', json, '{"\u00c1\u00a1ct":"api","act":"api"}'],
     ['half a surrogate in UTF-8', json, '{"act":"api","x":"\u00ed\u00a0\u0080"}'],
+    ['half a surrogate in a name', json, '{"act":"api","act\\ud800":"admin"}'],
+    ['half a surrogate in a name deep within', json, '{"act":"api","x":[{"\\udc00":1}]}'],
     ['a Latin-1 form', urlencoded, 'act=api&x=\u00e9'],
     ['two members of one name', json, '{"act":"api","act":"api"}'],
     ['a comment', json, '{"act":"api"/**/}'],
@@ -222,6 +235,15 @@ describe('a body that is too large', () => {
     rig.upstream.forget();
     await rig.refuses(sized(json, '{"x":1}    ', '/small'), 'body_too_large');
     await rig.refuses(`${head(json + chunked, '/small')}${chunks('{"x":1}', '    ')}`, 'body_too_large');
+  });
+  test('by its values, few as its bytes are, whatever of it is read', async () => {
+    const list = (values: number): string => `[${'0,'.repeat(values - 2)}0]`;
+    expect((await rig.ask(sized(json, list(10_000), '/w'))).status).toBe(200);
+    rig.upstream.forget();
+    await rig.denies(sized(json, list(10_001), '/w'), 'body_too_large');
+    await rig.denies(sized(json, `{"act":"api","x":[${'{},'.repeat(10_000)}{}]}`, '/w'), 'body_too_large');
+    await rig.denies(`${head(json + chunked, '/w')}${chunks(list(10_001))}`, 'body_too_large');
+    await rig.denies(sized(json, `{"a":1,${'"a":1,'.repeat(10_000)}"a":1}`, '/w'), 'unsupported_media');
   });
   test('is not read on', async () => {
     const client = await rig.send(head(json + chunked));
@@ -320,6 +342,31 @@ test('a token that is revoked while its body comes in is refused, and nothing ar
   expect((await client.answer()).status).toBe(401);
   expect((await waiting.answer()).status).toBe(401);
   expect(rig.upstream.bytes).toBe('');
+});
+
+test('a stream whose body was read goes on for what its token asked of the body, and ends when it asks more', async () => {
+  const constraints = { params: { act: 'api' } };
+  const tokens = await Promise.all([1, 2].map(() => rig.postern.mint({ permissions: ['api'], constraints })));
+  rig.upstream.script = ({ write }) =>
+    write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n');
+  const clients = await Promise.all(
+    tokens.map(({ secret }) =>
+      rig.send(sized(json, '[{"act":"api","x":1},{"act":"api"}]', '/w').replace(rig.tA, secret)),
+    ),
+  );
+  for (const client of clients) await client.until(({ text }) => text.includes('one'));
+  const [kept, cut] = clients;
+  const change = async (i: number, params: object): Promise<void> => {
+    const answer = await rig.postern.admin('PATCH', `/v1/tokens/${tokens[i]!.id}`, { constraints: { params } });
+    expect(answer.status, answer.text).toBe(200);
+  };
+  await change(0, { act: 'api' });
+  // Judged behind the first: when this one is cut, the first has been judged.
+  await change(1, { act: 'api', y: '1' });
+  await cut!.untilClosed(5000);
+  expect(kept!.ended || kept!.closed).toBe(false);
+  await change(0, { act: 'other' });
+  await kept!.untilClosed(5000);
 });
 
 describe('where bodies are timed', () => {

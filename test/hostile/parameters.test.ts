@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { H, useRig } from '../support/rig.ts';
 
 /**
@@ -8,6 +8,7 @@ import { H, useRig } from '../support/rig.ts';
 const rig = useRig({
   routes: `
   - { path: /q, require: "{param.act}" }
+  - { path: /c, require: api }
   - { path: "/c/db.{act}", require: "{act}" }
   - { path: /b, require: "{param.act}", inspect_body: 64KiB }
   - { path: /n, require: "{param.params.act}", inspect_body: 64KiB }
@@ -15,6 +16,13 @@ const rig = useRig({
   - { path: /m, require: "{param.cmd}", commands: { site.get: api, site.remove: admin }, inspect_body: 64KiB }
   - { path: /s, require: "{param.act}", inspect_body: 64KiB, mode: shadow }
   - { path: /public/**, access: public }`,
+});
+
+/** The field that carries a token which reads parameters, whatever the route does. */
+let constrained = '';
+beforeAll(async () => {
+  const { secret } = await rig.postern.mint({ permissions: ['api'], constraints: { params: { act: 'api' } } });
+  constrained = `Authorization: Bearer ${secret}\r\n`;
 });
 
 const get = (target: string): string => `GET ${target} HTTP/1.1\r\n${H}${rig.A}\r\n`;
@@ -70,6 +78,16 @@ describe('a parameter in the query', () => {
     ['beside a name that is not UTF-8', '/q?act=api&%ff=1'],
     ['beside its overlong spelling', '/q?act=api&%c1%a1ct=admin'],
     ['with a value that is not UTF-8', '/q?act=%ff'],
+    ['behind a question mark', '/q??act=admin&act=api'],
+    ['behind a question mark alone', '/q??act=api'],
+    ['before a question mark', '/q?act=api&?act=admin'],
+    ['behind an encoded question mark', '/q?%3fact=admin&act=api'],
+    ['in brackets', '/q?[act]=api'],
+    ['beside brackets', '/q?act=api&[act]=admin'],
+    ['beside encoded brackets', '/q?act=api&%5bact%5d=admin'],
+    ['before a bracket that closes nothing', '/q?act=api&act]=admin'],
+    ['behind a bracket that closes nothing', '/q?act=api&]act=admin'],
+    ['in brackets behind a question mark', '/q??[act]=admin&act=api'],
     ['not at all', '/q'],
     ['not at all, but another', '/q?action=api'],
     ['empty', '/q?act='],
@@ -94,6 +112,59 @@ describe('a parameter in the query', () => {
       await rig.denies(get(target), 'insufficient_scope');
     },
   );
+
+  test.each([
+    'text/plain;charset=utf-7',
+    "text/plain;charset*=utf-8''utf-7",
+    'text/plain; charset=utf-8; charset=utf-7',
+    'text/plain; x="; charset=utf-7"',
+    'application/x-www-form-urlencoded; charset=utf-16',
+    'text/plain, text/plain; charset=utf-7',
+  ])('that a server would decode by %s is refused, also without a body', async type => {
+    for (const target of ['/q?act=api', '/q?act=api&+AGE-ct=admin', '/b?act=api', '/c?act=api']) {
+      for (const more of ['', 'Content-Length: 0\r\n']) {
+        const fields = `${H}${target.startsWith('/c') ? constrained : rig.A}Content-Type: ${type}\r\n${more}`;
+        await rig.denies(`GET ${target} HTTP/1.1\r\n${fields}\r\n`, 'malformed_request');
+      }
+    }
+  });
+
+  test.each([
+    'act=admin',
+    'x=1; act=admin',
+    'act[]=admin',
+    'ACT=admin',
+    '%61ct=admin',
+    'act',
+    'x=1, act=admin',
+    'act=api',
+  ])('beside the cookie %s is refused', async cookie => {
+    for (const target of ['/q?act=api', '/b?act=api', '/q']) {
+      await rig.denies(`GET ${target} HTTP/1.1\r\n${H}${rig.A}Cookie: ${cookie}\r\n\r\n`, 'malformed_request');
+    }
+    await rig.denies(json('/b', { act: 'api' }).replace(H, `${H}Cookie: ${cookie}\r\n`), 'malformed_request');
+    await rig.denies(`GET /c?act=api HTTP/1.1\r\n${H}${constrained}Cookie: ${cookie}\r\n\r\n`, 'malformed_request');
+  });
+
+  test('beside other cookies is read, and where nothing is read they may have any name', async () => {
+    await passes(`GET /q?act=api HTTP/1.1\r\n${H}${rig.A}Cookie: sid=act; acts=1\r\n\r\n`);
+    await passes(`GET /c?act=x HTTP/1.1\r\n${H}${rig.A}Cookie: act=admin\r\n\r\n`);
+  });
+
+  test('among more than some servers read is refused', async () => {
+    await passes(get(`/q?${'a&'.repeat(999)}act=api`));
+    await rig.denies(get(`/q?${'a&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(get(`/q?${'&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(get(`/q?act=api${'&a'.repeat(1000)}`), 'malformed_request');
+    await rig.denies(form('/b', `${'a&'.repeat(1000)}act=api`), 'malformed_request');
+    await rig.denies(form(`/b?${'a&'.repeat(600)}`, `${'a&'.repeat(600)}act=api`), 'malformed_request');
+  });
+
+  test('beside a Content-Type that all servers read alike is read, and one that reads no parameters takes any', async () => {
+    await passes(`GET /q?act=api HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-8\r\n\r\n`);
+    await passes(`GET /c?act=x HTTP/1.1\r\n${H}${rig.A}Content-Type: text/plain; charset=utf-7\r\n\r\n`);
+    await passes(`GET /c?act=api HTTP/1.1\r\n${H}${constrained}\r\n`);
+  });
 
   test('may stand in a body that is not looked into: then nothing is judged', async () => {
     await rig.denies(form('/q?act=api', 'act=admin'), 'unsupported_media');
@@ -130,6 +201,11 @@ describe('a parameter in a form', () => {
     ['with a value that is encoded badly', 'act=api%'],
     ['with the end of a line', 'act=api\r\n'],
     ['with a nested name', 'params[act]=api'],
+    ['beside a charset of its own', 'act=api&_charset_=utf-7'],
+    ['behind a question mark', '?act=admin&act=api'],
+    ['behind a hash', '#act=admin&act=api'],
+    ['beside brackets', 'act=api&[act]=admin'],
+    ['before a bracket', 'act=api&act]=admin'],
     ['not at all', 'x=1'],
   ])('that stands %s is refused', async (_, body) => {
     await rig.refuses(form('/b', body), 'malformed_request');
@@ -143,6 +219,9 @@ describe('a parameter in a form', () => {
     ['act=api', '/b?act'],
     ['act[]=api', '/b?act=api'],
     ['x=1;act=admin', '/b?act=api'],
+    ['act=api', '/b??act=admin'],
+    ['?act=admin', '/b?act=api'],
+    ['x=1&[act]=admin', '/b?act=api'],
   ])('%s beside %s is refused', async (body, target) => {
     await rig.refuses(form(target, body), 'malformed_request');
   });
@@ -175,12 +254,22 @@ describe('a parameter in JSON', () => {
     ['beside another case', '/b', { act: 'api', Act: 'admin' }],
     ['beside a bracket', '/b', { act: 'api', 'act[]': 'admin' }],
     ['beside a bracketed map', '/b', { act: 'api', 'act[x]': 'admin' }],
+    ['beside brackets around it', '/b', { act: 'api', '[act]': 'admin' }],
+    ['beside a bracket behind it', '/b', { act: 'api', 'act]': 'admin' }],
+    ['beside a question mark', '/b', { act: 'api', '?act': 'admin' }],
+    ['nested, and its parent in brackets', '/n', { params: { act: 'api' }, '[params][act]': 'admin' }],
+    ['nested, and bracketed within', '/n', { params: { act: 'api', '[act]': 'admin' } }],
+    ['nested, and its parent in brackets in the query', '/n?[params][act]=admin', { params: { act: 'api' } }],
     ['beside a NUL', '/b', { act: 'api', 'act\0': 'admin' }],
     ['in the query, too', '/b?act=admin', { act: 'api' }],
     ['in the query, too, the same', '/b?act=api', { act: 'api' }],
     ['in the query in another case, too', '/b?ACT=admin', { act: 'api' }],
     ['null, and in the query', '/b?act=api', { act: null }],
     ['in text', '/b', '"act=api"'],
+    ['beside what is a list to Rails', '/b', { act: 'api', _json: [{ act: 'admin' }] }],
+    ['in the query beside what is a list to Rails', '/b?act=api', { _json: [{ act: 'admin' }] }],
+    ['beside what is a list to Rails, in the query', '/b?_json[][act]=admin', [{ act: 'api' }]],
+    ['beside a charset of its own', '/b', { act: 'api', _charset_: 'utf-7' }],
     ['in a number', '/b', '7'],
     ['in null', '/b', 'null'],
     ['in the query of a body that is no object', '/b?act=api', '"x"'],

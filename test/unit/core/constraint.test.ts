@@ -7,7 +7,7 @@ import {
   noProofs,
   type Proofs,
 } from '../../../src/core/constraint.ts';
-import type { ParameterReading, Parameters } from '../../../src/core/parameters.ts';
+import { noBody, type ParameterReading, Parameters } from '../../../src/core/parameters.ts';
 import { aForm } from '../../support/request.ts';
 
 interface Asked {
@@ -20,18 +20,35 @@ interface Asked {
   readonly calls?: readonly Readonly<Record<string, ParameterReading>>[];
 }
 
+/** Parameters that read as the test says. */
+class ReadAs extends Parameters {
+  readonly #calls: NonNullable<Asked['calls']>;
+
+  constructor(calls: NonNullable<Asked['calls']>) {
+    super(null, noBody);
+    this.#calls = calls;
+  }
+
+  override get calls(): number {
+    return this.#calls.length;
+  }
+
+  override read(name: string, call = 0): ParameterReading {
+    return this.#calls[call]?.[name] ?? { kind: 'absent' };
+  }
+}
+
 function breach(
   constraints: Constraints,
   { target = '/x', method = 'GET', fields = [], client = '192.0.2.1', proofs = {}, calls = [{}] }: Asked = {},
 ): Breach | null {
   const compiled = compileConstraints(constraints);
   if (compiled === null) return null;
-  const read = (name: string, call = 0): ParameterReading => calls[call]?.[name] ?? { kind: 'absent' };
   return breachOf(compiled, {
     form: aForm(target, fields, { method }),
     reading: { kind: 'none' },
     client,
-    parameters: { calls: calls.length, read } as unknown as Parameters,
+    parameters: new ReadAs(calls),
     proofs: { ...noProofs, ...proofs },
   });
 }
@@ -125,6 +142,14 @@ describe('params', () => {
     const bad = { ...zone, cloudId: { kind: 'value', value: 'c2' } } as const;
     expect(codeOf(breach({ params }, { calls: [good, good] }))).toBeNull();
     expect(breach({ params }, { calls: [good, bad] })?.compared).toMatchObject({ call: 1, found: 'c2', value: 'c1' });
+    const [absent, ambiguous] = [zone, { ...zone, cloudId: { kind: 'ambiguous', why: 'is' } } as const];
+    expect(breach({ params }, { calls: [good, good, absent, bad] })?.compared).toMatchObject({
+      call: 2,
+      found: 'absent',
+    });
+    expect(codeOf(breach({ params }, { calls: [good, ambiguous, bad] }))).toBe('malformed_request');
+    expect(breach({ params }, { calls: [bad, good] })?.compared).toMatchObject({ call: 0, found: 'c2' });
+    expect(breach({ params }, { calls: [bad, ambiguous] })?.compared).toMatchObject({ call: 0, found: 'c2' });
     expect(codeOf(breach({ params }, { calls: [] }))).toBe('constraint_failed');
   });
 });

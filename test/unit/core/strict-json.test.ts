@@ -196,3 +196,26 @@ test('what is listed as refused stays small, however large the body', () => {
   expect(reading.refused).toHaveLength(100);
   expect(JSON.stringify(reading.refused).length).toBeLessThan(200_000);
 });
+
+test('more values than are asked for are a fault, and those within one another count each', () => {
+  for (const [text, values] of [
+    ['1', 1],
+    ['[]', 1],
+    ['[1,[2,{}]]', 5],
+    ['{"a":{"b":null},"c":"x"}', 4],
+  ] as const) {
+    expect([text, readStrictJson(text, values).ok]).toEqual([text, true]);
+    expect(readStrictJson(text, values - 1)).toMatchObject({ ok: false, tooMany: true });
+  }
+  expect(readStrictJson('[1,', 9)).toMatchObject({ ok: false, tooMany: false });
+});
+
+test('half a surrogate in a name is a fault, wherever it stands, and in a value is none', () => {
+  for (const half of ['\\ud800', '\\udc00', 'a\\uD83Db', '\\ude00\\ud83d']) {
+    for (const text of [`{"${half}":1}`, `{"a":[{"b":1,"${half}":1}]}`]) {
+      expect(readStrictJson(text)).toMatchObject({ ok: false, tooMany: false });
+    }
+    expect(readStrictJson(`{"a":"${half}"}`).ok).toBe(true);
+  }
+  expect(readStrictJson('{"\\ud83d\\ude00":1}')).toMatchObject({ ok: true, value: { '\u{1f600}': 1 } });
+});
