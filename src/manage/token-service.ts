@@ -44,6 +44,11 @@ export interface Created {
   readonly secret: string | null;
 }
 
+/** Makes ids and secrets as another API has them. */
+export interface SecretForm {
+  make(): { readonly id: string; readonly secret: string; readonly hint: string };
+}
+
 /** A change of one token: by whom, which, on what condition, and what is wrong with its members already. */
 export interface TokenRequest {
   readonly actor: Actor;
@@ -82,10 +87,13 @@ export class TokenService {
     this.#parts = parts;
   }
 
-  /** Makes a token with a new secret. `kind`: the API that makes it. */
+  /**
+   * Makes a token with a new secret. `kind`: the API that makes it. `form`: ids and secrets of another form than ours, each
+   * new when asked for; the form's secrets must be among those that may be looked up.
+   */
   async create(
     actor: Actor,
-    { kind, constraints, ...said }: SaidMembers & { readonly kind: string },
+    { kind, form, constraints, ...said }: SaidMembers & { readonly kind: string; readonly form?: SecretForm },
     repeatable: Repeatable | null = null,
     faults: Faults = new Faults(),
   ): Promise<Created> {
@@ -110,8 +118,7 @@ export class TokenService {
     return compareAndSet(async () => {
       // Each time anew: the account may have become another under the same id.
       (await this.#reach(actor)).demandPermissions(members.permissions, null, '/permissions');
-      const { secret, digest, hint } = secrets.mint();
-      const id = `tok_${this.#parts.randomText(20)}`;
+      const { id, secret, digest, hint } = form === undefined ? this.#minted() : this.#formed(form);
       const made = {
         ...members,
         constraints: await keep(id),
@@ -425,6 +432,15 @@ export class TokenService {
       case 'stale':
         return stale;
     }
+  }
+
+  #minted() {
+    return { ...this.#parts.secrets.mint(), id: `tok_${this.#parts.randomText(20)}` };
+  }
+
+  #formed(form: SecretForm) {
+    const { id, secret, hint } = form.make();
+    return { id, secret, hint, digest: this.#parts.secrets.digest(sha256(secret)) };
   }
 
   /** Checks what is said of a token that is to be made, and keeps it once the id is known. */
