@@ -97,7 +97,7 @@ export class TokenService {
     repeatable: Repeatable | null = null,
     faults: Faults = new Faults(),
   ): Promise<Created> {
-    const { clock, secrets, store } = this.#parts;
+    const { clock, store } = this.#parts;
     const reach = await this.#reach(actor);
     const members = { ...reach.defaults, ...said };
     const now = clock.wall();
