@@ -4,9 +4,12 @@ import type { TokenHash } from './token-hash.ts';
 
 /** What is answered with `FAILURE`, in words for the client: never a secret, and nothing of what it sent but names. */
 export class Failure extends Error {
-  constructor(message: string) {
+  /** A credential was shown that is no good. */
+  readonly guessed: boolean;
+  constructor(message: string, guessed = false) {
     super(message);
     this.name = 'Failure';
+    this.guessed = guessed;
   }
 }
 

@@ -61,7 +61,8 @@ class AccessApi implements Mount {
       if ((error as Partial<BodyFault> | null)?.bodyFault !== undefined) throw error;
       const message = messageOf(error);
       if (message === null) this.#parts.log.fault(error, 'a call of a token API failed');
-      return failure(message ?? 'Something went wrong here.');
+      const answer = failure(message ?? 'Something went wrong here.');
+      return error instanceof Failure && error.guessed ? { ...answer, guessed: true } : answer;
     }
   }
 
@@ -81,7 +82,7 @@ class AccessApi implements Mount {
   }
 }
 
-const noSession = (): Failure => new Failure('auth_token is not a session.');
+const noSession = (): Failure => new Failure('auth_token is not a session.', true);
 
 async function bodyOf(request: MountRequest): Promise<BodyReading> {
   const { form } = request;
