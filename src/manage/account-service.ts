@@ -2,7 +2,7 @@ import { isBound } from '../core/rights.ts';
 import type { Account, Millis } from '../core/token.ts';
 import { idPattern, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
-import type { Page, PageQuery } from '../ports/token-store.ts';
+import type { Owner, Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
@@ -165,6 +165,13 @@ export class AccountService {
   async get(actor: Actor, id: string): Promise<Account> {
     demandUnscoped(actor);
     return this.#get(id);
+  }
+
+  /** The account, and its roles in the order in which they apply; null when there is none. */
+  async withRoles(actor: Actor, id: string): Promise<Owner | null> {
+    demandUnscoped(actor);
+    const owner = await this.#parts.store.getOwner(id);
+    return owner === null || owner.account.deleted ? null : owner;
   }
 
   async #get(id: string): Promise<Account> {
