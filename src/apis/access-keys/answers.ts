@@ -15,12 +15,15 @@ export class ApiRefusal extends Error {
   readonly status: number;
   readonly body: ApiError;
   readonly fields: Fields;
-  constructor(status: number, body: ApiError, fields: Fields = []) {
+  /** A credential was presented that is no good. */
+  readonly guessed: boolean;
+  constructor(status: number, body: ApiError, fields: Fields = [], guessed = false) {
     super(body.error);
     this.name = 'ApiRefusal';
     this.status = status;
     this.body = body;
     this.fields = fields;
+    this.guessed = guessed;
   }
 }
 
@@ -41,7 +44,7 @@ export const invalid = (message: string, errors?: Problem['errors']): ApiRefusal
   });
 
 /** A challenge, as every 401 has (RFC 9110 11.6.1). */
-export const unauthenticated = (): ApiRefusal =>
+export const unauthenticated = (guessed: boolean): ApiRefusal =>
   new ApiRefusal(
     401,
     {
@@ -50,6 +53,7 @@ export const unauthenticated = (): ApiRefusal =>
       suggested: 'Sign in, or use an access key that is valid.',
     },
     ['WWW-Authenticate', 'Bearer'],
+    guessed,
   );
 
 export const notFound = (): ApiRefusal =>
@@ -73,7 +77,10 @@ export const unavailable = (retryAfter: number, outcome?: 'unknown'): ApiRefusal
 
 /** The answer to what was thrown; null when nobody expected it. */
 export function answerTo(error: unknown, mutates: boolean): MountAnswer | null {
-  if (error instanceof ApiRefusal) return jsonAnswer(error.status, error.body, error.fields);
+  if (error instanceof ApiRefusal) {
+    const answer = jsonAnswer(error.status, error.body, error.fields);
+    return error.guessed ? { ...answer, guessed: true } : answer;
+  }
   if (error instanceof StoreUnavailable)
     return answerTo(unavailable(1, mutates && error.sent ? 'unknown' : undefined), mutates);
   return error instanceof Refusal ? answerTo(ofService(error.problem), mutates) : null;

@@ -39,7 +39,7 @@ export async function identify({ form, origin }: MountRequest, identities: Ident
     if (found.kind === 'unavailable') throw unavailable(found.retryAfter);
     if (found.kind === 'manager') return { manager: found.manager, by: 'bearer' };
   }
-  throw unauthenticated();
+  throw unauthenticated(cookie !== null || bearer !== null);
 }
 
 /** Administrators may do everything. */
@@ -57,7 +57,7 @@ export function demandCookie({ by }: Caller): void {
   if (by === 'cookie') return;
   throw new ApiRefusal(403, {
     error: 'session_required',
-    message: 'An access key cannot be used to create another.',
+    message: 'An access key is created with the cookie of a session.',
     suggested: 'Sign in.',
   });
 }
