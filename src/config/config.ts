@@ -36,6 +36,8 @@ export interface Config {
     readonly shapes: readonly RegExp[];
     readonly acceptUnkeyed: boolean;
   };
+  /** On one listener no two answer the same method and path. */
+  readonly tokenApis: readonly TokenApi[];
   readonly cache: { readonly maxEntries: number; readonly ttlMs: number; readonly negativeTtlMs: number };
   readonly revocation: {
     readonly boundMs: number;
@@ -182,6 +184,18 @@ export type RedisServers =
       readonly password: Buffer | null;
     }
   | { readonly form: 'cluster'; readonly nodes: readonly HostPort[] };
+
+/** A token API that other systems speak, at its mount. */
+export interface TokenApi {
+  readonly api: 'access-api' | 'access-keys' | 'api-tokens';
+  /** Whole literal segments, such as `/api`; empty at the root. */
+  readonly path: string;
+  readonly listen: 'admin' | 'proxy';
+  /** Of api-tokens. */
+  readonly envelope: 'result' | 'jsonrpc';
+  /** 32 bytes; null where secrets cannot be shown again. */
+  readonly recoverableKey: Buffer | null;
+}
 
 /** A token that lives in the configuration. Whether its owner exists only the store can tell: `missingOwners`. */
 export interface DeclaredToken {

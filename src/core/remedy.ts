@@ -19,6 +19,8 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'invalid_token':
       return tokenRemedy(facts, causeOf(denial));
     case 'too_many_failures':
+      if (facts.fell?.phase === 'mount')
+        return `Wait ${denial.retryAfter ?? 1} s, and present nothing that fails meanwhile.`;
       return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${tokenRemedy(facts, causeOf(denial))}`;
     case 'insufficient_scope':
       return permissionRemedy(facts);
@@ -32,6 +34,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
         ? `Use another method: ${method} is never forwarded.`
         : `Use one of ${(denial.allow ?? []).join(', ')}, or add ${method} to \`methods\` of a route ${place} in the configuration.`;
     case 'malformed_request':
+      if (facts.fell?.phase === 'mount') return `Change the path to the exact one: ${lowered(denial.detail)}`;
       return facts.fell?.phase === 'route'
         ? `Change the path, or give the route ${place} an \`allow\` that takes it as it is: ${lowered(denial.detail)}`
         : `Change the request: ${lowered(denial.detail)}`;
@@ -44,6 +47,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'request_timeout':
       return 'Send the whole request without long pauses, or raise `listen.proxy.head_timeout` or `body_timeout`.';
     case 'body_too_large':
+      if (facts.fell?.phase === 'mount') return 'Send a smaller body.';
       return `Send a smaller body, or raise ${facts.fell?.phase === 'forward' ? `\`max_body\` (${route?.maxBody ?? 0} bytes)` : `\`inspect_body\` (${route?.inspectBody ?? 0} bytes)`} of the route ${place}.`;
     case 'unsupported_media':
       return route?.inspectBody == null

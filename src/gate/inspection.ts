@@ -31,7 +31,7 @@ export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }
   try {
     return understood(await asked.readBody(limit), media);
   } catch (error) {
-    const denial = denialOf(error, limit);
+    const denial = bodyDenial(error, limit);
     if (denial === null) throw error;
     return refused(denial);
   }
@@ -40,7 +40,7 @@ export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }
 const tooLarge = (limit: number): Denial => deny('body_too_large', `The body is over ${limit} bytes.`);
 
 /** What became of the body on its way; null when it is no fault of the client's. */
-function denialOf(error: unknown, limit: number): Denial | null {
+export function bodyDenial(error: unknown, limit: number): Denial | null {
   const kind = (error as Partial<BodyFault> | null)?.bodyFault;
   switch (kind) {
     case undefined:

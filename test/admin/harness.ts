@@ -4,6 +4,7 @@ import { AdminListener, type AdminParts, type AdminPolicy } from '../../src/admi
 import type { ServerOptions } from '../../src/admin/server.ts';
 import { backupText, headingOf } from '../../src/backup/format.ts';
 import type { Explanation } from '../../src/core/explain.ts';
+import { Mounts } from '../../src/core/mounts.ts';
 import { Guard } from '../../src/gate/guard.ts';
 import type { ManageParts } from '../../src/manage/parts.ts';
 import { Watchers } from '../../src/manage/watchers.ts';
@@ -115,6 +116,7 @@ export async function openAdmin({
     ],
     hosts: null,
     guard: new Guard({ failures: 0, perMs: 10_000 }, clock),
+    mounts: new Mounts([]),
     ...policy,
   };
   const listener = new AdminListener(
