@@ -1,3 +1,4 @@
+import { mount as accessKeys } from './apis/access-keys/mount.ts';
 import type { ApiParts } from './apis/parts.ts';
 import { ConfigurationRefused } from './app-joining.ts';
 import type { Config, TokenApi } from './config/config.ts';
@@ -22,7 +23,8 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 ];
 
 /** The room of an API, at its mount. */
-export function mountOf({ api }: TokenApi, _parts: ApiParts): Mount {
+export function mountOf({ api, path }: TokenApi, parts: ApiParts): Mount {
+  if (api === 'access-keys') return accessKeys(parts, { path });
   throw new ConfigurationRefused([`token_apis: ${api} is not supported yet`]);
 }
 
