@@ -86,6 +86,7 @@ export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | 
       version: 1,
       digest: peppers.digest(key),
       previous: null,
+      sealed: null,
     };
     declaredById.set(token.id, token);
     declaredBySecret.set(key, token);

@@ -1,6 +1,7 @@
 import type { Code } from '../errors.ts';
 import type { AccountService } from '../manage/account-service.ts';
 import type { RoleService } from '../manage/role-service.ts';
+import type { SessionService } from '../manage/session-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -30,6 +31,7 @@ export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly roles: RoleService;
+  readonly sessions: SessionService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
   readonly decider: Decider;
@@ -103,7 +105,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, roles, backup, watchers, decider } = this.#parts;
+    const { clock, tokens, accounts, roles, sessions, backup, watchers, decider } = this.#parts;
 
     this.#hosts.check(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
@@ -113,7 +115,7 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, roles, backup, watchers, decider, document: () => this.#describe() };
+    const services = { tokens, accounts, roles, sessions, backup, watchers, decider, document: () => this.#describe() };
     const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
     return operation.run(incoming, { actor, role: key.role, keyLeftMs, services, params });
   }

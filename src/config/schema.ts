@@ -4,6 +4,7 @@ import { networkFault } from './network.ts';
 import { filledList, later } from './notes.ts';
 import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
+import { sessions } from './schema-sessions.ts';
 import { store } from './schema-store.ts';
 import { tokens } from './schema-tokens.ts';
 import { choice, duration, file, share, sizeOrUnlimited, text, whole } from './values.ts';
@@ -132,7 +133,7 @@ export const fileSchema = z.strictObject({
   log: log.prefault({}).meta({ description: 'Log lines on standard output.' }),
   metrics: metrics.prefault({}).meta({ description: 'Metrics.' }),
   token_apis: later('Mounts of token APIs that other systems speak.'),
-  sessions: later('Who is asked for the sessions of token APIs.'),
+  sessions: sessions.prefault({}).meta({ description: 'Who manages through token APIs.' }),
 });
 
 export type File = z.output<typeof fileSchema>;
