@@ -67,9 +67,7 @@ export class AccountService {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
-    if (id !== undefined && !idPattern.test(id)) {
-      faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
-    }
+    if (id !== undefined) checkId(id, faults);
     await this.#refuse(members, faults);
     const { account } = await compareAndSet(async () => {
       const made = id ?? `acc_${this.#parts.randomText(20)}`;
@@ -120,6 +118,33 @@ export class AccountService {
       };
       checkMembers(next, faults);
       await this.#refuse(next, faults);
+      return this.#write(actor, 'update', before, next);
+    });
+    return account;
+  }
+
+  /**
+   * The account that another system speaks of: made where there never was one. `permissions`: those that the system says
+   * it has, which its own then are; null: it does not say. One that is disabled or deleted stays as it is.
+   */
+  async adopt(actor: Actor, id: string, permissions: readonly string[] | null): Promise<Account> {
+    demandUnscoped(actor);
+    const { account } = await compareAndSet(async (): Promise<{ account: Account } | typeof stale> => {
+      const before = await this.#parts.store.getAccount(id);
+      if (before === null) {
+        const made = this.#anew(id, { ...defaultMembers, permissions }, null);
+        const faults = new Faults();
+        checkId(id, faults);
+        checkMembers(made, faults);
+        faults.throwIfAny();
+        return this.#write(actor, 'create', null, made);
+      }
+      if (before.deleted || !before.enabled || permissions === null) return { account: before };
+      if (JSON.stringify(before.permissions) === JSON.stringify(permissions)) return { account: before };
+      const next = { ...before, permissions };
+      const faults = new Faults();
+      checkMembers(next, faults);
+      faults.throwIfAny();
       return this.#write(actor, 'update', before, next);
     });
     return account;
@@ -287,6 +312,12 @@ export class AccountService {
 function keepBound(before: Account | null, wanted: Account): Account {
   const bound = wanted.roles.length > 0 || (before !== null && !before.deleted && isBound(before));
   return bound && wanted.permissions === null ? { ...wanted, permissions: [] } : wanted;
+}
+
+function checkId(id: string, faults: Faults): void {
+  if (!idPattern.test(id)) {
+    faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
+  }
 }
 
 /** Every rule but that the roles exist: the store knows that. */
