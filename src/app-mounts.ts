@@ -1,4 +1,5 @@
 import { mount as accessApi } from './apis/access-api/mount.ts';
+import { mount as accessKeys } from './apis/access-keys/mount.ts';
 import type { ApiParts } from './apis/parts.ts';
 import { ConfigurationRefused } from './app-joining.ts';
 import type { Config, TokenApi } from './config/config.ts';
@@ -25,6 +26,7 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 /** The room of an API, at its mount. */
 export function mountOf({ api, path }: TokenApi, parts: ApiParts): Mount {
   if (api === 'access-api') return accessApi(parts, { path });
+  if (api === 'access-keys') return accessKeys(parts, { path });
   throw new ConfigurationRefused([`token_apis: ${api} is not supported yet`]);
 }
 
