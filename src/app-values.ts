@@ -91,6 +91,7 @@ export function secretsOf(config: Config, checksumKeys: readonly string[] | null
       version: 1,
       digest: peppers.digest(key),
       previous: null,
+      sealed: null,
     };
     declaredById.set(token.id, token);
     declaredBySecret.set(key, token);

@@ -7,6 +7,7 @@ import { ConfigurationRefused, type Joined, joinStore } from './app-joining.ts';
 import { Memory } from './app-memory.ts';
 import { joinMetrics } from './app-metrics.ts';
 import { Changes, Mounting, type mountOf } from './app-mounts.ts';
+import { Managers } from './app-sessions.ts';
 import { type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
 import { listenerOf, processNameOf } from './app-values.ts';
@@ -23,6 +24,7 @@ import { AccountService } from './manage/account-service.ts';
 import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { RoleService } from './manage/role-service.ts';
+import { SessionService } from './manage/session-service.ts';
 import { TokenService } from './manage/token-service.ts';
 import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
@@ -85,6 +87,7 @@ export class App {
   readonly #proxy: ProxyListener;
   readonly #admin: AdminListener;
   readonly #health: HealthListener;
+  readonly #managers: Managers;
   readonly #requestLog: RequestLog;
   readonly #reloads: { readonly result: (success: boolean, hash: string | null) => void };
   readonly #surroundings: Surroundings;
@@ -214,12 +217,21 @@ export class App {
     };
     const tokens = new TokenService(parts);
     const accounts = new AccountService(parts);
+    this.#managers = new Managers({
+      config,
+      lookup: memory.lookup,
+      reader: () => this.#inForce.secrets.reader,
+      store: this.#tokens,
+      accounts,
+      clock,
+      log: quiet,
+    });
     const changes = new Changes();
     const mounting = new Mounting(
       {
         tokens,
         accounts,
-        identities: { identify: () => Promise.resolve({ kind: 'nobody' }) },
+        identities: this.#managers.identities,
         clock,
         log: quiet,
         onChange: changes.on,
@@ -269,6 +281,7 @@ export class App {
       {
         tokens,
         accounts,
+        sessions: new SessionService(tokens, parts),
         roles: new RoleService(parts),
         backup: () => {
           if (store.opened === null) throw new StoreUnavailable('the store is not open');
@@ -408,6 +421,7 @@ export class App {
     this.#forwarder.configure(upstreams, next.fields);
     this.#gate.policy = next.policy;
     this.#admin.policy = next.admin;
+    this.#managers.configure(next.config);
     this.#options.logger.level = log.level;
     this.#requestLog.configure(log);
   }
@@ -458,6 +472,7 @@ export class App {
       this.#forwarder.close();
       await this.#end();
       await this.#admin.close();
+      this.#managers.close();
       await this.#store.close();
       await this.#health.close();
     } catch (error) {

@@ -2,6 +2,7 @@ import type { Mounts } from '../core/mounts.ts';
 import type { Code } from '../errors.ts';
 import type { AccountService } from '../manage/account-service.ts';
 import type { RoleService } from '../manage/role-service.ts';
+import type { SessionService } from '../manage/session-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -35,6 +36,7 @@ export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly roles: RoleService;
+  readonly sessions: SessionService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
   readonly decider: Decider;
@@ -110,7 +112,7 @@ export class AdminListener {
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
     const { keys, guard, mounts } = this.#policy;
-    const { clock, tokens, accounts, roles, backup, watchers, decider } = this.#parts;
+    const { clock, tokens, accounts, roles, sessions, backup, watchers, decider } = this.#parts;
 
     this.#hosts.checkHost(form, incoming.local);
     const mounted = await answerMounted(incoming, mounts, guard);
@@ -123,7 +125,7 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, roles, backup, watchers, decider, document: () => this.#describe() };
+    const services = { tokens, accounts, roles, sessions, backup, watchers, decider, document: () => this.#describe() };
     const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
     return operation.run(incoming, { actor, role: key.role, keyLeftMs, services, params });
   }

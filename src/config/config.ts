@@ -50,6 +50,10 @@ export interface Config {
     /** Null: none is kept. `folder` is absolute. */
     readonly snapshot: { readonly folder: string; readonly intervalMs: number } | null;
   };
+  readonly sessions: {
+    /** Null: nobody else's sessions are known. */
+    readonly introspect: Introspection | null;
+  };
   readonly headers: { readonly identityPrefix: string; readonly realm: string };
   /** Addresses and networks in CIDR notation. */
   readonly trustedProxies: readonly string[];
@@ -143,6 +147,20 @@ export interface UpstreamTls {
 export interface Pepper {
   readonly id: string;
   readonly key: Buffer;
+}
+
+/** The system that is asked whose session it is. Pointers are their steps. */
+export interface Introspection {
+  readonly url: string;
+  readonly forward: readonly (
+    | { readonly kind: 'cookie' | 'authorization' }
+    | { readonly kind: 'parameter'; readonly name: string }
+  )[];
+  readonly account: readonly string[];
+  readonly permissions: readonly string[] | null;
+  /** Both at most the bound of revocation. */
+  readonly cacheMs: number;
+  readonly timeoutMs: number;
 }
 
 interface AnyStore {

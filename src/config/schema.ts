@@ -4,6 +4,7 @@ import { networkFault } from './network.ts';
 import { filledList, later } from './notes.ts';
 import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
+import { sessions } from './schema-sessions.ts';
 import { store } from './schema-store.ts';
 import { tokenApis } from './schema-token-apis.ts';
 import { tokens } from './schema-tokens.ts';
@@ -135,7 +136,7 @@ export const fileSchema = z.strictObject({
   token_apis: tokenApis.prefault([]).meta({
     description: 'Token APIs that clients of other systems speak, each at a path of its own.',
   }),
-  sessions: later('Who is asked for the sessions of token APIs.'),
+  sessions: sessions.prefault({}).meta({ description: 'Who manages through token APIs.' }),
 });
 
 export type File = z.output<typeof fileSchema>;

@@ -6,7 +6,7 @@ import { remedyOf } from './remedy.ts';
 import type { RightsRuling } from './rights.ts';
 import type { Route } from './route.ts';
 import type { Claim, Demand } from './rule.ts';
-import type { Millis, Subject } from './token.ts';
+import { type Millis, type Subject, sessionKind } from './token.ts';
 
 /** The phases of a judgment, in their order. */
 export const phases = [
@@ -208,6 +208,7 @@ const causeOf = ({ reason, code }: Denial): string =>
 function tokenState({ token, account, secretUntil }: Subject, now: Millis): Compared {
   return {
     id: token.id,
+    ...(token.kind === sessionKind && { kind: token.kind }),
     state: token.state,
     mode: token.mode,
     owner: token.owner,

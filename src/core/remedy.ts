@@ -2,7 +2,7 @@ import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
 import { type Grant, grantsOf, mergePermissions, type OwnPermissions, type Permissions } from './permissions.ts';
-import { type InvalidCause, isRevoked, type Subject } from './token.ts';
+import { type InvalidCause, isRevoked, type Subject, sessionKind } from './token.ts';
 
 /**
  * What makes a refused request pass, in plain words. A call of the admin API stands on a line of its own, as
@@ -94,6 +94,9 @@ function tokenRemedy(facts: Facts, cause: InvalidCause): string {
     return presenting(facts, `${why}. Present one that was made here`);
   }
   const { token, account, secretUntil } = subject;
+  if (token.kind === sessionKind) {
+    return presenting(facts, 'A session is for token APIs alone, and is no token here. Present one that is');
+  }
   if (token.kind === 'declared') {
     return `Change the token ${token.id} in \`tokens.declared\` of the configuration: it is ${cause.replaceAll('_', ' ')}.${ownerLine(subject)}`;
   }

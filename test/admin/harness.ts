@@ -101,7 +101,7 @@ export async function openAdmin({
   listenerParts = {},
 }: AdminChange = {}): Promise<Admin> {
   const managed = await openManaged(parts);
-  const { clock, tokens, accounts, roles } = managed;
+  const { clock, tokens, accounts, roles, sessions } = managed;
   const log: LogEntry[] = [];
   const note = (fields: object, message: string, error?: unknown) => void log.push({ fields, message, error });
   const logger: Log = { info: note, warn: note, error: note, fault: (error, message) => note({}, message, error) };
@@ -125,6 +125,7 @@ export async function openAdmin({
       tokens,
       accounts,
       roles,
+      sessions,
       backup: () => backupText(headingOf(managed.store.identity, clock.wall()), managed.store.transfer.dump()),
       watchers,
       decider: unasked,
