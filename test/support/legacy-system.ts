@@ -19,7 +19,7 @@ export class LegacySystem {
   readonly connections: Set<object> = new Set();
   script: Script = response => response.writeHead(401).end();
   readonly #server = createServer((request, response) => {
-    const { method = "", url = "", headers } = request;
+    const { method = '', url = '', headers } = request;
     this.asked.push({ method, target: url, headers });
     this.#open++;
     this.peak = Math.max(this.peak, this.#open);
