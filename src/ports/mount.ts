@@ -13,7 +13,7 @@ export interface Mount {
   /** Whether a request is its own. `form`: its urlencoded body decides (`claimsForm`), of at most 64 KiB. */
   claims(form: Form): 'yes' | 'no' | 'form';
   claimsForm(form: Form, body: string): boolean;
-  /** Never rejects but with what the client did to its body. */
+  /** Never rejects but with what the client did to its body, or with `StoreUnavailable`. */
   answer(request: MountRequest): Promise<MountAnswer>;
   /** Takes a WebSocket handshake at its path; null where the API has none. */
   readonly connect: ((request: MountRequest) => Promise<MountConnection | MountAnswer>) | null;
@@ -38,11 +38,16 @@ export interface MountAnswer {
   readonly fields: Fields;
   /** Null: there is none, by the status. */
   readonly body: string | Uint8Array | null;
+  /** A credential was presented that is no good: it counts as a failed one, and too many are answered with 429. */
+  readonly guessed?: true;
 }
 
-/** A handshake that is accepted: these fields go with the 101, and then the connection is the mount's. */
+/** A handshake that is accepted: the connection is the mount's after the 101. It holds nothing until `run`. */
 export interface MountConnection {
+  /** What goes with the 101 beside `Upgrade`, `Connection` and `Sec-WebSocket-Accept`. */
   readonly fields: Fields;
   /** `head`: what the client has sent already. Resolves when the connection is over, with the bytes of each direction. */
   run(socket: Duplex, head: Uint8Array): Promise<{ readonly in: number; readonly out: number }>;
+  /** Says goodbye with this code, as after `run` began, and ends the connection within a second. */
+  close(code: number): void;
 }
