@@ -6,7 +6,7 @@ import type { MessageHead } from '../core/form.ts';
 import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import { endSoon, headText, linger, reset } from '../wire/connection.ts';
 import { BodyStream, gather, RequestBodyFault, replay } from './body.ts';
-import type { EarlyBytes } from './early-bytes.ts';
+import type { EarlyBytes } from '../wire/early-bytes.ts';
 
 /** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
 const drainBytes = 64 * 1024;

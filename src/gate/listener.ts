@@ -7,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Connection, WholeAnswer } from '../ports/exchange.ts';
 import { answerRaw, endSoon, plainAddress } from '../wire/connection.ts';
 import { type ParserError, parserRefusal, type TlsMaterial, tlsSettings } from '../wire/server.ts';
-import { EarlyBytes } from './early-bytes.ts';
+import { EarlyBytes } from '../wire/early-bytes.ts';
 import { HttpExchange, headOf } from './http-exchange.ts';
 
 /**
