@@ -1,5 +1,6 @@
 import { single } from '../../core/fields.ts';
 import type { Form } from '../../core/form.ts';
+import { StoreUnavailable } from '../../errors.ts';
 import type { Identified, Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { kind } from './methods.ts';
@@ -10,7 +11,13 @@ import { kind } from './methods.ts';
  */
 export async function identify(parts: ApiParts, presented: Presented | null): Promise<Identified> {
   if (presented === null) return { kind: 'nobody' };
-  return parts.identities.identify(presented, { tokenKind: kind });
+  try {
+    return await parts.identities.identify(presented, { tokenKind: kind });
+  } catch (error) {
+    // A connection is not closed, and nobody is refused, because nobody could be asked.
+    if (error instanceof StoreUnavailable) return { kind: 'unavailable', retryAfter: 1 };
+    throw error;
+  }
 }
 
 /** The token of `Authorization`, with `Bearer` before it in any case, or bare; null where there is none, or no single one. */

@@ -130,6 +130,11 @@ export function isLike(text: string, pattern: string): boolean {
   return at === pattern.length;
 }
 
+const signs: ReadonlyMap<string, number> = new Map([
+  ['asc', 1],
+  ['desc', -1],
+]);
+
 /** `[[field, direction]]`; by name where nothing is said. What is equal stays in the order of creation. */
 function readOrder(said: Said): ListOptions['compare'] {
   if (!isList(said) || said.length > readLimits.order) throw new Failure(400);
@@ -137,7 +142,7 @@ function readOrder(said: Said): ListOptions['compare'] {
     if (!isList(entry)) throw new Failure(400);
     const [field, direction = 'asc', ...others] = entry;
     if (!isField(field) || typeof direction !== 'string' || others.length > 0) throw new Failure(400);
-    const sign = { asc: 1, desc: -1 }[direction.toLowerCase()];
+    const sign = signs.get(direction.toLowerCase());
     if (sign === undefined) throw new Failure(400);
     return { field, sign };
   });

@@ -92,7 +92,7 @@ function answerLines(answer: MountAnswer | null, names: Names): string[] {
   return [String(status), ...head, ...text].map(line => (line === '' ? '<' : `< ${line}`));
 }
 
-async function happens({ managed, ...there }: Office, event: string): Promise<void> {
+async function happens({ managed }: Office, event: string): Promise<void> {
   const [what = '', subject = '', more = ''] = event.split(' ');
   switch (what) {
     case 'pass':
@@ -103,9 +103,6 @@ async function happens({ managed, ...there }: Office, event: string): Promise<vo
       return void (await managed.accounts.patch({ actor: ops, id: subject }, { enabled: false }));
     case 'take':
       return void (await managed.accounts.patch({ actor: ops, id: subject }, { permissions: { [more]: null } }));
-    case 'sessions-out':
-      there.sessions.clear();
-      return;
     case 'store-ends':
       return managed.store.dispose();
     default:
