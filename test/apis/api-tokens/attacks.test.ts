@@ -16,7 +16,7 @@ afterAll(async () => {
 let office: Office | null = null;
 afterEach(async () => {
   await office?.managed.dispose();
-  expect(office?.faults).toEqual([]);
+  expect(office?.faults ?? []).toEqual([]);
   office = null;
 });
 

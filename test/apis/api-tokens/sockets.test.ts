@@ -9,7 +9,7 @@ const clients: WebSocketClient[] = [];
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy();
   await office?.managed.dispose();
-  expect(office?.faults).toEqual([]);
+  expect(office?.faults ?? []).toEqual([]);
   office = null;
 });
 
