@@ -1,9 +1,11 @@
+import { mount as accessApi } from './apis/access-api/mount.ts';
 import { mount as accessKeys } from './apis/access-keys/mount.ts';
-import type { ApiParts } from './apis/parts.ts';
+import type { ApiParts, Recovery } from './apis/parts.ts';
 import { ConfigurationRefused } from './app-joining.ts';
 import type { Config, TokenApi } from './config/config.ts';
 import type { Mount } from './ports/mount.ts';
 import type { FeedEvent } from './ports/token-store.ts';
+import { SecretRecovery } from './secrets/recovery.ts';
 
 /** Mounts of one configuration, by listener. */
 export interface Mounted {
@@ -24,6 +26,7 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 
 /** The room of an API, at its mount. */
 export function mountOf({ api, path }: TokenApi, parts: ApiParts): Mount {
+  if (api === 'access-api') return accessApi(parts, { path });
   if (api === 'access-keys') return accessKeys(parts, { path });
   throw new ConfigurationRefused([`token_apis: ${api} is not supported yet`]);
 }
@@ -42,6 +45,9 @@ export class Changes {
   }
 }
 
+const recoveryOf = ({ recoverableKey }: TokenApi): Recovery | null =>
+  recoverableKey === null ? null : new SecretRecovery(recoverableKey);
+
 /** Makes the mounts of configurations. One that stays as it is stays, and its connections with it. */
 export class Mounting {
   readonly #parts: Omit<ApiParts, 'recovery'>;
@@ -58,7 +64,7 @@ export class Mounting {
     const mounted = { proxy: [] as Mount[], admin: [] as Mount[] };
     for (const api of tokenApis) {
       const key = JSON.stringify(api);
-      const mount = this.#made.get(key) ?? this.#mountOf(api, { ...this.#parts, recovery: null });
+      const mount = this.#made.get(key) ?? this.#mountOf(api, { ...this.#parts, recovery: recoveryOf(api) });
       made.set(key, mount);
       mounted[api.listen].push(mount);
     }

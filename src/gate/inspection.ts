@@ -1,6 +1,6 @@
 import { type Denial, deny } from '../core/decision.ts';
-import { canonicalName, single } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
+import { type Media, mediaOf } from '../core/media.ts';
 import { type BodyReading, noBody } from '../core/parameters.ts';
 import type { Route } from '../core/route.ts';
 import { readStrictJson } from '../core/strict-json.ts';
@@ -11,8 +11,6 @@ import type { Asked } from './judge.ts';
 export type Inspection =
   | { readonly kind: 'read'; readonly body: BodyReading }
   | { readonly kind: 'refused'; readonly denial: Denial };
-
-type Media = 'form' | 'json';
 
 const read = (body: BodyReading): Inspection => ({ kind: 'read', body });
 const refused = (denial: Denial): Inspection => ({ kind: 'refused', denial });
@@ -78,28 +76,3 @@ function understood(bytes: Uint8Array, media: Media): Inspection {
   if (first !== undefined) return unsupported(`The body is not taken as JSON: a value in it ${first.detail}.`);
   return read({ kind: 'json', value: reading.value });
 }
-
-const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-const mediaForm = new RegExp(`^(${token}/${token})((?:[ \\t]*;[ \\t]*${token}=(?:${token}|"[^"\\\\]*"))*)[ \\t]*$`);
-const charsets = /;[ \t]*charset=("[^"]*"|[^; \t]*)/gi;
-
-/** One kind of body that is understood, in UTF-8 and as it is; null for every other. */
-function mediaOf({ fields, names }: Form): Media | null {
-  // Attack: a server that takes `Content_Type` for `Content-Type` would read the body as something else.
-  for (const name of names) {
-    const plain = canonicalName(name);
-    if (plain !== name && (plain === 'content-type' || plain === 'content-encoding')) return null;
-    if (name === 'content-encoding' && !isPlain(fields, names)) return null;
-  }
-  const [, essence, parameters = ''] = mediaForm.exec(single(fields, names, 'content-type') ?? '') ?? [];
-  if (essence === undefined) return null;
-  for (const [, charset] of parameters.matchAll(charsets)) {
-    if (!/^(?:utf-8|"utf-8")$/i.test(charset!)) return null;
-  }
-  const type = essence.toLowerCase();
-  if (type === 'application/x-www-form-urlencoded') return 'form';
-  return type === 'application/json' || /^application\/.+\+json$/.test(type) ? 'json' : null;
-}
-
-const isPlain = (fields: readonly string[], names: readonly string[]): boolean =>
-  single(fields, names, 'content-encoding')?.toLowerCase() === 'identity';

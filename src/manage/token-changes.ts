@@ -44,6 +44,15 @@ export const patched =
 const afterPatch = (current: Permissions, patch: PermissionsPatch | null): Permissions =>
   patch === null || patch === 'inherit' ? (patch ?? defaultMembers.permissions) : patchedPermissions(current, patch);
 
+/** These members as they are said, each as a whole: nothing is merged. */
+export const withMembers =
+  (members: Partial<Pick<TokenMembers, 'name' | 'extra' | 'permissions'>>): TokenChange =>
+  (token, _now, faults) => {
+    const next = { ...token, ...members };
+    checkMembers(next, faults);
+    return next;
+  };
+
 /** Members and secret are as declared; what is not said is as at the beginning. `digests`: all of that secret. */
 export const replaced =
   (members: Partial<TokenMembers>, digests: readonly string[]): TokenChange =>

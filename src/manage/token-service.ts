@@ -24,11 +24,12 @@ import {
   rotated,
   type TokenChange,
   type TokenPatch,
+  withMembers,
   withMergedPermissions,
   withPermissions,
 } from './token-changes.ts';
 import { isListed, type ListPosition, type TokenFilter } from './token-list.ts';
-import { checkExpiry, checkMembers, type SaidMembers, tokenLimits } from './token-members.ts';
+import { checkExpiry, checkMembers, type SaidMembers, type TokenMembers, tokenLimits } from './token-members.ts';
 import { type TokenView, viewOf } from './token-view.ts';
 import { planUsage, readUsage, type UsageRange, type UsageReport } from './usage-report.ts';
 
@@ -240,6 +241,14 @@ export class TokenService {
   patch(request: TokenRequest, patch: TokenPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
     const said = constraints === undefined ? null : { patch: constraints };
     return this.#update(request, 'update', withConstraints(patched(patch), said, this.#parts.constraintSecrets));
+  }
+
+  /** Sets members, each as a whole; those that are not said stay. */
+  amend(
+    request: TokenRequest,
+    members: Partial<Pick<TokenMembers, 'name' | 'extra' | 'permissions'>>,
+  ): Promise<TokenView> {
+    return this.#update(request, 'update', withMembers(members));
   }
 
   /** Signs a request by the token: the target with an expiry and a signature in its query. */
