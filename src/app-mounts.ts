@@ -1,10 +1,12 @@
 import { mount as accessApi } from './apis/access-api/mount.ts';
 import { mount as accessKeys } from './apis/access-keys/mount.ts';
-import type { ApiParts } from './apis/parts.ts';
-import { ConfigurationRefused } from './app-joining.ts';
+import { mount as apiTokens } from './apis/api-tokens/mount.ts';
+import { tokenShape } from './apis/api-tokens/token-form.ts';
+import type { ApiParts, Recovery } from './apis/parts.ts';
 import type { Config, TokenApi } from './config/config.ts';
 import type { Mount } from './ports/mount.ts';
 import type { FeedEvent } from './ports/token-store.ts';
+import { SecretRecovery } from './secrets/recovery.ts';
 
 /** Mounts of one configuration, by listener. */
 export interface Mounted {
@@ -16,7 +18,7 @@ export interface Mounted {
 const shapes: Readonly<Record<TokenApi['api'], readonly RegExp[]>> = {
   'access-api': [],
   'access-keys': [/^sd[pb]ak_[A-Za-z0-9]{44}$/],
-  'api-tokens': [/^[A-Za-z0-9_-]{34}$/],
+  'api-tokens': [tokenShape],
 };
 
 export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
@@ -24,10 +26,10 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 ];
 
 /** The room of an API, at its mount. */
-export function mountOf({ api, path }: TokenApi, parts: ApiParts): Mount {
+export function mountOf({ api, path, envelope }: TokenApi, parts: ApiParts): Mount {
   if (api === 'access-api') return accessApi(parts, { path });
   if (api === 'access-keys') return accessKeys(parts, { path });
-  throw new ConfigurationRefused([`token_apis: ${api} is not supported yet`]);
+  return apiTokens(parts, { path, envelope });
 }
 
 /** Listeners for changes, of whom each can leave. */
@@ -43,6 +45,9 @@ export class Changes {
     for (const listener of this.#listeners) listener(events);
   }
 }
+
+const recoveryOf = ({ recoverableKey }: TokenApi): Recovery | null =>
+  recoverableKey === null ? null : new SecretRecovery(recoverableKey);
 
 /** Makes the mounts of configurations. One that stays as it is stays, and its connections with it. */
 export class Mounting {
@@ -60,7 +65,7 @@ export class Mounting {
     const mounted = { proxy: [] as Mount[], admin: [] as Mount[] };
     for (const api of tokenApis) {
       const key = JSON.stringify(api);
-      const mount = this.#made.get(key) ?? this.#mountOf(api, { ...this.#parts, recovery: null });
+      const mount = this.#made.get(key) ?? this.#mountOf(api, { ...this.#parts, recovery: recoveryOf(api) });
       made.set(key, mount);
       mounted[api.listen].push(mount);
     }

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { TokenApi } from '../../src/config/config.ts';
 import { Postern } from '../support/postern.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { RecordingUpstream, RecordingUpstream } from '../support/recording-upstream.ts';
+import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { H, useRig } from '../support/rig.ts';
 import { StubMount } from '../support/stub-mount.ts';
 

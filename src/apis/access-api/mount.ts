@@ -55,8 +55,9 @@ class AccessApi implements Mount {
     try {
       const parameters = new Parameters(request.form.target.query, await bodyOf(request));
       const command = commandOf(parameters);
+      const { tokens, recovery } = this.#parts;
       const actor = await this.#manager(parameters, request.client);
-      return success(await command({ tokens: this.#parts.tokens, actor, parameters }));
+      return success(await command({ tokens, recovery, actor, parameters }));
     } catch (error) {
       if ((error as Partial<BodyFault> | null)?.bodyFault !== undefined) throw error;
       const message = messageOf(error);

@@ -1,5 +1,8 @@
 import type { Json } from '../../core/token.ts';
+import type { Actor } from '../../manage/parts.ts';
+import type { TokenService } from '../../manage/token-service.ts';
 import type { TokenView } from '../../manage/token-view.ts';
+import type { Recovery } from '../parts.ts';
 
 /** A token as this API answers it, members in this order. */
 export interface TokenHash {
@@ -9,10 +12,27 @@ export interface TokenHash {
   readonly extra: { readonly [name: string]: Json };
 }
 
-/** `secret`: at its creation. Later on only its ends are known. */
-export const tokenHash = (view: TokenView, secret: string | null = null): TokenHash => ({
-  id: view.id,
-  token: secret ?? view.hint ?? '…',
-  name: view.name,
-  extra: view.extra,
+export const tokenHash = ({ id, name, extra }: TokenView, secret: string): TokenHash => ({
+  id,
+  token: secret,
+  name,
+  extra,
 });
+
+/** Tokens after they were made: with the secret where a copy of it is kept that opens, else with its ends. */
+export async function laterHashes(
+  views: readonly TokenView[],
+  actor: Actor,
+  tokens: TokenService,
+  recovery: Recovery | null,
+): Promise<readonly TokenHash[]> {
+  const ids = views.map(({ id }) => id);
+  const copies = recovery === null ? new Map<string, string>() : await tokens.sealed(actor, ids);
+  return views.map(view => {
+    const copy = copies.get(view.id);
+    const secret = copy === undefined ? null : (recovery?.open(copy, view.id) ?? null);
+    return tokenHash(view, secret ?? masked(view));
+  });
+}
+
+const masked = ({ hint }: TokenView): string => hint ?? '…';

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { TokenView } from '../../../src/manage/token-view.ts';
-import { ops } from '../../support/managed.ts';
+import { SecretRecovery } from '../../../src/secrets/recovery.ts';
+import { ops, testKey } from '../../support/managed.ts';
 import { type Answered, type Sent, World } from './world.ts';
 
 let world: World;
@@ -380,6 +381,39 @@ describe('a store that does not answer', () => {
     expect(answer).toBe('{"return_code":"FAILURE","message":"Something went wrong here.","data":{}}');
     expect(cut.faults).toHaveLength(1);
     await cut.dispose();
+  });
+});
+
+describe('secrets that are recoverable', () => {
+  test('are shown again, until they are rotated, and to nobody else', async () => {
+    const recovering = await World.open({}, new SecretRecovery(testKey));
+    const call = (who: string, cmd: string, more: object = {}) =>
+      recovering.call({ cmd: `access.${cmd}`, auth_token: who, ...more });
+    const { id, token } = (await call('alice', 'add', { name: 'CI' })).data;
+    const other = (await call('alice', 'add', { name: 'Other' })).data;
+    const seen = async () => [
+      (await call('alice', 'get', { token_id: id })).data.token,
+      (await call('alice', 'update', { token_id: id, meta: '{"name":"x"}' })).data.token,
+      ...(await call('alice', 'get_all')).data.map((hash: { token: string }) => hash.token),
+    ];
+    expect(await seen()).toEqual([token, token, token, other.token]);
+    failed(await call('bob', 'get', { token_id: id }));
+    const { secret } = await recovering.managed.tokens.rotate({ actor: ops, id }, 0);
+    const end = `pst_…${secret.slice(-4)}`;
+    expect(await seen()).toEqual([end, end, end, other.token]);
+    await recovering.dispose();
+  });
+
+  test('are masked when their copies do not open, or are of another token', async () => {
+    const recovery = new SecretRecovery(testKey);
+    const recovering = await World.open(
+      {},
+      { seal: (secret, id) => recovery.seal(secret, `${id}x`), open: (...of) => recovery.open(...of) },
+    );
+    const { data } = await recovering.call({ cmd: 'access.add', auth_token: 'alice', name: 'CI' });
+    const later = await recovering.call({ cmd: 'access.get', auth_token: 'alice', token_id: data.id });
+    expect(later.data.token).toBe(`pst_…${data.token.slice(-4)}`);
+    await recovering.dispose();
   });
 });
 

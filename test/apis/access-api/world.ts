@@ -1,4 +1,5 @@
 import { mount } from '../../../src/apis/access-api/mount.ts';
+import type { Recovery } from '../../../src/apis/parts.ts';
 import type { Form } from '../../../src/core/form.ts';
 import type { TokenService } from '../../../src/manage/token-service.ts';
 import type { BodyFault } from '../../../src/ports/exchange.ts';
@@ -33,7 +34,7 @@ export class World {
   /** Faults that were logged. */
   readonly faults: unknown[] = [];
 
-  private constructor(managed: Managed, tokens: TokenService) {
+  private constructor(managed: Managed, tokens: TokenService, recovery: Recovery | null) {
     this.managed = managed;
     const unused = () => {};
     this.mount = mount(
@@ -41,7 +42,7 @@ export class World {
         tokens,
         accounts: managed.accounts,
         identities: { identify: async presented => this.#identify(presented) },
-        recovery: null,
+        recovery,
         clock: managed.clock,
         log: { info: unused, warn: unused, error: unused, fault: error => void this.faults.push(error) },
         onChange: () => unused,
@@ -51,7 +52,7 @@ export class World {
   }
 
   /** `tokens`: members that stand in front of the service's own. */
-  static async open(tokens: Partial<TokenService> = {}): Promise<World> {
+  static async open(tokens: Partial<TokenService> = {}, recovery: Recovery | null = null): Promise<World> {
     const managed = await openManaged();
     await managed.accounts.create(ops, { id: 'acme', permissions: everyPermission });
     const reading = [{ resources: ['db/7', 'db/8'], actions: { 'db.get': true } }];
@@ -60,7 +61,7 @@ export class World {
     const service = new Proxy(managed.tokens, {
       get: (own, name: keyof TokenService) => tokens[name] ?? own[name].bind(own),
     });
-    return new World(managed, service);
+    return new World(managed, service, recovery);
   }
 
   #identify(presented: Presented): Identified {
