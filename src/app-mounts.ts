@@ -27,9 +27,14 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 
 /** The room of an API, at its mount. */
 export function mountOf({ api, path, envelope }: TokenApi, parts: ApiParts): Mount {
-  if (api === 'access-api') return accessApi(parts, { path });
-  if (api === 'access-keys') return accessKeys(parts, { path });
-  return apiTokens(parts, { path, envelope });
+  switch (api) {
+    case 'access-api':
+      return accessApi(parts, { path });
+    case 'access-keys':
+      return accessKeys(parts, { path });
+    case 'api-tokens':
+      return apiTokens(parts, { path, envelope });
+  }
 }
 
 /** Listeners for changes, of whom each can leave. */
