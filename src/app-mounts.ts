@@ -1,7 +1,7 @@
 import { mount as accessApi } from './apis/access-api/mount.ts';
 import { mount as accessKeys } from './apis/access-keys/mount.ts';
+import { mount as apiTokens } from './apis/api-tokens/mount.ts';
 import type { ApiParts, Recovery } from './apis/parts.ts';
-import { ConfigurationRefused } from './app-joining.ts';
 import type { Config, TokenApi } from './config/config.ts';
 import type { Mount } from './ports/mount.ts';
 import type { FeedEvent } from './ports/token-store.ts';
@@ -25,10 +25,15 @@ export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [
 ];
 
 /** The room of an API, at its mount. */
-export function mountOf({ api, path }: TokenApi, parts: ApiParts): Mount {
-  if (api === 'access-api') return accessApi(parts, { path });
-  if (api === 'access-keys') return accessKeys(parts, { path });
-  throw new ConfigurationRefused([`token_apis: ${api} is not supported yet`]);
+export function mountOf({ api, path, envelope }: TokenApi, parts: ApiParts): Mount {
+  switch (api) {
+    case 'access-api':
+      return accessApi(parts, { path });
+    case 'access-keys':
+      return accessKeys(parts, { path });
+    case 'api-tokens':
+      return apiTokens(parts, { path, envelope });
+  }
 }
 
 /** Listeners for changes, of whom each can leave. */

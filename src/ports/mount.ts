@@ -46,7 +46,7 @@ export interface MountAnswer {
 export interface MountConnection {
   /** What goes with the 101 beside `Upgrade`, `Connection` and `Sec-WebSocket-Accept`. */
   readonly fields: Fields;
-  /** `head`: what the client has sent already. Resolves when the connection is over, with the bytes of each direction. */
+  /** `socket` comes paused; `head`: what the client has sent already. Resolves when the connection is over, with the bytes of each direction. */
   run(socket: Duplex, head: Uint8Array): Promise<{ readonly in: number; readonly out: number }>;
   /** Says goodbye with this code, as after `run` began, and ends the connection within a second. */
   close(code: number): void;

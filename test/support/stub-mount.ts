@@ -75,7 +75,7 @@ export class StubMount implements Mount {
   async #connect(request: MountRequest): Promise<MountConnection | MountAnswer> {
     this.seen.requests.push(request);
     await this.held;
-    if (request.form.target.query === 'do=guess') return { status: 403, fields: [], body: 'no', guessed: true };
+    if (request.form.target.query === 'do=refuse') return { status: 403, fields: [], body: 'no' };
     return new StubConnection(this);
   }
 }
@@ -100,6 +100,7 @@ export class StubConnection implements MountConnection {
       socket.write(piece);
     });
     socket.on('end', () => socket.end());
+    socket.resume();
     return new Promise(resolve => {
       socket.on('close', () => {
         this.#mount.open.delete(this);
