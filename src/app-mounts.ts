@@ -1,6 +1,7 @@
 import { mount as accessApi } from './apis/access-api/mount.ts';
 import { mount as accessKeys } from './apis/access-keys/mount.ts';
 import { mount as apiTokens } from './apis/api-tokens/mount.ts';
+import { tokenShape } from './apis/api-tokens/token-form.ts';
 import type { ApiParts, Recovery } from './apis/parts.ts';
 import type { Config, TokenApi } from './config/config.ts';
 import type { Mount } from './ports/mount.ts';
@@ -17,7 +18,7 @@ export interface Mounted {
 const shapes: Readonly<Record<TokenApi['api'], readonly RegExp[]>> = {
   'access-api': [],
   'access-keys': [/^sd[pb]ak_[A-Za-z0-9]{44}$/],
-  'api-tokens': [/^[A-Za-z0-9_-]{34}$/],
+  'api-tokens': [tokenShape],
 };
 
 export const shapesOf = ({ tokenApis }: Config): readonly RegExp[] => [

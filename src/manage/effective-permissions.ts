@@ -8,6 +8,7 @@ export const isLiteral = (name: string): boolean => !name.includes('*') && actio
 
 /** By subject: it is another when anything about it changes. */
 const known = new WeakMap<Subject, Permissions>();
+const ofOwners = new WeakMap<Subject, Permissions>();
 
 /** What a token may do on `*`; one that inherits, its account. */
 export function permissionsOf(subject: Subject): Permissions {
@@ -17,6 +18,17 @@ export function permissionsOf(subject: Subject): Permissions {
     const own = token.permissions;
     found = new Effective(own === 'inherit' ? accountGrants(account, roles) : grantsOf(own), rights);
     known.set(subject, found);
+  }
+  return found;
+}
+
+/** What the account of a token may do on `*`. */
+export function permissionsOfOwner(subject: Subject): Permissions {
+  let found = ofOwners.get(subject);
+  if (found === undefined) {
+    const { account, roles } = subject;
+    found = account === null ? new NamedPermissions([]) : permissionsOfAccount(account, roles);
+    ofOwners.set(subject, found);
   }
   return found;
 }

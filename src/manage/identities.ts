@@ -4,6 +4,8 @@ import type { Identified, Presented } from '../ports/session-source.ts';
 export interface IdentityRules {
   /** Kind of its tokens; null where a token says nothing of who manages. */
   readonly tokenKind: string | null;
+  /** A token manages with all that its account has, whatever it may do itself. */
+  readonly asOwner?: true;
 }
 
 /** Tells who manages: by a session that was made here, by one of the legacy system, or by a token of the API. */

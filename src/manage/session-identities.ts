@@ -6,7 +6,13 @@ import type { Identified, Introspected, Presented, SessionSource } from '../port
 import type { SecretReader, TokenLookup } from '../ports/token-lookup.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { AccountService } from './account-service.ts';
-import { isLiteral, NamedPermissions, permissionsOf, permissionsOfAccount } from './effective-permissions.ts';
+import {
+  isLiteral,
+  NamedPermissions,
+  permissionsOf,
+  permissionsOfAccount,
+  permissionsOfOwner,
+} from './effective-permissions.ts';
 import type { Identities, IdentityRules } from './identities.ts';
 import type { Actor } from './parts.ts';
 
@@ -89,14 +95,14 @@ export class SessionIdentities implements Identities {
     }
   }
 
-  #managerOf(subject: Subject, { tokenKind }: IdentityRules): Identified {
+  #managerOf(subject: Subject, { tokenKind, asOwner }: IdentityRules): Identified {
     const { token, constraints } = subject;
     const isSession = token.kind === sessionKind;
     if (!isSession && (tokenKind === null || token.kind !== tokenKind)) return nobody;
     if (token.owner === null || standingFault(subject, this.#parts.clock.wall()) !== null) return nobody;
     // They are about requests, of which nothing is known here.
     if (constraints !== null) return nobody;
-    const permissions = permissionsOf(subject);
+    const permissions = asOwner === true ? permissionsOfOwner(subject) : permissionsOf(subject);
     const how = isSession ? ({ by: 'session', tokenId: null } as const) : ({ by: 'token', tokenId: token.id } as const);
     return { kind: 'manager', manager: { account: token.owner, permissions, ...how } };
   }

@@ -1,3 +1,4 @@
+import { Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
 import { type ListPosition, listStart, type TokenFilter } from '../../manage/token-list.ts';
 import type { TokenView } from '../../manage/token-view.ts';
@@ -61,10 +62,20 @@ export class Keys {
   /** The key stays in the lists. Removing it again changes nothing. */
   async remove(actor: Actor, id: string): Promise<void> {
     if (!xidForm.test(id)) throw notFound();
+    if (await this.#isRevoked(actor, id)) return;
+    try {
+      await this.#parts.tokens.disable({ actor, id });
+    } catch (error) {
+      // Somebody else may have revoked it for good in between.
+      if (!(error instanceof Refusal) || !(await this.#isRevoked(actor, id))) throw error;
+    }
+  }
+
+  /** What is revoked for good needs no disabling. Only keys of this API are here. */
+  async #isRevoked(actor: Actor, id: string): Promise<boolean> {
     const token = await this.#parts.tokens.get(actor, id);
     if (token.kind !== kind) throw notFound();
-    // What is revoked for good needs no disabling.
-    if (token.state !== 'revoked') await this.#parts.tokens.disable({ actor, id });
+    return token.state === 'revoked';
   }
 
   /** In the order of their creation, those that were revoked elsewhere included. */

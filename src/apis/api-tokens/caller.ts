@@ -12,7 +12,7 @@ import { kind } from './methods.ts';
 export async function identify(parts: ApiParts, presented: Presented | null): Promise<Identified> {
   if (presented === null) return { kind: 'nobody' };
   try {
-    return await parts.identities.identify(presented, { tokenKind: kind });
+    return await parts.identities.identify(presented, { tokenKind: kind, asOwner: true });
   } catch (error) {
     // A connection is not closed, and nobody is refused, because nobody could be asked.
     if (error instanceof StoreUnavailable) return { kind: 'unavailable', retryAfter: 1 };

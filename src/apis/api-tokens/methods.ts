@@ -97,7 +97,7 @@ const setEnabled: Method = async call => {
 const getPermissions: Method = async call => {
   const view = await find(call, new Arguments(call.values, 1, 1).at(0));
   const flagOf = flagsOf(view);
-  const rows = call.manager.permissions.names.map(name => {
+  const rows = namesOf(view, call.manager).map(name => {
     const enabled = flagOf(name);
     return { id: name, name, description: '', ...(enabled !== null && { enabled }) };
   });
@@ -178,9 +178,11 @@ const accountOf = (parts: ApiParts, actor: Actor, id: string) => parts.accounts.
 
 const isEnabled = ({ state }: TokenView): boolean => state === 'enabled';
 
-function rowOf(view: TokenView, { permissions }: Manager): { readonly [name: string]: Json } {
+function rowOf(view: TokenView, manager: Manager): { readonly [name: string]: Json } {
   const flagOf = flagsOf(view);
-  const granted = permissions.names.filter(name => flagOf(name) === true).map(name => [name, true] as const);
+  const granted = namesOf(view, manager)
+    .filter(name => flagOf(name) === true)
+    .map(name => [name, true] as const);
   return {
     id: view.id,
     user_id: view.owner,
@@ -189,6 +191,12 @@ function rowOf(view: TokenView, { permissions }: Manager): { readonly [name: str
     created: new Date(view.createdAt).toISOString(),
     permissions: Object.fromEntries(granted),
   };
+}
+
+/** The user's permissions that can be named: a pattern of its grants permits more, of which the token may name some. */
+function namesOf({ permissions }: TokenView, { permissions: users }: Manager): readonly string[] {
+  const own = permissions === 'inherit' ? [] : grantsOf(permissions).flatMap(({ actions }) => Object.keys(actions));
+  return [...new Set([...users.names, ...own.filter(name => users.has(name))])];
 }
 
 /** What the token itself says of a permission; null: nothing. One that inherits has what the user has. */

@@ -8,7 +8,7 @@ import { deepest, type Said, SaidFault } from './said.ts';
  */
 
 /** Most values in one message: an empty array is one byte there, and many in memory. */
-const mostValues = 100_000;
+const mostValues = 20_000;
 
 export function readMsgpack(bytes: Uint8Array): Said {
   const reader = new Reader(bytes);

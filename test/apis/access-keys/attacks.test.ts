@@ -438,3 +438,19 @@ test('what is done is in the audit trail, by whom and from where', async () => {
     ['disable', 'access-keys:odin', '192.0.2.7'],
   ]);
 });
+
+test('a key that is revoked for good while it is being disabled is gone all the same', async () => {
+  const { id } = await makeKey(forum, 'baldur');
+  const { tokens, store } = forum.managed;
+  const { replaceToken } = store.tokens;
+  let first = true;
+  store.tokens.replaceToken = async (...args) => {
+    if (first) {
+      first = false;
+      await tokens.revoke({ actor: ops, id });
+    }
+    return replaceToken.apply(store.tokens, args);
+  };
+  expect(await forum.as('baldur', 'DELETE', `${keys}/${id}`)).toMatchObject({ status: 204 });
+  expect((await stored(id)).state).toBe('revoked');
+});

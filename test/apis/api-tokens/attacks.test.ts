@@ -205,6 +205,20 @@ describe('rights', () => {
     });
   });
 
+  test('what a pattern of the user permits can be given by its name, and is shown then', async () => {
+    const to = await open();
+    await to.managed.accounts.patch({ actor: ops, id: 'eve' }, { permissions: { 'db.*': true, 'db.drop': false } });
+    const { data } = await to.rpc('eve-session', 'create', 'ci');
+    expect(await to.rpc('eve-session', 'set-permissions', data.id, { 'db.get': true })).toMatchObject({ status: 200 });
+    expect(await to.rpc('eve-session', 'set-permissions', data.id, { 'db.drop': true })).toMatchObject({ status: 400 });
+    expect(await to.rpc('eve-session', 'read', { id: data.id })).toMatchObject({
+      data: { permissions: { 'db.get': true } },
+    });
+    expect((await to.rpc('eve-session', 'get-permissions', data.id)).data).toEqual([
+      { id: 'db.get', name: 'db.get', description: '', enabled: true },
+    ]);
+  });
+
   test('a map of more names than there may be is not gone through', async () => {
     const to = await open();
     const { data } = await to.rpc('ann-session', 'create', 'ci');

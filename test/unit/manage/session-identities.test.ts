@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CachedLookup } from '../../../src/cache/cached-lookup.ts';
 import { StoreUnavailable } from '../../../src/errors.ts';
+import type { IdentityRules } from '../../../src/manage/identities.ts';
 import { SessionIdentities } from '../../../src/manage/session-identities.ts';
 import type { Identified, Introspected, Presented } from '../../../src/ports/session-source.ts';
 import type { TokenStore } from '../../../src/ports/token-store.ts';
@@ -175,6 +176,21 @@ describe('tokens', () => {
     expect(await identities.identify(bearer(native.secret!), keyRules)).toEqual(nobody);
     expect(await identities.identify(bearer(native.secret!), { tokenKind: 'session' })).toEqual(nobody);
     expect(shown).toEqual([]);
+  });
+
+  test('have their own permissions, or where the API says so all that their account has', async () => {
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { permissions: ['a', 'b'] });
+    const { secret } = await managed.tokens.create(ops, {
+      kind: 'access-keys',
+      owner: 'acme',
+      permissions: { a: true },
+    });
+    const names = async (rules: IdentityRules) =>
+      managerOf(await identities.identify(bearer(secret!), rules))!.permissions.names;
+    expect(await names(keyRules)).toEqual(['a']);
+    expect(await names({ ...keyRules, asOwner: true })).toEqual(['a', 'b']);
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { permissions: ['b'] });
+    expect(await names({ ...keyRules, asOwner: true })).toEqual(['b']);
   });
 
   test('that are disabled, revoked, nobody’s or constrained do not', async () => {

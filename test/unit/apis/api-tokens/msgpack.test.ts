@@ -45,7 +45,8 @@ test('text and lists of every length have their heads', () => {
     expect(readMsgpack(encode(text))).toBe(text);
     const list = new Array(length).fill(1);
     expect(decode(writeMsgpack(list))).toEqual(list);
-    expect(readMsgpack(encode(list))).toEqual(list);
+    if (length < 20_000) expect(readMsgpack(encode(list))).toEqual(list);
+    else expect(() => readMsgpack(encode(list))).toThrow(SaidFault);
   }
 });
 
