@@ -59,7 +59,7 @@ const adminKey = randomBytes(32).toString('hex');
 async function onRedis(): Promise<string> {
   const { endpoint } = await RedisServer.start();
   return `
-store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1" }
+store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1", deadline: 5s, mutation_deadline: 10s }
 admin: { keys: [{ name: ops, role: admin, key: "${adminKey}" }] }
 tokens: { peppers: [{ id: p1, key: "${randomBytes(32).toString('hex')}" }] }
 `;
@@ -221,7 +221,9 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
 
   test('an administrator sees whose keys there are, and disables them', async () => {
     const { id, secret } = await make('s-baldur', 'watched');
-    const { json } = await call('GET', '/api/admin/access-keys', { session: 's-odin' });
+    const seen = await call('GET', '/api/admin/access-keys', { session: 's-odin' });
+    expect(seen).toMatchObject({ status: 200, type: 'application/json' });
+    const { json } = seen;
     const key = json.keys.find((each: { id: string }) => each.id === id);
     expect(key).toMatchObject({
       name: 'watched',
