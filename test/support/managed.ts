@@ -52,8 +52,11 @@ export const aDeclaredToken = (id: string, more: Partial<StoredToken> = {}): Sto
 
 const hourMs = 3_600_000;
 
-export async function openManaged(change: Partial<ManageParts> = {}): Promise<Managed> {
-  const store = await openInFolder();
+export async function openManaged(
+  change: Partial<ManageParts> = {},
+  open: () => Promise<TestedStore> = openInFolder,
+): Promise<Managed> {
+  const store = await open();
   const { clock } = store;
   const applied: FeedEvent[] = [];
   const declared = new Map<string, StoredToken>();
