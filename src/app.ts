@@ -213,6 +213,7 @@ export class App {
       constraintSecrets: vault,
       randomText: randomBase62,
       acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
+      tokenParameters: () => this.#gate.policy.places.queries,
       declared: () => this.#inForce.secrets.declaredById,
     };
     const tokens = new TokenService(parts);

@@ -166,7 +166,7 @@ function readMap(map: object, context: z.core.$RefinementCtx, path: (string | nu
 
 const texts = (description: string) =>
   z.array(z.string()).meta({ minItems: 1, maxItems: constraintLimits.entries, description });
-const secretMembers = (removing: boolean) => {
+const constraintMembers = (removing: boolean) => {
   const gone = <T extends z.ZodType>(schema: T) => (removing ? schema.nullable() : schema).optional();
   const passwordForm = z.union([z.string(), z.literal(true)], 'is not a password, a hash, or true');
   return {
@@ -198,20 +198,20 @@ const secretMembers = (removing: boolean) => {
 };
 
 export const constraints = z
-  .strictObject(secretMembers(false))
+  .strictObject(constraintMembers(false))
   .meta({ description: 'Where, how and for what it may be used. Default: {}.' })
   // Absent members are left out, and an undefined one never stands for them.
   .transform(said => said as SaidConstraints);
 
 export const constraintsPatch = z
-  .strictObject(secretMembers(true))
+  .strictObject(constraintMembers(true))
   .meta({ description: 'A merge patch of the constraints, as they are shown.' })
   .transform(said => said as { readonly [name: string]: Json });
 
 /** Constraints in answers. */
 export const shownConstraints = z
   .strictObject({
-    ...secretMembers(false),
+    ...constraintMembers(false),
     signature: z.strictObject({}).optional(),
     basic: z.record(z.string(), z.literal(true)).optional(),
   })

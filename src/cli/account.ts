@@ -116,7 +116,10 @@ export const accountCommands: Group = {
   },
 };
 
-/** No list is one thing, an empty list another: `-` has no say, `none` has one. */
+/** What no list stands for. */
+const unsaid: Readonly<Record<string, string>> = { owns: 'everything', permissions: 'has no say' };
+
+/** No list is one thing, an empty list another. */
 const shown = (value: unknown): string =>
   Array.isArray(value) && value.every(entry => typeof entry === 'string')
     ? value.map(plain).join(', ') || 'none'
@@ -133,6 +136,8 @@ function tell(call: Call, answer: ApiAnswer): number {
   const { body } = answer;
   // A deletion answers with the account and with where it holds; everything else with the account itself.
   const account = (body['account'] as Account | undefined) ?? body;
-  const members = Object.entries(account).map(([name, value]) => [name, shown(value)] as const);
+  const members = Object.entries(account).map(
+    ([name, value]) => [name, (value === null ? unsaid[name] : undefined) ?? shown(value)] as const,
+  );
   return show(call, body, () => rows([...members, ...whereItHolds(answer)]));
 }

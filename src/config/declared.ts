@@ -49,6 +49,9 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     if (draft.permissions !== undefined) {
       checkPermissions(draft.permissions, draft.owner !== undefined, `${at}.permissions`, problems);
     }
+    if (draft.mode === 'shadow') {
+      problems.warn(`${at}.mode`, 'is shadow: what is refused to this token is recorded, and forwarded all the same');
+    }
     for (const [name, entries] of Object.entries(draft.constraints ?? {})) {
       const most = name === 'basic' ? constraintLimits.users : constraintLimits.entries;
       if (Object.keys(entries ?? []).length <= most) continue;

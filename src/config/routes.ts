@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http';
 import type { Place } from '../core/credential.ts';
-import { placesOf, type Requirement, type Route, readPattern } from '../core/route.ts';
+import { readPattern } from '../core/path-pattern.ts';
+import { placesOf, type Requirement, type Route } from '../core/route.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { canonicalHost } from './network.ts';
@@ -46,7 +47,7 @@ export function readRoutes(
     if (route.mode === 'shadow') {
       problems.warn(
         `${itemKey('routes', i)}.mode`,
-        'is shadow: what is refused here is recorded, and forwarded all the same',
+        'is shadow: what is refused here is recorded, and forwarded all the same, requests without a token too',
       );
     }
     if (route.access === 'public' && route.pattern === '/**') {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { readHost } from '../core/form.ts';
-import { readPattern } from '../core/route.ts';
+import { readPattern } from '../core/path-pattern.ts';
 import { actionTemplateFault, readCommand, resourceTemplateFault } from '../core/rule.ts';
 import { allowances } from '../core/target.ts';
 import { credentialFieldFault, forwardFieldFault, isToken, methodFault } from './http.ts';

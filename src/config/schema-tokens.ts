@@ -30,20 +30,12 @@ const action = () =>
     fault: actionFault,
   });
 
-/** In a map of JavaScript keys that are numbers come first, and the last entry is what decides. */
-const orderedAction = () =>
-  text({
-    type: 'action',
-    allowed: 'an action that is no number; a list keeps those in order',
-    fault: value => (/^[0-9]+$/.test(value) ? 'is a number' : actionFault(value)),
-  });
-
 const grant = z.strictObject({
   resources: filledList(
     text({ type: 'resource', allowed: 'a resource such as db/sales, db/* or *', fault: resourceFault }),
     'a list with at least one resource',
   ).meta({ description: 'What its actions are done to. `*` alone is everything that the owner owns.' }),
-  actions: filledMap(orderedAction(), flag(), 'a map with at least one action').meta({
+  actions: filledMap(action(), flag(), 'a map with at least one action').meta({
     description: 'Whether it permits an action. The last entry that names one decides.',
   }),
 });
@@ -104,7 +96,7 @@ const declaredToken = z.strictObject({
     .prefault('enforce')
     .meta({ description: '`shadow`: refusals of its requests are recorded, and they are forwarded all the same.' }),
   permissions: z
-    .union([z.array(z.union([action(), grant])), z.record(orderedAction(), flag()), choice(['inherit'])])
+    .union([z.array(z.union([action(), grant])), z.record(action(), flag()), choice(['inherit'])])
     .prefault([])
     .meta({
       description:

@@ -1,7 +1,7 @@
 import type { Constraints } from './constraint.ts';
 import { readNetwork } from './network.ts';
 import { readPasswordHash } from './password-hash.ts';
-import { readPattern } from './route.ts';
+import { readPattern } from './path-pattern.ts';
 import { pointerStep } from './strict-json.ts';
 
 /**

@@ -144,11 +144,11 @@ export function awaitsProof(question: Question): boolean {
 
 /** Every demand must be met: a batch is permitted when each call in it is. */
 function judgeDemands(subject: Subject, demands: readonly Demand[], question: Question): Decision {
-  const missing = demands.flatMap(demand => missingPermissions(subject, demand));
-  if (missing.length > 0) return lacks(subject, [...new Set(missing)]);
-  const { route } = question;
-  const used = demands.length === 1 ? satisfied(subject, demands[0]!) : demands.flatMap(d => satisfied(subject, d));
-  return new Permit(route, subject, 'allowed', demands.length > 1 ? [...new Set(used)] : used, cutOf(question));
+  const each = <T>(of: (subject: Subject, demand: Demand) => readonly T[]): readonly T[] =>
+    demands.length === 1 ? of(subject, demands[0]!) : [...new Set(demands.flatMap(demand => of(subject, demand)))];
+  const missing = each(missingPermissions);
+  if (missing.length > 0) return lacks(subject, missing, demands.length === 1 ? demands[0]!.resource : null);
+  return new Permit(question.route, subject, 'allowed', each(satisfied), cutOf(question));
 }
 
 /** Leave for a request that nothing judges: a public route, or a preflight that the route forwards. */
@@ -194,8 +194,9 @@ function cutOf({ reading, route, evidence, form }: Question): readonly Found[] {
   return [reading.found, ...basicToCut(evidence.subject.constraints, { form, reading })];
 }
 
-function lacks(subject: Subject, required: readonly string[]): Denial {
-  return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}.`, {
+function lacks(subject: Subject, required: readonly string[], resource: string | null): Denial {
+  const on = resource === null ? '' : ` on "${resource}"`;
+  return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}${on}.`, {
     subject,
     required,
   });

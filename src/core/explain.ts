@@ -3,7 +3,7 @@ import type { Denial } from './decision.ts';
 import { instantText } from './instant.ts';
 import { grantsOf } from './permissions.ts';
 import { remedyOf } from './remedy.ts';
-import type { RightsRuling } from './rights.ts';
+import { isBound, ownedBy, type RightsRuling } from './rights.ts';
 import type { Route } from './route.ts';
 import type { Claim, Demand } from './rule.ts';
 import { type Millis, type Subject, sessionKind } from './token.ts';
@@ -247,11 +247,23 @@ function actionStep(
 ): Step {
   const rulings = subject === null ? [] : subject.rights.rulings(action, resource);
   const sides = rulings.map(side => [side.of, sideText(side)] as const);
-  const compared = { action, resource, mode, ...Object.fromEntries(sides) };
+  const compared = { action, resource, mode, ...Object.fromEntries(sides), ...standing(subject, resource) };
   // Whoever withholds has decided; where nobody does, the token itself has.
   const decisive = rulings.find(({ ruling }) => ruling?.allow !== true) ?? rulings[0];
   const grant = decisive === undefined || subject === null ? null : decidingGrant(subject, decisive);
   return { phase: 'permission', outcome, compared, ...(grant && { grant }) };
+}
+
+/** What is told beside the rulings: whose permissions a token has, and what `*` does not stand for. */
+function standing(subject: Subject | null, resource: string | null): Compared {
+  if (subject === null) return {};
+  const { token, account } = subject;
+  const owned = token.owner === null ? null : ownedBy(account);
+  return {
+    ...(token.permissions === 'inherit' && { token: 'inherits' }),
+    ...(token.permissions === 'inherit' && (account === null || !isBound(account)) && { account: 'has none' }),
+    ...(resource !== null && owned !== null && !owned.has(resource) && { owned: false }),
+  };
 }
 
 const sideText = ({ ruling }: RightsRuling): string =>

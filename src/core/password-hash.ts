@@ -15,7 +15,7 @@ export interface PasswordHash {
  * Attack: whoever can hand us a hash chooses what it costs to check a password against it. An upper bound of memory
  * (128 · N · r bytes) and of work (N · r · p) for each one; two are checked at a time.
  */
-export const hashLimits = { leastLn: 10, memory: 128 * 1024 * 1024, work: 2 ** 20, bytes: 64, text: 256 } as const;
+const hashLimits = { leastLn: 10, memory: 128 * 1024 * 1024, work: 2 ** 20, bytes: 64, text: 256 } as const;
 
 const form =
   /^\$scrypt\$ln=([1-9][0-9]?),r=([1-9][0-9]?),p=([1-9][0-9]?)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;

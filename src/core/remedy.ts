@@ -1,3 +1,4 @@
+import { type Breach, constraintNames } from './constraint.ts';
 import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
@@ -15,13 +16,16 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'missing_token':
       return presenting(facts, 'Present a token');
     case 'ambiguous_credential':
+      if (isOfConstraint(denial)) return constraintRemedy(facts, denial);
       return `Present exactly one token, at one place and in one piece: ${facts.places.join('; ')}.`;
     case 'invalid_token':
       return tokenRemedy(facts, causeOf(denial));
-    case 'too_many_failures':
+    case 'too_many_failures': {
       if (facts.fell?.phase === 'mount')
         return `Wait ${denial.retryAfter ?? 1} s, and present nothing that fails meanwhile.`;
-      return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${tokenRemedy(facts, causeOf(denial))}`;
+      const remedy = isOfConstraint(denial) ? constraintRemedy(facts, denial) : tokenRemedy(facts, causeOf(denial));
+      return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${remedy}`;
+    }
     case 'insufficient_scope':
       return permissionRemedy(facts);
     case 'constraint_failed':
@@ -35,7 +39,8 @@ export function remedyOf(facts: Facts, denial: Denial): string {
         : `Use one of ${(denial.allow ?? []).join(', ')}, or add ${method} to \`methods\` of a route ${place} in the configuration.`;
     case 'malformed_request':
       if (facts.fell?.phase === 'mount') return `Change the path to the exact one: ${lowered(denial.detail)}`;
-      return facts.fell?.phase === 'route'
+      // Of all that a path is refused for there, only spellings can be allowed.
+      return facts.fell?.phase === 'route' && denial.detail.startsWith('The path has ')
         ? `Change the path, or give the route ${place} an \`allow\` that takes it as it is: ${lowered(denial.detail)}`
         : `Change the request: ${lowered(denial.detail)}`;
     case 'head_too_large':
@@ -60,6 +65,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'limit_exceeded':
       return `Wait ${denial.retryAfter ?? 'for the next window'}, or raise the limit.`;
     case 'overloaded':
+      if (isOfConstraint(denial)) return 'Send it again in a moment, with fewer others that bring new passwords.';
       return 'Send it again in a moment; if it lasts, raise `max_connections` or `queue` of the upstream.';
     case 'upstream_failed':
       return `The request was permitted. See to the upstream ${route?.upstream ?? ''}: it could not be reached, or broke off.`;
@@ -82,6 +88,9 @@ function causeOf({ reason, compared }: Denial): InvalidCause {
   const text = String(compared?.['cause'] ?? reason);
   return text.replace(/^invalid_token_/, '') as InvalidCause;
 }
+
+/** A constraint of the token is what refused, also where the guard answered in its place. */
+const isOfConstraint = ({ compared }: Denial): boolean => compared?.['constraint'] !== undefined;
 
 /** A token that may do what is asked: at one of the places, and where there may be none, how one is made. */
 const presenting = (facts: Facts, how: string): string =>
@@ -133,9 +142,9 @@ function permissionRemedy(facts: Facts): string {
     return `Use a command that the route ${route?.pattern ?? ''} lists, or add this one to its \`commands\`.`;
   }
   if (subject === null) return 'Present a token that has the permission.';
-  const lines = permissionLines(subject, wantedOf(facts));
-  const declared = subject.token.kind === 'declared';
-  if (declared) {
+  const wanted = wantedOf(facts);
+  const lines = permissionLines(subject, wanted);
+  if (subject.token.kind === 'declared' && lackedBy(subject, 'token', wanted).length > 0) {
     return `Give the token ${subject.token.id} the permission in \`tokens.declared\` of the configuration.${lines.slice(1).join('')}`;
   }
   return `Grant what is missing.${lines.join('')}`;
@@ -195,15 +204,22 @@ function newToken(before: Subject | null, wanted: readonly Wanted[]): string {
   const lacked = before === null ? wanted : lackedBy(before, 'token', wanted);
   const base: Permissions = before?.token.permissions ?? [];
   const { whole } = amended(base === 'inherit' ? [] : base, lacked);
-  const permissions = base === 'inherit' && lacked.length === 0 ? base : whole;
   const gone = before === null || before.account === null || before.account.deleted;
+  const permissions = base === 'inherit' && lacked.length === 0 && !gone ? base : whole;
   const owner = gone ? {} : { owner: before.token.owner };
   const ofAccount = gone
     ? ''
     : permissionLines(before, wanted)
         .slice(lacked.length > 0 ? 1 : 0)
         .join('');
-  return `${ofAccount}${line('POST', '/v1/tokens', { ...owner, permissions })}`;
+  return `${ofAccount}${line('POST', '/v1/tokens', { ...owner, permissions, ...kept(before) })}`;
+}
+
+/** What bounded the token that is gone bounds the new one: but for passwords and keys, which nobody is told. */
+function kept(before: Subject | null): Record<string, unknown> {
+  if (before === null) return {};
+  const { signature: _, basic: __, ...constraints } = before.token.constraints;
+  return Object.keys(constraints).length === 0 ? {} : { constraints };
 }
 
 /** Permissions with more in them, in the form that they have where that can say it. `merge`: only what is to be merged into a map. */
@@ -225,39 +241,54 @@ function amended(
 
 const isList = (own: OwnPermissions): own is readonly string[] | readonly Grant[] => Array.isArray(own);
 
+/** The advice for the constraint that was broken, and which of the token's are held against the request after it. */
+function constraintRemedy(facts: Facts, denial: Denial): string {
+  const constraints: readonly string[] = constraintNames;
+  const next = constraints.slice(constraints.indexOf(String(denial.compared?.['constraint'])) + 1);
+  const waiting = next.filter(name => Object.hasOwn(facts.subject?.token.constraints ?? {}, name));
+  const after =
+    waiting.length === 0 || !isOfConstraint(denial) ? '' : `\nThen it is held against ${waiting.join(', ')}.`;
+  return `${oneConstraintRemedy(facts, denial)}${after}`;
+}
+
 /** The way within the constraint first, then the change of the constraint that takes this request. */
-function constraintRemedy({ subject, client, method, path, route }: Facts, { compared, detail, code }: Denial): string {
-  const constraint = code === 'basic_required' ? 'basic' : String(compared?.['constraint'] ?? 'origin');
-  if (constraint === 'origin' || subject === null) {
+function oneConstraintRemedy(facts: Facts, denial: Denial): string {
+  const { subject, client, method, path, route } = facts;
+  const { compared } = denial;
+  if (!isOfConstraint(denial) || subject === null) {
     return `Send it from the same origin, or add its Origin to \`cors.origins\` of the route ${route?.pattern ?? ''}, or present the token in a header.`;
   }
-  const source = subject.token.constraints;
-  const change = (value: unknown): string =>
-    line('PATCH', `/v1/tokens/${subject.token.id}`, { constraints: { [constraint]: value } });
-  const or = 'or let the token be used so:';
+  const { token } = subject;
+  const source = token.constraints;
+  const constraint = compared?.['constraint'] as Breach['constraint'];
+  const to = (constraints: unknown): string =>
+    token.kind === 'declared'
+      ? ` change \`constraints\` of the token ${token.id} in \`tokens.declared\` of the configuration.`
+      : ` let the token be used so:${line('PATCH', `/v1/tokens/${token.id}`, { constraints })}`;
+  if (constraint === null) return `Ask a version that understands the constraints of the token, or${to(null)}`;
+  const change = (value: unknown): string => `, or${to({ [constraint]: value })}`;
   switch (constraint) {
     case 'networks':
-      return `Send it from ${(source.networks ?? []).join(', ')}, ${or}${change([...(source.networks ?? []), client])}`;
+      return `Send it from ${(source.networks ?? []).join(', ')}${change([...(source.networks ?? []), client])}`;
     case 'methods':
-      return `Use ${(source.methods ?? []).join(', ')}, ${or}${change([...(source.methods ?? []), method])}`;
+      return `Use ${(source.methods ?? []).join(', ')}${change([...(source.methods ?? []), method])}`;
     case 'paths':
-      return `Ask for ${(source.paths ?? []).join(', ')}, ${or}${change([...(source.paths ?? []), path ?? '/**'])}`;
+      return `Ask for ${(source.paths ?? []).join(', ')}${change([...(source.paths ?? []), path ?? '/**'])}`;
     case 'params': {
-      const name = String(compared?.['parameter'] ?? compared?.['name'] ?? '');
-      const value = Object.hasOwn(source.params ?? {}, name) ? source.params?.[name] : undefined;
-      const free = name === '' || value === undefined ? change(null) : change({ [name]: null });
-      return `Send the parameter ${name} once, as ${JSON.stringify(value ?? null)}, ${or}${free}`;
+      const params = source.params ?? {};
+      const name = String(compared?.['parameter']);
+      // The last one only goes with the whole constraint.
+      const free = change(Object.keys(params).length > 1 ? { [name]: null } : null);
+      return `Send the parameter ${name} once, as ${JSON.stringify(params[name] ?? null)}${free}`;
     }
     case 'origins': {
       const origin = compared?.['origin'];
       const wider = typeof origin === 'string' ? [...(source.origins ?? []), origin] : null;
-      return `Send it from ${(source.origins ?? []).join(', ')}, ${or}${change(wider)}`;
+      return `Send it from ${(source.origins ?? []).join(', ')}${change(wider)}`;
     }
     case 'basic':
-      return `Send the Basic credentials of ${Object.keys(source.basic ?? {}).join(' or ')} in Authorization and the token at another place, ${or}${change(null)}`;
+      return `Send the Basic credentials of ${Object.keys(source.basic ?? {}).join(' or ')} in Authorization and the token at another place${change(null)}`;
     case 'signature':
-      return `Sign the request (\`POST /v1/tokens/${subject.token.id}/sign\` makes a signed URL), ${or}${change(null)}`;
-    default:
-      return `Keep the constraint ${constraint}: ${lowered(detail)}`;
+      return `Sign the request (\`POST /v1/tokens/${token.id}/sign\` makes a signed URL)${change(null)}`;
   }
 }

@@ -1,5 +1,6 @@
+import { readPattern, type Segment } from './path-pattern.ts';
 import { Rule } from './rule.ts';
-import { type Allowance, decodeOnce, type Target } from './target.ts';
+import type { Allowance, Target } from './target.ts';
 
 /**
  * Routes: which upstream a request goes to, and what it needs. Host first, then the path from left to right: literal
@@ -71,61 +72,6 @@ export type Match =
 
 /** The methods that a route without `methods` is said to take. */
 export const commonMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
-
-type Segment =
-  | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'mixed'; readonly before: string; readonly after: string; readonly name: string }
-  | { readonly kind: 'capture'; readonly name: string }
-  | { readonly kind: 'rest' };
-
-export type PatternReading =
-  | { readonly ok: true; readonly segments: readonly Segment[] }
-  | { readonly ok: false; readonly why: string };
-
-const captureName = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
-/** Reads a route's path: `/widgets/{id}`, `/api/db.{action}`, `/public/**`. */
-export function readPattern(pattern: string): PatternReading {
-  const bad = (why: string): PatternReading => ({ ok: false, why });
-  if (!pattern.startsWith('/')) return bad('a path starts with /');
-  if (/[?#\s\\]/.test(pattern)) return bad('a path has no query, fragment, white space or backslash');
-  const segments: Segment[] = [];
-  const seen = new Set<string>();
-  const parts = pattern.slice(1).split('/');
-  for (const [i, part] of parts.entries()) {
-    if (part === '**') {
-      if (i !== parts.length - 1) return bad('** stands only at the end');
-      segments.push({ kind: 'rest' });
-      continue;
-    }
-    if (part.includes('*'))
-      return bad('* is no wildcard here: write {name} for one segment, ** at the end for the rest');
-    const open = part.indexOf('{');
-    const close = part.indexOf('}');
-    if (open === -1 && close === -1) {
-      const text = decodeOnce(part);
-      if (text === null) return bad('a percent-encoding is broken');
-      if (text === '.' || text === '..') return bad('dot segments never match');
-      if (part === '' && i !== parts.length - 1) return bad('an empty segment (//) never matches');
-      segments.push({ kind: 'literal', text });
-      continue;
-    }
-    if (open === -1) return bad('a } closes no {');
-    if (close < open) return bad('a { is not closed by a }');
-    if (part.indexOf('{', open + 1) !== -1 || part.indexOf('}', close + 1) !== -1) {
-      return bad('a segment has at most one {name}');
-    }
-    const name = part.slice(open + 1, close);
-    if (!captureName.test(name)) return bad(`{${name}} is not a name: letters, digits and _`);
-    if (seen.has(name)) return bad(`{${name}} stands twice`);
-    seen.add(name);
-    const before = decodeOnce(part.slice(0, open));
-    const after = decodeOnce(part.slice(close + 1));
-    if (before === null || after === null) return bad('a percent-encoding is broken');
-    segments.push(before === '' && after === '' ? { kind: 'capture', name } : { kind: 'mixed', before, after, name });
-  }
-  return { ok: true, segments };
-}
 
 /** Parts of a segment with as much literal text on either side: by that text, so that one look-up finds the one. */
 interface Mixed {

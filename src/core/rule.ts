@@ -1,6 +1,7 @@
 import type { Parameters } from './parameters.ts';
+import { readPattern } from './path-pattern.ts';
 import { actionFault, permissionLimits, resourceFault } from './permissions.ts';
-import { type Requirement, type Route, readPattern } from './route.ts';
+import type { Requirement, Route } from './route.ts';
 import { fill, readTemplate, type Slot, type Template } from './template.ts';
 
 /** Permissions that a request needs, and for what. */
@@ -42,7 +43,7 @@ const malformed = (why: string): Claim => ({ kind: 'malformed', why });
  * Most different things that the calls of one batch may ask for, and most characters of the different actions among them:
  * each is judged, and the actions stand in a field of what is forwarded or answered.
  */
-export const batchLimits = { demands: 1000, actions: 4096 } as const;
+const batchLimits = { demands: 1000, actions: 4096 } as const;
 
 const ofActions = { of: 'action', separators: /[:.]/, faultOf: actionFault } as const;
 const ofResources = { of: 'resource', separators: /\//, faultOf: resourceFault } as const;

@@ -1,3 +1,5 @@
+import { captureName } from './path-pattern.ts';
+
 /**
  * Names of actions and resources with places for what a request says: `{capture}` is a named part of the path,
  * `{param.name}` a parameter, `{param.a.b}` a member of a member of a JSON body.
@@ -18,7 +20,6 @@ export type TemplateReading =
   | { readonly ok: false; readonly why: string };
 
 const slotForm = /(\{[^{}]*\})/;
-const captureName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const parameterName = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 const longestParameter = 256;
 const parameterMark = 'param.';

@@ -43,7 +43,10 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     claim: question === null ? null : claimOf(question.claim, of, found),
     body: question === null || route === null || route.inspectBody === null ? null : question.parameters.body.kind,
     now: question?.now ?? at,
-    fell: denial === null ? null : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial },
+    fell:
+      denial === null
+        ? null
+        : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial: discreet(denial, policy, found) },
     shadowed,
     status: denial === null || shadowed ? 200 : codes[denial.code].status,
   };
@@ -74,15 +77,31 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
 function phaseOf({ mount, match, question, decision }: Case, denial: Denial): Phase {
   const { code, compared } = denial;
   if (mount !== null) return 'mount';
+  if (compared?.['constraint'] !== undefined) return 'constraints';
   if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
   if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';
   if (match === null) return 'form';
   if (question === null) return 'route';
   const decided = decision?.kind === 'permit' ? decision.shadowed : decision;
   if (denial !== decided) return 'body';
-  return compared !== undefined || code === 'constraint_failed' || code === 'basic_required'
-    ? 'constraints'
-    : 'permission';
+  return code === 'constraint_failed' ? 'constraints' : 'permission';
+}
+
+/** A denial as it may be kept and shown: what it compared, and names of actions, may be a client's text. */
+function discreet({ code, reason, detail, subject, compared, ...more }: Denial, policy: Policy, found: Found | null) {
+  const hide = (text: string): string => shown(text, policy, found) ?? redacted;
+  const told: Denial = { kind: 'denial', code, reason, detail: hide(detail), subject };
+  const { allow, retryAfter } = more;
+  return {
+    ...told,
+    ...(allow !== undefined && { allow }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...(compared !== undefined && {
+      compared: Object.fromEntries(
+        Object.entries(compared).map(([name, value]) => [name, typeof value === 'string' ? hide(value) : value]),
+      ),
+    }),
+  };
 }
 
 const patternOf = (match: Match | null): string | null =>
@@ -146,11 +165,14 @@ function shown(text: string, { tokenPrefix }: Policy, found: Found | null): stri
   if (presented !== undefined && presented.length >= shortest && length >= presented.length) {
     if (text.includes(presented)) return null;
   }
-  return length > longest ? copied(`${text.slice(0, longest)}…`) : text;
+  return copied(length > longest ? `${text.slice(0, longest)}…` : text);
 }
 
-/** A part of a string keeps the whole of it in memory: a few characters of a path, the target that they stand in. */
-const copied = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
+/**
+ * A part of a string keeps the whole of it in memory: attack: a few characters of each body, and with them thousands of
+ * bodies. Shorter parts than this are copies already.
+ */
+const copied = (text: string): string => (text.length < 13 ? text : Buffer.from(text, 'utf8').toString('utf8'));
 
 /** A token of ours in a text, however it is spelled there. */
 export function spellsToken(text: string, prefix: string): boolean {
@@ -165,7 +187,6 @@ const decodeBytes = (text: string): string =>
 
 function pathOf(form: Form | null, policy: Policy, found: Found | null): string | null {
   if (form === null) return null;
-  const { path, raw } = form.target;
-  const text = shown(path, policy, found);
-  return text === path && raw.length - path.length > longest ? copied(text) : text;
+  const { path } = form.target;
+  return shown(path, policy, found);
 }

@@ -197,7 +197,7 @@ export class Judge {
     let body = bodyOf(form);
     let whole = reading;
     if (needsBody(form, route)) {
-      const early = this.#decide(of, this.#question(of, opened, reading, evidence, noBody, noProofs));
+      const early = this.#decide(of, this.#question(opened, reading, evidence, noBody, noProofs));
       const mayFollow = reading.kind === 'none' && of.policy.places.forms.size > 0;
       if (early.kind === 'denial' && isOfToken(early) && !mayFollow) return early;
       const inspected: Inspection = await inspect(of.asked, form, route);
@@ -222,7 +222,7 @@ export class Judge {
     evidence: Evidence,
     body: BodyReading,
   ): Decision | Promise<Decision> {
-    const question = this.#question(of, opened, reading, evidence, body, noProofs);
+    const question = this.#question(opened, reading, evidence, body, noProofs);
     if (!awaitsProof(question)) return this.#decide(of, question);
     const { lookup, clock } = this.#parts;
     const { guard } = of.policy;
@@ -253,7 +253,6 @@ export class Judge {
   }
 
   #question(
-    of: Case,
     { form, client, route, match }: Opened,
     reading: Reading,
     evidence: Evidence,
@@ -263,7 +262,7 @@ export class Judge {
     const { rule, captures } = match;
     const parameters = new Parameters(form.target.query, body);
     const claim = rule.fixed ?? rule.claim(captures, parameters);
-    const question: Question = {
+    return {
       form,
       route,
       reading,
@@ -275,8 +274,6 @@ export class Judge {
       origin: `${client.proto}://${client.host}`,
       now: this.#parts.clock.wall(),
     };
-    of.question = question;
-    return question;
   }
 
   #decide(of: Case, question: Question): Decision {

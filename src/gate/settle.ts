@@ -31,11 +31,11 @@ export function settle(of: Case, verdict: Verdict, failed: (network: string) => 
   return { verdict: large ?? verdict, shadowed, forwarding: large !== null };
 }
 
-const tooMany = ({ subject, reason }: Denial, wait: number): Denial =>
+const tooMany = ({ subject, reason, compared }: Denial, wait: number): Denial =>
   deny('too_many_failures', 'Too many failed credentials from this network.', {
     retryAfter: wait,
     subject,
-    compared: { cause: reason.replace(/^invalid_token_/, ''), retry_after: wait },
+    compared: { ...compared, cause: reason.replace(/^invalid_token_/, ''), retry_after: wait },
   });
 
 /** A body that says itself that it is over the bound of its route. */

@@ -1,6 +1,5 @@
 import { isBound } from '../core/rights.ts';
-import type { Account, Millis } from '../core/token.ts';
-import { idPattern, mostRoles } from '../core/token.ts';
+import { type Account, type Millis, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Owner, Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
@@ -16,7 +15,7 @@ import {
 } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { demandUnscoped, reachOf } from './reach.ts';
-import { checkName } from './token-members.ts';
+import { checkId, checkName } from './token-members.ts';
 
 /** What managers say of an account. */
 export type AccountMembers = Pick<Account, 'name' | 'enabled' | 'roles' | 'permissions' | 'owns'>;
@@ -312,12 +311,6 @@ export class AccountService {
 function keepBound(before: Account | null, wanted: Account): Account {
   const bound = wanted.roles.length > 0 || (before !== null && !before.deleted && isBound(before));
   return bound && wanted.permissions === null ? { ...wanted, permissions: [] } : wanted;
-}
-
-function checkId(id: string, faults: Faults): void {
-  if (!idPattern.test(id)) {
-    faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
-  }
 }
 
 /** Every rule but that the roles exist: the store knows that. */

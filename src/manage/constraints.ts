@@ -103,21 +103,15 @@ function wantedOf(said: ConstraintsSaid, before: Constraints): SaidConstraints {
   return mergeObject(shownConstraints(before) as { readonly [name: string]: Json }, said.patch) as SaidConstraints;
 }
 
-/** A change, and the constraints with it. */
-export const withConstraints = (
-  change: TokenChange,
-  said: ConstraintsSaid | null,
-  secrets: ConstraintSecrets,
-): TokenChange => {
-  if (said === null) return change;
-  const keeper = new ConstraintKeeper(secrets);
-  return async (token, now, faults) => {
+/** A change, and the constraints with it. One keeper serves all attempts at it. */
+export const withConstraints =
+  (change: TokenChange, said: ConstraintsSaid, keeper: ConstraintKeeper): TokenChange =>
+  async (token, now, faults) => {
     const next = await change(token, now, faults);
     keeper.check(said, token.constraints, faults);
     // Nothing is worked out for what will not be written.
     return faults.any ? next : { ...next, constraints: await keeper.kept(said, token) };
   };
-};
 
 /**
  * What tells one body with secrets from another, for a creation that may be asked for twice. It is kept for a day: a

@@ -24,6 +24,8 @@ export interface ManageParts {
   readonly randomText: (length: number) => string;
   /** On which other processes a revocation holds. */
   readonly acknowledgements: Acknowledgements;
+  /** Parameters that may carry a token. */
+  readonly tokenParameters: () => ReadonlySet<string>;
   /** Tokens of the configuration, by id. They are shown here, and changed there. */
   readonly declared: () => ReadonlyMap<string, StoredToken>;
 }

@@ -1,5 +1,5 @@
 import type { OwnPermissions } from '../core/permissions.ts';
-import { idPattern, mostRoles, type Role, roleOrderId } from '../core/token.ts';
+import { mostRoles, type Role, roleOrderId } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import { roleChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
@@ -8,7 +8,7 @@ import type { Actor, ManageParts } from './parts.ts';
 import { checkPermissions, type OwnPermissionsPatch, patchedPermissions } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
 import { demandUnscoped } from './reach.ts';
-import { checkName } from './token-members.ts';
+import { checkId, checkName } from './token-members.ts';
 
 /** What managers say of a role. */
 export type RoleMembers = Pick<Role, 'name' | 'permissions'>;
@@ -51,7 +51,7 @@ export class RoleService {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
-    if (id !== undefined) checkId(id, faults);
+    if (id !== undefined) checkRoleId(id, faults);
     faults.throwIfAny();
     return compareAndSet(async () => {
       const made = id ?? `role_${this.#parts.randomText(20)}`;
@@ -72,7 +72,7 @@ export class RoleService {
     demandUnscoped(actor);
     const members = { ...defaultMembers, ...said };
     checkMembers(members, faults);
-    checkId(id, faults);
+    checkRoleId(id, faults);
     return compareAndSet(async () => {
       const place = await this.#look(id);
       const { role: before } = place;
@@ -230,11 +230,9 @@ function checkMembers({ name, permissions }: RoleMembers, faults: Faults): void 
   checkPermissions('/permissions', permissions, faults);
 }
 
-function checkId(id: string, faults: Faults): void {
+function checkRoleId(id: string, faults: Faults): void {
+  checkId(id, faults);
   if (id === roleOrderId) faults.add('/id', 'is what the order of all roles is called');
-  else if (!idPattern.test(id)) {
-    faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
-  }
 }
 
 /** Says of every id that it is unknown or named before, and which are missing. */

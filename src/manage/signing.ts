@@ -1,5 +1,7 @@
+import { constraintFaults } from '../core/constraint-form.ts';
+import { isTokenParameter } from '../core/credential.ts';
 import { hasSignature, signatureNames, signedText, withExpiry } from '../core/signature.ts';
-import { readTarget } from '../core/target.ts';
+import { queryPairs, readTarget } from '../core/target.ts';
 import { isRevoked, type Millis } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { TokenAndAccount } from '../ports/token-store.ts';
@@ -29,16 +31,21 @@ export const signingLimits = { lifeMs: 7 * 86_400_000, target: 8192 } as const;
 export function signed(
   { token, account }: TokenAndAccount,
   { method = 'GET', target, lifeMs }: SigningRequest,
-  { clock, constraintSecrets }: Pick<ManageParts, 'clock' | 'constraintSecrets'>,
+  { clock, constraintSecrets, tokenParameters }: Pick<ManageParts, 'clock' | 'constraintSecrets' | 'tokenParameters'>,
   faults: Faults,
 ): SignedRequest {
-  if (!/^[A-Z][A-Z_-]{0,31}$/.test(method)) faults.add('/method', 'is no method in capital letters');
+  const why = constraintFaults.method(method);
+  if (why !== null) faults.add('/method', why);
   const reading = target === undefined ? null : readTarget(target);
   if (reading?.ok === false) faults.add('/target', `cannot be sent: ${reading.why}`);
   if (target !== undefined && target.length > signingLimits.target) {
     faults.add('/target', `is longer than ${signingLimits.target} characters`);
   }
   if (reading?.ok === true && hasSignature(reading.target.query)) faults.add('/target', 'is signed already');
+  // It is cut out of what is signed, and nobody can tell which of two it would be.
+  if (reading?.ok === true && carriesToken(reading.target.query, tokenParameters())) {
+    faults.add('/target', 'has the token in it: sign it without, and add the token behind the signature');
+  }
   if (lifeMs !== undefined && (lifeMs < 1000 || lifeMs > signingLimits.lifeMs)) {
     faults.add('/expires_in', 'is not from 1s to 7d');
   }
@@ -62,3 +69,6 @@ export function signed(
     expiresAt: expires * 1000,
   };
 }
+
+const carriesToken = (query: string | null, names: ReadonlySet<string>): boolean =>
+  query !== null && queryPairs(query).some(({ name }) => isTokenParameter(name, names));

@@ -1,6 +1,6 @@
 import type { SaidConstraints } from '../core/constraint-form.ts';
 import { pointerStep } from '../core/strict-json.ts';
-import { type Json, type Millis, namePattern, type Token } from '../core/token.ts';
+import { idPattern, type Json, type Millis, namePattern, type Token } from '../core/token.ts';
 import type { Faults } from './faults.ts';
 import { checkInherited, checkPermissions } from './permission-members.ts';
 
@@ -45,6 +45,12 @@ export function checkMembers(members: Omit<TokenMembers, 'state'>, faults: Fault
 /** A name may be empty. */
 export function checkName(name: string, faults: Faults): void {
   if (name !== '' && !namePattern.test(name)) faults.add('/name', 'is not printable text of up to 256 characters');
+}
+
+export function checkId(id: string, faults: Faults): void {
+  if (!idPattern.test(id)) {
+    faults.add('/id', 'is not 1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit');
+  }
 }
 
 /** A token that can never work is a mistake when it is made, and a way to end it later. */

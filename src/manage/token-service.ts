@@ -127,12 +127,14 @@ export class TokenService {
 
     let createdAt = now;
     return compareAndSet(async () => {
+      const { id, secret, digest, hint } = form === undefined ? this.#minted() : this.#formed(form);
+      // Takes its time where passwords are hashed: what may change meanwhile is looked at behind it.
+      const kept = await keep(id);
       // Each time anew: the account may have become another under the same id.
       (await this.#reach(actor)).demandPermissions(members.permissions, null, '/permissions');
-      const { id, secret, digest, hint } = form === undefined ? this.#minted() : this.#formed(form);
       const made = {
         ...members,
-        constraints: await keep(id),
+        constraints: kept,
         id,
         kind,
         hint,
@@ -181,11 +183,7 @@ export class TokenService {
     const digests = known ? secrets.digests(sha256) : [];
     const usage = await this.#usage(id);
     let createdAt = clock.wall();
-    const change = withConstraints(
-      replaced(members, digests),
-      { whole: constraints ?? {} },
-      this.#parts.constraintSecrets,
-    );
+    const keeper = new ConstraintKeeper(this.#parts.constraintSecrets);
     return compareAndSet(async () => {
       const reach = await this.#reach(actor);
       const there = await store.getToken(id);
@@ -194,7 +192,9 @@ export class TokenService {
       if (!faults.any) await this.#refuseTaken(id, digests);
       const all = { ...reach.defaults, ...members };
       if (found !== null) {
-        const token = await this.#change({ actor, reach, action: 'replace', usage, faults }, found, change);
+        const change = { actor, reach, action: 'replace', usage, faults };
+        const next = withConstraints(replaced(all, digests), { whole: constraints ?? {} }, keeper);
+        const token = await this.#change(change, found, next);
         return token === stale ? stale : { token, created: false };
       }
       reach.demandMembers(all, null);
@@ -239,8 +239,10 @@ export class TokenService {
 
   /** `constraints`: a merge patch of them; undefined when nothing was said. */
   patch(request: TokenRequest, patch: TokenPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
-    const said = constraints === undefined ? null : { patch: constraints };
-    return this.#update(request, 'update', withConstraints(patched(patch), said, this.#parts.constraintSecrets));
+    const change = patched(patch);
+    if (constraints === undefined) return this.#update(request, 'update', change);
+    const keeper = new ConstraintKeeper(this.#parts.constraintSecrets);
+    return this.#update(request, 'update', withConstraints(change, { patch: constraints }, keeper));
   }
 
   /** Sets members, each as a whole; those that are not said stay. */

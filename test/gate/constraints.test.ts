@@ -167,6 +167,12 @@ describe('guesses', () => {
     for (let i = 0; i < 5; i++) await rig.denies(wrong('10.9.0.1', `user${i}`), 'basic_required');
     const answer = await rig.denies(wrong('10.9.0.1', 'another'), 'too_many_failures');
     expect(Number(answer.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    const { body } = await rig.postern.admin('GET', `/v1/decisions/${answer.get('x-request-id')}`);
+    expect((body['steps'] as unknown[]).at(-1)).toMatchObject({
+      phase: 'constraints',
+      outcome: 'failed',
+      compared: { constraint: 'basic' },
+    });
     await rig.denies(wrong('10.9.0.1', 'user0'), 'too_many_failures');
     expect((await rig.ask(request('basic', { fields: basic('alice', password), client: '10.9.0.1' }))).status).toBe(
       200,

@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
@@ -44,6 +45,9 @@ const routes = `
   - { path: "/widgets/{id}" }
   - { path: /small, max_body: 10B }
   - { path: /free }
+  - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
+  - { path: /unread, require: "db.{param.cmd}" }
+  - { path: /sales, require: db.get, resource: db/sales }
 `;
 
 const config = (): string => path.join(here.folder, 'postern.yaml');
@@ -74,6 +78,32 @@ async function anAccount(more: Record<string, unknown> = {}): Promise<string> {
   expect(status, text).toBe(201);
   return id;
 }
+
+/**
+ * A token with constraints, and a request that breaks one of them: the remedy takes it back, or widens it. `sent`: what
+ * stands behind the path, and fields. `apart`: the token stands in a field of its own.
+ */
+const constrained = (
+  constraints: Record<string, unknown>,
+  compared: Record<string, unknown>,
+  { apart = false }: { readonly apart?: boolean } = {},
+  [query = '', ...fields]: readonly string[] = [],
+  more: Partial<Row> = {},
+): Row => ({
+  code: 'constraint_failed',
+  phase: 'constraints',
+  compared,
+  calls: 1,
+  wish: async () => {
+    const { secret } = await mint({ constraints });
+    return {
+      target: `/free${query}`,
+      fields: apart ? [...fields, `X-Api-Key: ${secret}`] : fields,
+      secret: apart ? null : secret,
+    };
+  },
+  ...more,
+});
 
 const unknown = 'pst_00000000000000000000000000000000000000';
 
@@ -303,6 +333,179 @@ const table: Readonly<Record<string, Row>> = {
       return { ...wish, fields: ['Origin: http://evil', 'Content-Length: 0'], secret: reusable.good };
     },
   },
+  'a network': constrained({ networks: ['192.0.2.0/24'] }, { client: '127.0.0.1', networks: ['192.0.2.0/24'] }),
+  'a method': constrained({ methods: ['PUT'] }, { method: 'GET' }),
+  'a path': constrained({ paths: ['/api/**'] }, { path: '/free' }),
+  'the one parameter': constrained({ params: { cloud: 'c1' } }, { parameter: 'cloud', found: 'absent' }),
+  'one of two parameters': constrained({ params: { cloud: 'c1', zone: 'z' } }, { parameter: 'zone', found: 'y' }, {}, [
+    '?zone=y&cloud=c1',
+  ]),
+  'no Origin': constrained({ origins: ['https://a.example'] }, { origin: null }),
+  'another Origin': constrained({ origins: ['https://a.example'] }, { origin: 'https://b.example' }, {}, [
+    '',
+    'Origin: https://b.example',
+  ]),
+  'no signature': constrained({ signature: {} }, { signature: 'missing' }),
+  'no Basic credentials': constrained({ basic: { alice: 'secret of alice' } }, { basic: 'missing' }, {}, [''], {
+    code: 'basic_required',
+  }),
+  'wrong Basic credentials': constrained(
+    { basic: { alice: 'secret of alice' } },
+    { basic: 'wrong' },
+    { apart: true },
+    ['', `Authorization: Basic ${Buffer.from('alice:guessed').toString('base64')}`],
+    { code: 'basic_required' },
+  ),
+  'Basic credentials that are none': constrained(
+    { basic: { alice: 'secret of alice' } },
+    { basic: 'ambiguous' },
+    {
+      apart: true,
+    },
+    ['', 'Authorization: Basic ~'],
+    { code: 'ambiguous_credential' },
+  ),
+  'a parameter of a constraint, twice': constrained(
+    { params: { cloud: 'c1' } },
+    { found: 'ambiguous' },
+    {},
+    ['?cloud=c1&cloud=c2'],
+    { code: 'malformed_request', calls: 0, apply: wish => ({ ...wish, target: '/free?cloud=c1' }) },
+  ),
+  'a parameter of a constraint, in a body that nobody reads': constrained(
+    { params: { cloud: 'c1' } },
+    { found: 'closed' },
+    {},
+    [''],
+    {
+      code: 'unsupported_media',
+      calls: 0,
+      wish: async () => ({
+        method: 'POST',
+        target: '/free?cloud=c1',
+        body: 'x',
+        secret: (await mint({ constraints: { params: { cloud: 'c1' } } })).secret,
+      }),
+      apply: ({ secret }, remedy) => {
+        expect(remedy).toContain('in the query and no body');
+        return { method: 'POST', target: '/free?cloud=c1', fields: ['Content-Length: 0'], secret: secret! };
+      },
+    },
+  ),
+  'a resource that no grant names': {
+    code: 'insufficient_scope',
+    phase: 'permission',
+    compared: { action: 'db.get', resource: 'db/sales', token: 'names it nowhere' },
+    calls: 1,
+    wish: async () => ({
+      target: '/sales',
+      secret: (await mint({ permissions: [{ resources: ['db/crm'], actions: { 'db.get': true } }] })).secret,
+    }),
+  },
+  'what the account does not own': {
+    code: 'insufficient_scope',
+    phase: 'permission',
+    compared: { token: 'names it nowhere', account: 'names it nowhere' },
+    calls: 2,
+    wish: async () => {
+      const owner = await anAccount({ permissions: ['*'], owns: ['db/crm'] });
+      return { target: '/sales', secret: (await mint({ permissions: ['*'], owner })).secret };
+    },
+  },
+  'what a role of the account withholds': {
+    code: 'insufficient_scope',
+    phase: 'permission',
+    compared: { account: 'withholds it' },
+    calls: 1,
+    wish: async () => {
+      const { status } = await here.admin('PUT', '/v1/roles/careful', { permissions: { 'db.get': false } });
+      expect(status).toBe(201);
+      const owner = await anAccount({ roles: ['careful'] });
+      return { target: '/sales', secret: (await mint({ permissions: 'inherit', owner })).secret };
+    },
+  },
+  'a command that is not listed': {
+    code: 'insufficient_scope',
+    phase: 'permission',
+    compared: { command: 'drop', commands: ['get'] },
+    wish: async () => ({ target: '/db?cmd=drop&database=sales', secret: (await mint({ permissions: ['*'] })).secret }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('Use a command that the route /db lists');
+      return { ...wish, target: '/db?cmd=get&database=sales' };
+    },
+  },
+  'a parameter that is missing': {
+    code: 'malformed_request',
+    phase: 'permission',
+    wish: async () => ({ target: '/db?cmd=get', secret: (await mint({ permissions: ['*'] })).secret }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('"database" is missing');
+      return { ...wish, target: '/db?cmd=get&database=sales' };
+    },
+  },
+  'a body that is not inspected, where a rule reads parameters': {
+    code: 'unsupported_media',
+    phase: 'permission',
+    compared: { parameter: 'cmd', inspect_body: null },
+    wish: async () => ({
+      method: 'POST',
+      target: '/unread?cmd=get',
+      body: 'x',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: (wish, remedy) => {
+      expect(remedy).toContain('in the query and no body');
+      return { method: 'POST', target: wish.target, fields: ['Content-Length: 0'], secret: wish.secret! };
+    },
+  },
+  'a body of another kind than is read': {
+    code: 'unsupported_media',
+    phase: 'body',
+    compared: { inspect_body: 64 },
+    wish: async () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: text/plain'],
+      body: 'cmd=get&database=sales',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: (wish, remedy) => {
+      const type = /application\/x-www-form-urlencoded/.exec(remedy)![0];
+      return { ...wish, fields: [`Content-Type: ${type}`] };
+    },
+  },
+  'a body over inspect_body': {
+    code: 'body_too_large',
+    phase: 'body',
+    compared: { inspect_body: 64 },
+    wish: async () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: application/x-www-form-urlencoded'],
+      body: `cmd=get&database=sales&more=${'x'.repeat(64)}`,
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+    apply: async (wish, remedy) => {
+      expect(remedy).toContain('`inspect_body` (64 bytes)');
+      await reconfigure('inspect_body: 64B', 'inspect_body: 1KiB');
+      return wish;
+    },
+  },
+  'a second token in a form': {
+    code: 'ambiguous_credential',
+    phase: 'credential',
+    wish: () => ({
+      method: 'POST',
+      target: '/db',
+      fields: ['Content-Type: application/x-www-form-urlencoded'],
+      body: `auth_token=${reusable.good}`,
+      secret: reusable.good,
+    }),
+    apply: async () => ({
+      target: '/db?cmd=get&database=sales',
+      secret: (await mint({ permissions: ['*'] })).secret,
+    }),
+  },
   'a body over max_body': {
     code: 'body_too_large',
     phase: 'forward',
@@ -316,12 +519,20 @@ const table: Readonly<Record<string, Row>> = {
   },
 };
 
+let sealing: string;
+
 beforeAll(async () => {
+  sealing = await mkdtemp(path.join(tmpdir(), 'postern-sealing-'));
+  const keyFile = path.join(sealing, 'sealing.key');
+  await writeFile(keyFile, `${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}\n`, { mode: 0o600 });
   upstream = await new RecordingUpstream().listen();
   here = await Postern.start({
     upstream: upstream.url,
     routes,
-    more: 'guard: { failures: 0 }\ncredentials: [{ header: authorization, scheme: Bearer }, { header: x-api-key }, { cookie: token }]',
+    more: `
+guard: { failures: 0 }
+credentials: [{ header: authorization, scheme: Bearer }, { header: x-api-key }, { cookie: token }, { form: auth_token }]
+store: { kind: embedded, path: ./data, deadline: 5s, encryption_key_file: "${keyFile}" }`,
   });
   reusable.good = (await mint()).secret;
   await send({ target: '/free', secret: reusable.good });
@@ -330,6 +541,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await here.stop();
   await upstream.close();
+  await rm(sealing, { recursive: true });
 });
 
 async function send({ method = 'GET', target, fields = [], body, secret = null }: Wish, postern = here) {
@@ -417,6 +629,20 @@ describe('explain names the cause that the gate acted on, and its advice makes t
     expect((await send(better)).status, decision.remedy!).toBe(200);
     expect(await explained(better)).toMatchObject({ allow: true, status: 200, code: null, remedy: null });
   });
+});
+
+test('a token with many constraints: the advice tells which are held against the request next, until it passes', async () => {
+  const constraints = { networks: ['10.0.0.0/8'], methods: ['POST'], paths: ['/db/**'], params: { cloud: 'c1' } };
+  const wish = { target: '/free', secret: (await mint({ constraints })).secret };
+  const rest = ['methods, paths, params', 'paths, params', 'params', null];
+  for (const next of rest) {
+    const { code, remedy } = await explained(wish);
+    expect(code).toBe('constraint_failed');
+    if (next === null) expect(remedy).not.toContain('Then it is held');
+    else expect(remedy).toContain(`Then it is held against ${next}.`);
+    expect((await carryOut(remedy!)).calls).toBe(1);
+  }
+  expect((await send(wish)).status).toBe(200);
 });
 
 describe('what another instance refuses', () => {
@@ -553,10 +779,15 @@ describe('asking', () => {
     expect(answer.status).toBe(422);
     const errors = answer.body['errors'] as { pointer: string }[];
     expect(errors.map(({ pointer }) => pointer).toSorted()).toEqual(
-      ['', '/Good', '/X Y']
-        .map(at => `/request${at === '' ? '' : `/headers${at}`}`)
-        .concat(['/request/method', '/request/peer', '/request/target', '/secret'])
-        .toSorted(),
+      [
+        '/request/headers/Good',
+        '/request/headers/X Y',
+        '/request/method',
+        '/request/more',
+        '/request/peer',
+        '/request/target',
+        '/secret',
+      ].toSorted(),
     );
     const two = await here.admin('POST', '/v1/explain', {
       token_id: 'a',

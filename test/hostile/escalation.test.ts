@@ -1,7 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-
 import type { Store } from '../../src/stores/open-store.ts';
-
 import { Postern } from '../support/postern.ts';
 import { type Answer, RawClient } from '../support/raw-client.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';

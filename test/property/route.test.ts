@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
-import { type Route, RouteTable, readPattern } from '../../src/core/route.ts';
+import { readPattern } from '../../src/core/path-pattern.ts';
+import { type Route, RouteTable } from '../../src/core/route.ts';
 import type { Target } from '../../src/core/target.ts';
 import { pick, randomFrom, seed, several } from '../support/random.ts';
 import { aRoute } from '../support/request.ts';

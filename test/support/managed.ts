@@ -77,6 +77,7 @@ export async function openManaged(
     },
     secrets: secretMaker(),
     constraintSecrets: new Vault(testKey, new Scrypt()),
+    tokenParameters: () => new Set(['auth_token']),
     randomText: randomBase62,
     acknowledgements: new Acknowledgements({
       registry: store.registry,

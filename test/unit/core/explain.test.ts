@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { decide, type Evidence } from '../../../src/core/decide.ts';
+import { type Denial, deny } from '../../../src/core/decision.ts';
 import { explain, type Facts } from '../../../src/core/explain.ts';
 import type { OwnPermissions, Permissions } from '../../../src/core/permissions.ts';
 import { mergePermissions } from '../../../src/core/permissions.ts';
@@ -189,6 +190,46 @@ describe('the grant that decided', () => {
     const step = explain(judged({ token, account, roles: [] }, demand(['get'], null)).facts).steps.at(-1)!;
     expect(step.compared).toMatchObject({ token: 'grants it', account: 'withholds it' });
     expect(step.grant).toMatchObject({ of: 'account', id: 'acme', action: 'get', allow: false });
+  });
+});
+
+test('advice on a declared token is about its account where that alone lacks the permission', () => {
+  const account = anAccount('acme', { permissions: [] });
+  const token = aToken('tok_a', { kind: 'declared', permissions: ['db.get'], owner: 'acme' });
+  const remedyOf = (permissions: Permissions): string =>
+    explain(judged({ token: { ...token, permissions }, account, roles: [] }, demand(['db.get'], null)).facts).remedy!;
+  const grants = '\nPATCH /v1/accounts/acme {"permissions":["db.get"]}';
+  expect(remedyOf(['db.get'])).toBe(`Grant what is missing.${grants}`);
+  expect(remedyOf([])).toMatch(/^Give the token tok_a the permission in `tokens\.declared` of the configuration\.\n/);
+  expect(remedyOf([])).toContain(grants);
+});
+
+describe('advice on constraints', () => {
+  /** What is advised where a token's constraint refused. */
+  function advice(token: StoredToken, denial: Denial): string {
+    const { facts } = judged({ token, account: null, roles: [] }, demand([], null));
+    return explain({ ...facts, fell: { phase: 'constraints', denial: { ...denial, subject: facts.subject } } }).remedy!;
+  }
+  const basic = { constraint: 'basic' };
+
+  test('of a declared token changes the configuration, which the admin API does not', () => {
+    const token = aToken('tok_a', { kind: 'declared', constraints: { methods: ['PUT'] } });
+    const remedy = advice(token, deny('constraint_failed', 'x', { compared: { constraint: 'methods' } }));
+    expect(remedy).toMatch(/^Use PUT, or change `constraints` of the token tok_a in `tokens\.declared`/);
+    expect(remedy).not.toContain('PATCH');
+  });
+
+  test('that cannot be read takes them back as a whole', () => {
+    const token = aToken('tok_a', { constraints: { newer: 1 } as never });
+    const remedy = advice(token, deny('constraint_failed', 'x', { compared: { constraint: null } }));
+    expect(remedy).toContain('\nPATCH /v1/tokens/tok_a {"constraints":null}');
+  });
+
+  test('on passwords is about passwords, where the guard or other passwords stand in the way, too', () => {
+    const token = aToken('tok_a', { constraints: { basic: { alice: 'x' } } });
+    expect(advice(token, deny('overloaded', 'x', { compared: basic }))).toContain('passwords');
+    const held = deny('too_many_failures', 'x', { retryAfter: 7, compared: { ...basic, cause: 'basic_required' } });
+    expect(advice(token, held)).toMatch(/^Wait 7 s, .* and then: Send the Basic credentials of alice/);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { allowedMethods, placesOf, type Route, RouteTable, readPattern } from '../../../src/core/route.ts';
+import { readPattern } from '../../../src/core/path-pattern.ts';
+import { allowedMethods, placesOf, type Route, RouteTable } from '../../../src/core/route.ts';
 import { aRoute, aTarget } from '../../support/request.ts';
 
 /** The winning pattern, or how the match went otherwise. */

@@ -76,6 +76,19 @@ describe('what is said and what is kept', () => {
     await put('t1', { ...said, signature: {}, basic: { alice: true, bob: true } });
     expect(await kept('t1')).toEqual(before);
   });
+  test('the same declaration again by a key of an owner stays with the owner', async () => {
+    await managed.accounts.create(ops, { id: 'acme', permissions: ['a'] });
+    const actor = { ...ops, name: 'acme', scope: { account: 'acme' } };
+    const said = {
+      kind: 'native',
+      secretSha256: 'b'.repeat(64),
+      permissions: ['a'],
+      constraints: { basic: { alice: 'one' } },
+    };
+    await managed.tokens.put({ actor, id: 't1' }, said);
+    const { token } = await managed.tokens.put({ actor, id: 't1' }, said);
+    expect([token.owner, token.version]).toEqual(['acme', 1]);
+  });
   test('another password or key is a change, which names where it stands', async () => {
     await put('t1', { signature: { key }, basic: { alice: 'one', bob: 'two' } });
     const { token } = await put('t1', { signature: { key: `${key}2` }, basic: { alice: 'other', bob: 'two' } });
