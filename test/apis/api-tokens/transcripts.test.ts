@@ -116,10 +116,14 @@ class Names {
   readonly #counts = { id: 0, token: 0 };
 
   take(text: string): string {
-    return text
-      .replace(/[A-Za-z0-9_-]{33}[AQgw](?![A-Za-z0-9_-])/g, token => this.#name('token', token))
-      .replace(/[1-9][0-9]{14,18}(?![0-9])/g, id => this.#name('id', id))
-      .replace(/\\xb[0-3](?=<id )/g, '\\xb3');
+    return (
+      text
+        .replace(/[A-Za-z0-9_-]{33}[AQgw](?![A-Za-z0-9_-])/g, token => this.#name('token', token))
+        // The head of text that is as long as an id ends in a digit, too.
+        .replace(/(\\xb[0-3])?([1-9][0-9]{14,18})(?![0-9])/g, (_, head, id) => {
+          return (head === undefined ? '' : '\\xb3') + this.#name('id', id);
+        })
+    );
   }
 
   put(text: string): string {
