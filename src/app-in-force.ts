@@ -1,8 +1,10 @@
 import type { AdminPolicy } from './admin/admin-listener.ts';
 import { ConfigurationRefused, checksumKeysOf, type Joined, ownKey, refuseDeclared } from './app-joining.ts';
+import { type Mounting, shapesOf } from './app-mounts.ts';
 import { adminKeysOf, fieldRulesOf, policyOf, type Secrets, secretsOf } from './app-values.ts';
 import type { Config } from './config/config.ts';
 import { compareForReload } from './config/reload.ts';
+import { Mounts } from './core/mounts.ts';
 import { Guard } from './gate/guard.ts';
 import type { Policy } from './gate/policy.ts';
 import type { Clock } from './ports/clock.ts';
@@ -24,27 +26,34 @@ export interface Surroundings {
   readonly clock: Clock;
   /** How this process calls itself in `Via`. */
   readonly instance: string;
+  readonly mounting: Mounting;
 }
 
 /** What a configuration means, once everything about it is known. `before`: what was in force; null at the start. */
 export function inForceOf(
   config: Config,
   { checksumKeys, generatedKey }: Joined,
-  { clock, instance }: Surroundings,
+  { clock, instance, mounting }: Surroundings,
   before: InForce | null,
 ): InForce {
   const secrets = secretsOf(config, checksumKeys);
   // A guard that did not change goes on counting.
   const kept = before !== null && !differ(before.config.guard, config.guard);
   const guard = kept ? before.guard : new Guard(config.guard, clock);
+  const mounted = mounting.of(config);
   return {
     config,
     checksumKeys,
     generatedKey,
     secrets,
     guard,
-    policy: policyOf(config, guard, secrets.reader),
-    admin: { keys: adminKeysOf(config, generatedKey), hosts: config.admin.hosts, guard },
+    policy: policyOf(config, guard, secrets.reader, mounted.proxy),
+    admin: {
+      keys: adminKeysOf(config, generatedKey),
+      hosts: config.admin.hosts,
+      guard,
+      mounts: new Mounts(mounted.admin),
+    },
     fields: fieldRulesOf(config, instance),
   };
 }
@@ -75,6 +84,8 @@ export async function joinNext(
 
 /** Whether what was looked up under the one can be served under the other. */
 export const knowsTheSame = (a: InForce, b: InForce): boolean =>
-  !differ(a.config.tokens, b.config.tokens) && !differ(a.checksumKeys, b.checksumKeys);
+  !differ(a.config.tokens, b.config.tokens) &&
+  !differ(shapesOf(a.config).map(String), shapesOf(b.config).map(String)) &&
+  !differ(a.checksumKeys, b.checksumKeys);
 
 const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);

@@ -1,14 +1,17 @@
 import { hash } from 'node:crypto';
 import type { AdminKey } from './admin/keys.ts';
+import { shapesOf } from './app-mounts.ts';
 import type { CacheOptions } from './cache/cached-lookup.ts';
 import type { Config, Listener } from './config/config.ts';
 import { boundsOf } from './config/outage.ts';
 import { Places } from './core/credential.ts';
+import { Mounts } from './core/mounts.ts';
 import { RouteTable } from './core/route.ts';
 import type { StoredToken } from './core/token.ts';
 import { Clients } from './gate/client.ts';
 import type { Guard } from './gate/guard.ts';
 import type { Policy } from './gate/policy.ts';
+import type { Mount } from './ports/mount.ts';
 import type { SecretMaker } from './ports/secret-maker.ts';
 import type { SecretReader } from './ports/token-lookup.ts';
 import type { FieldRules } from './proxy/fields.ts';
@@ -26,7 +29,8 @@ export function processNameOf(host: string, unique: string): string {
 
 export const listenerOf = ({ host, port, tls }: Listener) => ({ host, port, tls });
 
-export const policyOf = (config: Config, guard: Guard, secrets: SecretReader): Policy => ({
+export const policyOf = (config: Config, guard: Guard, secrets: SecretReader, mounts: readonly Mount[]): Policy => ({
+  mounts: new Mounts(mounts),
   routes: new RouteTable(config.routes),
   places: new Places(config.credentials),
   clients: new Clients(config.trustedProxies),
@@ -68,7 +72,8 @@ export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): Ca
 });
 
 /** `checksumKeys`: those that the store keeps; null before it has said. */
-export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | null): Secrets {
+export function secretsOf(config: Config, checksumKeys: readonly string[] | null): Secrets {
+  const { tokens } = config;
   const peppers = new Peppers(tokens.peppers, tokens.acceptUnkeyed, checksumKeys);
   const mint = new Mint(peppers, tokens.prefix);
   const declaredById = new Map<string, StoredToken>();
@@ -86,6 +91,7 @@ export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | 
       version: 1,
       digest: peppers.digest(key),
       previous: null,
+      sealed: null,
     };
     declaredById.set(token.id, token);
     declaredBySecret.set(key, token);
@@ -93,7 +99,7 @@ export function secretsOf({ tokens }: Config, checksumKeys: readonly string[] | 
   return {
     reader: new Reader(peppers, {
       prefix: tokens.prefix,
-      shapes: tokens.shapes,
+      shapes: [...tokens.shapes, ...shapesOf(config)],
       declared: new Set(declaredBySecret.keys()),
     }),
     maker: { mint: () => mint.mint(), digest: key => peppers.digest(key), digests: key => peppers.digests(key) },

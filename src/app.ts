@@ -6,6 +6,8 @@ import { type InForce, inForceOf, joinNext, knowsTheSame, type Surroundings } fr
 import { ConfigurationRefused, type Joined, joinStore } from './app-joining.ts';
 import { Memory } from './app-memory.ts';
 import { joinMetrics } from './app-metrics.ts';
+import { Changes, Mounting, type mountOf } from './app-mounts.ts';
+import { Managers } from './app-sessions.ts';
 import { type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
 import { listenerOf, processNameOf } from './app-values.ts';
@@ -22,6 +24,7 @@ import { AccountService } from './manage/account-service.ts';
 import { Acknowledgements } from './manage/acknowledgement.ts';
 import type { ManageParts } from './manage/parts.ts';
 import { RoleService } from './manage/role-service.ts';
+import { SessionService } from './manage/session-service.ts';
 import { TokenService } from './manage/token-service.ts';
 import { Watchers } from './manage/watchers.ts';
 import type { Clock } from './ports/clock.ts';
@@ -62,6 +65,8 @@ export interface AppOptions {
   readonly openStore?: typeof openStore;
   /** Another way from names of upstreams to addresses than the system's. */
   readonly lookup?: Lookup;
+  /** Other rooms for token APIs than ours. */
+  readonly mountOf?: typeof mountOf;
   /** The one that keeps Node's own metrics; false in a process that has several. */
   readonly processMetrics?: boolean;
 }
@@ -82,6 +87,7 @@ export class App {
   readonly #proxy: ProxyListener;
   readonly #admin: AdminListener;
   readonly #health: HealthListener;
+  readonly #managers: Managers;
   readonly #requestLog: RequestLog;
   readonly #reloads: { readonly result: (success: boolean, hash: string | null) => void };
   readonly #surroundings: Surroundings;
@@ -146,9 +152,6 @@ export class App {
     this.#options = options;
     this.#store = store;
     const instance = `postern-${randomBytes(4).toString('hex')}`;
-    this.#surroundings = { clock, instance };
-    this.#inForce = inForceOf(config, joined, this.#surroundings, null);
-    const { secrets, policy, admin, fields } = this.#inForce;
     this.closed = new Promise(resolve => {
       this.#settleClosed = resolve;
     });
@@ -177,7 +180,6 @@ export class App {
       watchers,
     });
     this.#memory = memory;
-    memory.lookup.declare(secrets.declaredBySecret);
     this.#processId = processId;
     this.#usage = new UsageCounters(ledger, processId, quiet);
 
@@ -192,14 +194,65 @@ export class App {
       quiet,
     );
 
+    const scrypt = new Scrypt();
+    const vault = new Vault(config.store.encryptionKey, scrypt);
+    const parts: ManageParts = {
+      clock,
+      store: this.#tokens,
+      ledger,
+      flushUsage: () => this.#usage.flush(),
+      apply: events =>
+        memory.apply(events).then(
+          () => true,
+          error => {
+            quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
+            return false;
+          },
+        ),
+      secrets: this.#maker(),
+      constraintSecrets: vault,
+      randomText: randomBase62,
+      acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
+      tokenParameters: () => this.#gate.policy.places.queries,
+      declared: () => this.#inForce.secrets.declaredById,
+    };
+    const tokens = new TokenService(parts);
+    const accounts = new AccountService(parts);
+    this.#managers = new Managers({
+      config,
+      lookup: memory.lookup,
+      reader: () => this.#inForce.secrets.reader,
+      store: this.#tokens,
+      accounts,
+      clock,
+      log: quiet,
+    });
+    const changes = new Changes();
+    const mounting = new Mounting(
+      {
+        tokens,
+        accounts,
+        identities: this.#managers.identities,
+        clock,
+        log: quiet,
+        onChange: changes.on,
+      },
+      options.mountOf,
+    );
+    this.#surroundings = { clock, instance, mounting };
+    this.#inForce = inForceOf(config, joined, this.#surroundings, null);
+    const { secrets, policy, admin, fields } = this.#inForce;
+    memory.lookup.declare(secrets.declaredBySecret);
+
     this.#forwarder = new UpstreamForwarder(config.upstreams, fields, {
       clock,
       log: logger,
       lookup: options.lookup ?? systemLookup,
     });
-    memory.lookup.onChange(events => this.#forwarder.changed(events));
-    const scrypt = new Scrypt();
-    const vault = new Vault(config.store.encryptionKey, scrypt);
+    memory.lookup.onChange(events => {
+      this.#forwarder.changed(events);
+      changes.tell(events);
+    });
     const prover: Prover = new RequestProver({ vault, scrypt, log: quiet });
     const decisions = new Decisions();
     this.#gate = new Gate(
@@ -224,31 +277,12 @@ export class App {
       clock,
     );
 
-    const parts: ManageParts = {
-      clock,
-      store: this.#tokens,
-      ledger,
-      flushUsage: () => this.#usage.flush(),
-      apply: events =>
-        memory.apply(events).then(
-          () => true,
-          error => {
-            quiet.error({}, 'a change could not be noted on disk: until it is, a restart may forget it', error);
-            return false;
-          },
-        ),
-      secrets: this.#maker(),
-      constraintSecrets: vault,
-      randomText: randomBase62,
-      acknowledgements: new Acknowledgements({ registry, feed, clock, process: processId }),
-      tokenParameters: () => this.#gate.policy.places.queries,
-      declared: () => this.#inForce.secrets.declaredById,
-    };
     this.#admin = new AdminListener(
       listenerOf(config.listen.admin),
       {
-        tokens: new TokenService(parts),
-        accounts: new AccountService(parts),
+        tokens,
+        accounts,
+        sessions: new SessionService(tokens, parts),
         roles: new RoleService(parts),
         backup: () => {
           if (store.opened === null) throw new StoreUnavailable('the store is not open');
@@ -388,6 +422,7 @@ export class App {
     this.#forwarder.configure(upstreams, next.fields);
     this.#gate.policy = next.policy;
     this.#admin.policy = next.admin;
+    this.#managers.configure(next.config);
     this.#options.logger.level = log.level;
     this.#requestLog.configure(log);
   }
@@ -429,6 +464,7 @@ export class App {
       const gone = this.#proxy.close();
       if (!(await this.#gate.idle(graceMs))) {
         this.#forwarder.closeStreams('drain');
+        this.#gate.closeConnections();
         // Closing handshakes get their second; whatever is left then is cut.
         await this.#gate.idle(1500);
       }
@@ -437,6 +473,7 @@ export class App {
       this.#forwarder.close();
       await this.#end();
       await this.#admin.close();
+      this.#managers.close();
       await this.#store.close();
       await this.#health.close();
     } catch (error) {

@@ -1,17 +1,21 @@
+import type { Mounts } from '../core/mounts.ts';
 import type { Code } from '../errors.ts';
 import type { AccountService } from '../manage/account-service.ts';
 import type { RoleService } from '../manage/role-service.ts';
+import type { SessionService } from '../manage/session-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Decider } from '../ports/decider.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Log } from '../ports/log.ts';
+import type { Mount } from '../ports/mount.ts';
 import type { TlsMaterial } from '../wire/server.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
 import { type AdminKey, authenticate, leftMs, scopeOf, suffices } from './keys.ts';
+import { answerMounted, mayConnect } from './mounted.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
@@ -24,12 +28,15 @@ export interface AdminPolicy {
   /** Host values that are answered, without ports; null: loopback names and the listener's own address. */
   readonly hosts: readonly string[] | null;
   readonly guard: GuessGuard;
+  /** Token APIs that need no admin key. */
+  readonly mounts: Mounts<Mount>;
 }
 
 export interface AdminParts {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly roles: RoleService;
+  readonly sessions: SessionService;
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;
   readonly decider: Decider;
@@ -39,7 +46,7 @@ export interface AdminParts {
   readonly version: string;
 }
 
-/** The admin API. `#answer` is the story of a request: is it meant for us, who asks, for what, may they. */
+/** The admin API. `#answer` is the story of a request: is it meant for us, is it a token API's, who asks, for what, may they. */
 export class AdminListener {
   readonly #parts: AdminParts;
   readonly #options: ServerOptions;
@@ -61,6 +68,7 @@ export class AdminListener {
       options,
       {
         onRequest: incoming => this.#answer(incoming),
+        takesUpgrade: form => mayConnect(form, this.#policy.mounts),
         onAnswered: status => this.#counts.set(status, (this.#counts.get(status) ?? 0) + 1),
       },
       parts.log,
@@ -70,6 +78,7 @@ export class AdminListener {
   set policy(policy: AdminPolicy) {
     this.#policy = policy;
     this.#hosts = new Hosts(policy.hosts, this.#options.host);
+    this.#server.endConnections(policy.mounts.all);
     for (const [incoming, left] of this.#underWay) if (left() === 0) incoming.endWait();
   }
 
@@ -102,10 +111,13 @@ export class AdminListener {
 
   async #answer(incoming: Incoming): Promise<Answer> {
     const { form, peer } = incoming;
-    const { keys, guard } = this.#policy;
-    const { clock, tokens, accounts, roles, backup, watchers, decider } = this.#parts;
+    const { keys, guard, mounts } = this.#policy;
+    const { clock, tokens, accounts, roles, sessions, backup, watchers, decider } = this.#parts;
 
-    this.#hosts.check(form, incoming.local);
+    this.#hosts.checkHost(form, incoming.local);
+    const mounted = await answerMounted(incoming, mounts, guard);
+    if (mounted !== null) return mounted;
+    this.#hosts.checkOrigin(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
     const { operation, params } = this.#route(incoming);
     if (!suffices(key.role, operation)) {
@@ -113,7 +125,7 @@ export class AdminListener {
     }
     const keyLeftMs = (): number => leftMs(key, operation, this.#policy.keys, clock.wall());
     this.#follow(incoming, keyLeftMs);
-    const services = { tokens, accounts, roles, backup, watchers, decider, document: () => this.#describe() };
+    const services = { tokens, accounts, roles, sessions, backup, watchers, decider, document: () => this.#describe() };
     const actor = { name: key.name, address: peer, scope: scopeOf(key.role) };
     return operation.run(incoming, { actor, role: key.role, keyLeftMs, services, params });
   }

@@ -1,5 +1,6 @@
 import type { Fields } from '../core/fields.ts';
 import { type Code, codes, type Problem, problemBody, Refusal, StoreUnavailable } from '../errors.ts';
+import type { Mount, MountConnection } from '../ports/mount.ts';
 
 /** An answer of the admin and telemetry listeners. Nearly all are small, and written whole. */
 export interface Answer {
@@ -7,9 +8,11 @@ export interface Answer {
   /** Beside those that every answer has. */
   readonly fields: Fields;
   /** Null: there is none, by the status. */
-  readonly body: string | null;
+  readonly body: string | Uint8Array | null;
   /** Instead of a body: pieces that are written as the client takes them. Where they break, so does the connection. */
   readonly stream?: AsyncIterable<string>;
+  /** Instead of a body: who has the connection after a 101. */
+  readonly connection?: { readonly mount: Mount; readonly taken: MountConnection };
   /** The connection ends with this answer. */
   readonly close?: boolean;
 }

@@ -19,10 +19,14 @@ export class Hosts {
   }
 
   /** Throws a `Rejection` when the request is not meant for us. `local`: the address that the client has reached. */
-  check(form: Form, local: string): void {
+  checkHost(form: Form, local: string): void {
     if (!this.#answersTo(form.host, local)) {
       throw new Rejection('forbidden', 'The admin API does not answer to this Host.');
     }
+  }
+
+  /** Throws a `Rejection` when it comes from a page of another site. */
+  checkOrigin(form: Form, local: string): void {
     const origin = single(form.fields, form.names, 'origin');
     if (origin === undefined) return;
     const authority = /^https?:\/\/([^/]+)$/i.exec(origin ?? '')?.[1];

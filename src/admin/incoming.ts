@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import { carriesBody, type Form } from '../core/form.ts';
 import { type Code, Refusal } from '../errors.ts';
 import { plainAddress } from '../wire/connection.ts';
@@ -19,6 +20,10 @@ export class Incoming {
   readonly peer: string;
   /** The address that the client has reached. */
   readonly local: string;
+  /** The connection can be switched to another protocol. */
+  readonly upgradable: boolean;
+  /** The client speaks TLS. */
+  readonly tls: boolean;
   /** Aborted when it should be answered without waiting any longer: the client has gone, or the listener is closing. */
   readonly over: AbortSignal;
   readonly #over = new AbortController();
@@ -27,13 +32,20 @@ export class Incoming {
   #broken: Refusal | null = null;
   #reading: ((error: Error) => void) | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse, form: Form, requestId: string) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    form: Form,
+    { requestId, upgradable }: { readonly requestId: string; readonly upgradable: boolean },
+  ) {
     this.#request = request;
     this.#response = response;
     this.form = form;
     this.requestId = requestId;
+    this.upgradable = upgradable;
     this.peer = plainAddress(request.socket.remoteAddress);
     this.local = plainAddress(request.socket.localAddress);
+    this.tls = (request.socket as TLSSocket).encrypted === true;
     this.over = this.#over.signal;
     response.once('close', () => this.endWait());
   }

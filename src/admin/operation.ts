@@ -7,6 +7,7 @@ import { Faults } from '../manage/faults.ts';
 import type { Actor } from '../manage/parts.ts';
 import type { Precondition } from '../manage/precondition.ts';
 import type { RoleService } from '../manage/role-service.ts';
+import type { SessionService } from '../manage/session-service.ts';
 import type { TokenService } from '../manage/token-service.ts';
 import type { Watchers } from '../manage/watchers.ts';
 import type { Decider } from '../ports/decider.ts';
@@ -76,6 +77,7 @@ export interface Services {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly roles: RoleService;
+  readonly sessions: SessionService;
   /** A backup of the store, as text, piece by piece. */
   readonly backup: () => AsyncIterable<string>;
   readonly watchers: Watchers;

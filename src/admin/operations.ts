@@ -4,6 +4,7 @@ import { eventOperations } from './event-operations.ts';
 import { explainOperations } from './explain-operations.ts';
 import { type Operation, operation } from './operation.ts';
 import { roleOperations } from './role-operations.ts';
+import { sessionOperations } from './session-operations.ts';
 import { storeOperations } from './store-operations.ts';
 import { tokenDetailOperations } from './token-detail-operations.ts';
 import { tokenOperations } from './token-operations.ts';
@@ -20,6 +21,7 @@ export const operations: readonly Operation[] = [
   ...tokenDetailOperations,
   ...accountOperations,
   ...roleOperations,
+  ...sessionOperations,
   ...eventOperations,
   ...explainOperations,
   ...storeOperations,

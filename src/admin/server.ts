@@ -2,10 +2,14 @@ import { randomUUIDv7 } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { type FormCode, headLimits, readForm } from '../core/form.ts';
+import type { Fields } from '../core/fields.ts';
+import { type Form, type FormCode, headLimits, readForm } from '../core/form.ts';
 import { codes } from '../errors.ts';
 import type { Log } from '../ports/log.ts';
-import { answerRaw, endSoon, linger } from '../wire/connection.ts';
+import type { Mount } from '../ports/mount.ts';
+import { answerRaw, endSoon, headText, linger } from '../wire/connection.ts';
+import { EarlyBytes } from '../wire/early-bytes.ts';
+import { MountConnections } from '../wire/mount-connections.ts';
 import { type ParserError, parserRefusal, type TlsMaterial, tlsSettings } from '../wire/server.ts';
 import { type Answer, answerFields, answerTo, problemAnswer } from './answer.ts';
 import { ClientGone, Incoming } from './incoming.ts';
@@ -27,6 +31,8 @@ export interface ServerOptions {
 export interface ServerEvents {
   /** Answers a request. What it rejects with is answered here. */
   onRequest(incoming: Incoming): Promise<Answer>;
+  /** Whether an offer to switch protocols may be taken. By default it is declined by answering the request. */
+  takesUpgrade?(form: Form): boolean;
   /** An answer was given; what never became a request is answered too. */
   onAnswered?(status: number): void;
 }
@@ -37,6 +43,8 @@ interface Exchange {
   readonly response: http.ServerResponse;
   readonly requestId: string;
   incoming: Incoming | null;
+  /** What a client that offers to switch protocols has sent already; null where that cannot be. */
+  readonly early: EarlyBytes | null;
   /** What broke while it waited for its turn. */
   broken: FormCode | null;
   /** Nothing that follows on the connection can be understood. */
@@ -60,6 +68,7 @@ export class Server {
   readonly #sockets = new Set<Socket>();
   /** Requests of a connection that are not answered yet, oldest first. */
   readonly #open = new WeakMap<Socket, Exchange[]>();
+  readonly #connections = new MountConnections();
   #closing = false;
 
   constructor(options: ServerOptions, events: ServerEvents, log: Log) {
@@ -76,8 +85,7 @@ export class Server {
       requireHostHeader: false,
       insecureHTTPParser: false,
       noDelay: true,
-      // An offer to switch protocols is declined by answering the request.
-      shouldUpgradeCallback: () => false,
+      shouldUpgradeCallback: request => this.#takesUpgrade(request),
     };
     this.#server =
       tls === null
@@ -113,9 +121,15 @@ export class Server {
     if (this.#server instanceof https.Server) this.#server.setSecureContext(tlsSettings(tls));
   }
 
+  /** Ends connections that token APIs have taken over, but for those whose mount is kept. */
+  endConnections(kept: readonly Mount[]): void {
+    this.#connections.close(kept);
+  }
+
   /** Accepts nothing more, finishes what is under way within a bound, and resolves when every connection is gone. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#connections.close([]);
     for (const socket of this.#sockets) for (const { incoming } of this.#open.get(socket) ?? []) incoming?.endWait();
     const cut = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
@@ -131,11 +145,11 @@ export class Server {
   #wire(): void {
     const server = this.#server;
     const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void =>
-      this.#arrive(request, response);
+      this.#arrive(request, response, null);
     server.on('request', onRequest);
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
-    server.on('connect', (request: http.IncomingMessage) => {
+    const onReleased = (request: http.IncomingMessage, early: EarlyBytes | null): void => {
       const { socket } = request;
       // Node lets go of the socket here: an error that nobody hears would end the process.
       socket.on('error', () => {});
@@ -143,7 +157,12 @@ export class Server {
       response.shouldKeepAlive = false;
       response.assignSocket(socket);
       response.once('finish', () => endSoon(socket));
-      onRequest(request, response);
+      this.#arrive(request, response, early);
+    };
+    server.on('connect', (request: http.IncomingMessage) => onReleased(request, null));
+    server.on('upgrade', (request: http.IncomingMessage, _socket, head) => {
+      request.socket.setTimeout(0);
+      onReleased(request, new EarlyBytes(request.socket, head));
     });
     server.on('clientError', (error: ParserError, socket) => this.#unparsed(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
@@ -151,6 +170,13 @@ export class Server {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+  }
+
+  /** Only where nothing else is under way on the connection, as Node lets go of it. */
+  #takesUpgrade({ method = '', url = '', httpVersion, rawHeaders, socket }: http.IncomingMessage): boolean {
+    if (this.#events.takesUpgrade === undefined || (this.#open.get(socket)?.length ?? 0) > 0) return false;
+    const reading = readForm({ method, target: url, version: httpVersion, fields: rawHeaders });
+    return reading.ok && this.#events.takesUpgrade(reading.form);
   }
 
   #makeRoom(newest: Socket): void {
@@ -164,12 +190,13 @@ export class Server {
   }
 
   /** Pipelined requests are answered in turn. No more is read meanwhile: many small ones must not make many answers. */
-  #arrive(request: http.IncomingMessage, response: http.ServerResponse): void {
+  #arrive(request: http.IncomingMessage, response: http.ServerResponse, early: EarlyBytes | null): void {
     const exchange: Exchange = {
       request,
       response,
       requestId: randomUUIDv7(),
       incoming: null,
+      early,
       broken: null,
       last: false,
     };
@@ -199,7 +226,7 @@ export class Server {
   }
 
   async #answer(exchange: Exchange): Promise<Answer | null> {
-    const { request, response, requestId } = exchange;
+    const { request, response, requestId, early } = exchange;
     const { method = '', url = '', httpVersion, rawHeaders } = request;
     if (exchange.broken !== null) {
       return problemAnswer({ code: exchange.broken, detail: `${codes[exchange.broken].title}.` }, requestId);
@@ -209,7 +236,7 @@ export class Server {
       const { code, why } = reading.fault;
       return problemAnswer({ code, detail: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` }, requestId);
     }
-    exchange.incoming = new Incoming(request, response, reading.form, requestId);
+    exchange.incoming = new Incoming(request, response, reading.form, { requestId, upgradable: early !== null });
     if (this.#closing) exchange.incoming.endWait();
     try {
       return await this.#events.onRequest(exchange.incoming);
@@ -229,8 +256,12 @@ export class Server {
       return;
     }
     this.#events.onAnswered?.(answer.status);
+    if (answer.connection !== undefined) {
+      this.#switch(exchange, answer.fields, answer.connection);
+      return;
+    }
     const unread = !request.complete && hasBody(request);
-    const close = answer.close === true || unread || exchange.last || this.#closing;
+    const close = answer.close === true || unread || exchange.last || exchange.early !== null || this.#closing;
     response.writeHead(answer.status, answerFields(answer, requestId, close));
     if (answer.stream !== undefined && request.method !== 'HEAD') {
       void this.#stream(exchange, answer.stream);
@@ -247,6 +278,26 @@ export class Server {
     if (body === null) response.flushHeaders();
     else response.write(body);
     linger(request, exchange.last ? 0 : swallowBytes, () => response.end());
+  }
+
+  /** Hands the connection over. From here on it makes room for others like one that has nothing under way. */
+  #switch(
+    { request, response, requestId, early }: Exchange,
+    fields: Fields,
+    to: NonNullable<Answer['connection']>,
+  ): void {
+    const { socket } = request;
+    if (early === null || this.#closing) {
+      socket.destroy();
+      return;
+    }
+    const head = early.take();
+    response.detachSocket(socket);
+    this.#open.delete(socket);
+    socket.write(headText(101, 'Switching Protocols', [...fields, 'X-Request-Id', requestId]), 'latin1');
+    this.#connections.run(to.mount, to.taken, socket, head).catch((error: unknown) => {
+      this.#log.error({ request_id: requestId }, 'a connection of a token API failed', error);
+    });
   }
 
   /** Piece by piece, no faster than the client reads. It must be able to tell a whole answer from one that broke. */

@@ -72,6 +72,7 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   version,
   digest: z.string().min(1),
   previous: z.strictObject({ digest: z.string().min(1), until: millis }).nullable(),
+  sealed: z.string().nullable().default(laterOfTokens.sealed),
 });
 
 const counts = z.record(z.string(), count);

@@ -36,6 +36,8 @@ export interface Config {
     readonly shapes: readonly RegExp[];
     readonly acceptUnkeyed: boolean;
   };
+  /** On one listener no two answer the same method and path. */
+  readonly tokenApis: readonly TokenApi[];
   readonly cache: { readonly maxEntries: number; readonly ttlMs: number; readonly negativeTtlMs: number };
   readonly revocation: {
     readonly boundMs: number;
@@ -47,6 +49,10 @@ export interface Config {
     readonly serveCachedMs: number;
     /** Null: none is kept. `folder` is absolute. */
     readonly snapshot: { readonly folder: string; readonly intervalMs: number } | null;
+  };
+  readonly sessions: {
+    /** Null: nobody else's sessions are known. */
+    readonly introspect: Introspection | null;
   };
   readonly headers: { readonly identityPrefix: string; readonly realm: string };
   /** Addresses and networks in CIDR notation. */
@@ -143,6 +149,20 @@ export interface Pepper {
   readonly key: Buffer;
 }
 
+/** The system that is asked whose session it is. Pointers are their steps. */
+export interface Introspection {
+  readonly url: string;
+  readonly forward: readonly (
+    | { readonly kind: 'cookie' | 'authorization' }
+    | { readonly kind: 'parameter'; readonly name: string }
+  )[];
+  readonly account: readonly string[];
+  readonly permissions: readonly string[] | null;
+  /** Both at most the bound of revocation. */
+  readonly cacheMs: number;
+  readonly timeoutMs: number;
+}
+
 interface AnyStore {
   readonly deadlineMs: number;
   readonly mutationDeadlineMs: number;
@@ -182,6 +202,18 @@ export type RedisServers =
       readonly password: Buffer | null;
     }
   | { readonly form: 'cluster'; readonly nodes: readonly HostPort[] };
+
+/** A token API that other systems speak, at its mount. */
+export interface TokenApi {
+  readonly api: 'access-api' | 'access-keys' | 'api-tokens';
+  /** Whole literal segments, such as `/api`; empty at the root. */
+  readonly path: string;
+  readonly listen: 'admin' | 'proxy';
+  /** Of api-tokens. */
+  readonly envelope: 'result' | 'jsonrpc';
+  /** 32 bytes; null where secrets cannot be shown again. */
+  readonly recoverableKey: Buffer | null;
+}
 
 /** A token that lives in the configuration. Whether its owner exists only the store can tell: `missingOwners`. */
 export interface DeclaredToken {

@@ -13,8 +13,10 @@ import { checkFormCredentials } from './rules.ts';
 import { type File, fileSchema } from './schema.ts';
 import { nameForm } from './schema-routes.ts';
 import { readAdminKeys, readPeppers } from './secrets.ts';
+import { readSessions } from './sessions.ts';
 import { readStore } from './store.ts';
 import type { Env } from './substitute.ts';
+import { readTokenApis } from './token-apis.ts';
 import { itemKey, type Tree } from './tree.ts';
 import { readUpstreams } from './upstreams.ts';
 import { configHash } from './view.ts';
@@ -91,6 +93,9 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
 
   const outage = readOutage(draft.outage ?? {}, draft.revocation?.bound, peppers.length, context);
 
+  const tokenApis = await readTokenApis(draft.token_apis ?? [], context);
+  const sessions = readSessions(draft.sessions ?? {}, draft.revocation?.bound, context);
+
   if (problems.some || store === null) return null;
   // No problem: no part of the draft is missing.
   const { tokens, cache, revocation, headers, guard, shutdown, log, trusted_proxies } = draft as File;
@@ -108,9 +113,11 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
       shapes: tokens.shapes.map(shape => new RegExp(shape)),
       acceptUnkeyed: tokens.accept_unkeyed,
     },
+    tokenApis,
     cache: { maxEntries: cache.max_entries, ttlMs: cache.ttl, negativeTtlMs: cache.negative_ttl },
     revocation: { boundMs: revocation.bound, feedReadMs: Math.floor(revocation.bound / 3) },
     outage,
+    sessions,
     headers: { identityPrefix: headers.identity_prefix, realm: headers.realm },
     trustedProxies: trusted_proxies,
     guard: { failures: guard.failures, perMs: guard.per },

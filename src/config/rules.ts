@@ -1,5 +1,5 @@
 import { actionFault } from '../core/permissions.ts';
-import { captureNames } from '../core/rule.ts';
+import { captureNames, readCommand } from '../core/rule.ts';
 import { fill, readTemplate, type Slot, slotsOf, slotText, type Template } from '../core/template.ts';
 import type { Problems } from './problems.ts';
 import type { RouteDraft, Surroundings } from './routes.ts';
@@ -76,7 +76,7 @@ function checkCommands(
   for (const [command, action] of Object.entries(commands)) {
     if (action === undefined) continue;
     for (const { template } of actions) {
-      const whole = fill(template, () => action);
+      const whole = fill(template, () => readCommand(action).action);
       const why = actionFault(whole);
       if (why === null) continue;
       const message = `${JSON.stringify(action)} makes an action that ${why}; allowed: what makes an action of require`;

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { readHost } from '../core/form.ts';
 import { readPattern } from '../core/path-pattern.ts';
-import { actionTemplateFault, resourceTemplateFault } from '../core/rule.ts';
+import { actionTemplateFault, readCommand, resourceTemplateFault } from '../core/rule.ts';
 import { allowances } from '../core/target.ts';
 import { credentialFieldFault, forwardFieldFault, isToken, methodFault } from './http.ts';
 import { corsOriginFault, hostFault, upstreamFault } from './network.ts';
@@ -153,9 +153,9 @@ const command = () =>
 const mapped = () =>
   text({
     type: 'action',
-    allowed: 'an action such as db.update, or the part of one that stands in require',
+    allowed: 'an action such as db.update, or the part of one that stands in require; " on *" may follow',
     // Whether it makes an action is seen where it is put in.
-    fault: value => (/[{}]/.test(value) ? 'has a brace' : value.includes('*') ? 'has a *' : null),
+    fault: value => (/[{}]/.test(value) ? 'has a brace' : readCommand(value).action.includes('*') ? 'has a *' : null),
   });
 
 const anyOf = z.strictObject({ any: actions().meta({ description: 'Actions of which the token needs one.' }) });
@@ -249,7 +249,10 @@ export const route = z.strictObject({
   }),
   commands: noted(z.record(command(), mapped()), { filled: 'a map of at least one value and its action' })
     .optional()
-    .meta({ description: 'Actions by the value of the one `{…}` in `require`; what is not listed is 403.' }),
+    .meta({
+      description:
+        'Actions by the value of the one `{…}` in `require`; what is not listed is 403. ` on *` behind one: it is for no one resource.',
+    }),
   mode: choice(['enforce', 'shadow'])
     .prefault('enforce')
     .meta({ description: '`shadow` records what 401, 403 and 429 would refuse, and forwards it.' }),

@@ -4,7 +4,9 @@ import { networkFault } from './network.ts';
 import { filledList, later } from './notes.ts';
 import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
+import { sessions } from './schema-sessions.ts';
 import { store } from './schema-store.ts';
+import { tokenApis } from './schema-token-apis.ts';
 import { tokens } from './schema-tokens.ts';
 import { choice, duration, file, share, sizeOrUnlimited, text, whole } from './values.ts';
 
@@ -131,8 +133,10 @@ export const fileSchema = z.strictObject({
   shutdown: shutdown.prefault({}).meta({ description: 'How the process ends.' }),
   log: log.prefault({}).meta({ description: 'Log lines on standard output.' }),
   metrics: metrics.prefault({}).meta({ description: 'Metrics.' }),
-  token_apis: later('Mounts of token APIs that other systems speak.'),
-  sessions: later('Who is asked for the sessions of token APIs.'),
+  token_apis: tokenApis.prefault([]).meta({
+    description: 'Token APIs that clients of other systems speak, each at a path of its own.',
+  }),
+  sessions: sessions.prefault({}).meta({ description: 'Who manages through token APIs.' }),
 });
 
 export type File = z.output<typeof fileSchema>;

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { AdminKey, Pepper } from './config.ts';
 import type { Context } from './context.ts';
+import type { Files } from './files.ts';
+import type { Problems } from './problems.ts';
 import type { File } from './schema.ts';
 import { keyAllowed, keyFault } from './strength.ts';
 import { itemKey } from './tree.ts';
@@ -83,6 +85,16 @@ export async function readPeppers(
     peppers.push({ id, key: secret });
   }
   return peppers;
+}
+
+/** A key of AES-256, which takes exactly this length; null after a problem. */
+export async function readKey32(name: string, key: string, files: Files, problems: Problems): Promise<Buffer | null> {
+  const text = (await files.secret(name, key))?.toString('latin1');
+  if (text === undefined) return null;
+  const bytes = Buffer.from(text, 'base64');
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text) && bytes.length === 32 && new Set(bytes).size > 4) return bytes;
+  problems.add(key, 'does not hold a random key; allowed: 32 bytes in base64, as of openssl rand -base64 32');
+  return null;
 }
 
 /** The one member that is given; null after a problem. */

@@ -1,6 +1,7 @@
 import type { Config } from './config.ts';
 import type { Context } from './context.ts';
 import type { File } from './schema.ts';
+import { readKey32 } from './secrets.ts';
 import { type HostPort, readHostPort } from './store-address.ts';
 import { itemKey } from './tree.ts';
 import type { Draft as WalkDraft } from './walk.ts';
@@ -34,7 +35,9 @@ export async function readStore(draft: Draft, adminKeys: number, context: Contex
   const { kind, deadline: deadlineMs, mutation_deadline: mutationDeadlineMs } = draft;
   if (kind === undefined || deadlineMs === undefined || mutationDeadlineMs === undefined) return null;
   const encryptionKey =
-    draft.encryption_key_file === undefined ? null : await readEncryptionKey(draft.encryption_key_file, context);
+    draft.encryption_key_file === undefined
+      ? null
+      : await readKey32(draft.encryption_key_file, 'store.encryption_key_file', files, problems);
   const common = { deadlineMs, mutationDeadlineMs, encryptionKey };
   if (kind === 'embedded') {
     for (const name of [
@@ -55,17 +58,6 @@ export async function readStore(draft: Draft, adminKeys: number, context: Contex
   if (place === null || prefix === undefined || allowEviction === undefined) return null;
   const confirm = draft.confirm ?? (place.servers.form === 'url' ? 'none' : 'majority');
   return { kind, ...place, prefix, confirm, allowEviction, ...common };
-}
-
-/** AES-256 takes a key of exactly this length; null after a problem. */
-async function readEncryptionKey(name: string, { files, problems }: Context): Promise<Buffer | null> {
-  const key = 'store.encryption_key_file';
-  const text = (await files.secret(name, key))?.toString('latin1');
-  if (text === undefined) return null;
-  const bytes = Buffer.from(text, 'base64');
-  if (/^[A-Za-z0-9+/]{43}=$/.test(text) && bytes.length === 32 && new Set(bytes).size > 4) return bytes;
-  problems.add(key, 'does not hold a random key; allowed: 32 bytes in base64, as of openssl rand -base64 32');
-  return null;
 }
 
 async function readPlace(draft: Draft, context: Context): Promise<Place | null> {

@@ -165,8 +165,9 @@ const shadowable: ReadonlySet<Denial['code']> = new Set<Denial['code']>([
   'too_many_failures',
 ]);
 
-/** What somebody has stopped on purpose stays stopped, whatever the token's own mode is. */
+/** What somebody has stopped on purpose stays stopped, whatever the token's own mode is; and so does a session. */
 const stopped: ReadonlySet<Denial['reason']> = new Set<Denial['reason']>([
+  'invalid_token_unknown',
   'invalid_token_revoked',
   'invalid_token_disabled',
   'invalid_token_account_disabled',

@@ -4,7 +4,11 @@ import type { Account, Role, StoredToken } from './token.ts';
  * Documents as stores keep them, in JSON. Those that an earlier version has written lack members that came later: what
  * these are then is said here.
  */
-export const laterOfTokens: Pick<StoredToken, 'mode' | 'constraints'> = { mode: 'enforce', constraints: {} };
+export const laterOfTokens: Pick<StoredToken, 'mode' | 'constraints' | 'sealed'> = {
+  mode: 'enforce',
+  constraints: {},
+  sealed: null,
+};
 export const laterOfAccounts: Pick<Account, 'roles' | 'permissions' | 'owns'> = {
   roles: [],
   permissions: null,

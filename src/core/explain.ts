@@ -6,10 +6,20 @@ import { remedyOf } from './remedy.ts';
 import { isBound, ownedBy, type RightsRuling } from './rights.ts';
 import type { Route } from './route.ts';
 import type { Claim, Demand } from './rule.ts';
-import type { Millis, Subject } from './token.ts';
+import { type Millis, type Subject, sessionKind } from './token.ts';
 
 /** The phases of a judgment, in their order. */
-export const phases = ['form', 'route', 'credential', 'token', 'body', 'constraints', 'permission', 'forward'] as const;
+export const phases = [
+  'form',
+  'mount',
+  'route',
+  'credential',
+  'token',
+  'body',
+  'constraints',
+  'permission',
+  'forward',
+] as const;
 export type Phase = (typeof phases)[number];
 
 /** `skipped`: there was nothing to judge. `shadowed`: it failed, and shadow mode let the request through. */
@@ -65,6 +75,8 @@ export interface Facts {
   readonly place: string | null;
   /** Where one may stand. */
   readonly places: readonly string[];
+  /** The token API whose it is, or might be. */
+  readonly mount: { readonly api: string; readonly path: string } | null;
   /** The pattern that won, whether or not it takes the method. */
   readonly pattern: string | null;
   readonly route: Route | null;
@@ -96,6 +108,8 @@ export function explain(facts: Facts): Explanation {
       break;
     }
     steps.push(...passed(phase, facts));
+    // It is answered there.
+    if (phase === 'mount' && facts.mount !== null) break;
   }
   const refused = fell !== null && !shadowed;
   return {
@@ -115,6 +129,8 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
   switch (phase) {
     case 'form':
       return pass(requested(facts));
+    case 'mount':
+      return facts.mount === null ? [] : pass({ ...facts.mount });
     case 'route':
       return pass(routed(facts));
     case 'credential':
@@ -144,6 +160,8 @@ function failed(phase: Phase, denial: Denial, facts: Facts): readonly Step[] {
   switch (phase) {
     case 'form':
       return fail({ ...requested(facts), why: denial.detail });
+    case 'mount':
+      return fail({ ...facts.mount, why: denial.detail });
     case 'route':
       return fail({ ...routed(facts), ...(denial.allow && { methods: denial.allow }), why: denial.detail });
     case 'credential':
@@ -190,6 +208,7 @@ const causeOf = ({ reason, code }: Denial): string =>
 function tokenState({ token, account, secretUntil }: Subject, now: Millis): Compared {
   return {
     id: token.id,
+    ...(token.kind === sessionKind && { kind: token.kind }),
     state: token.state,
     mode: token.mode,
     owner: token.owner,

@@ -3,7 +3,7 @@ import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
 import { type Grant, grantsOf, mergePermissions, type OwnPermissions, type Permissions } from './permissions.ts';
-import { type InvalidCause, isRevoked, type Subject } from './token.ts';
+import { type InvalidCause, isRevoked, type Subject, sessionKind } from './token.ts';
 
 /**
  * What makes a refused request pass, in plain words. A call of the admin API stands on a line of its own, as
@@ -21,6 +21,8 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'invalid_token':
       return tokenRemedy(facts, causeOf(denial));
     case 'too_many_failures': {
+      if (facts.fell?.phase === 'mount')
+        return `Wait ${denial.retryAfter ?? 1} s, and present nothing that fails meanwhile.`;
       const remedy = isOfConstraint(denial) ? constraintRemedy(facts, denial) : tokenRemedy(facts, causeOf(denial));
       return `Wait ${denial.retryAfter ?? 1} s, present nothing that fails meanwhile, and then: ${remedy}`;
     }
@@ -36,6 +38,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
         ? `Use another method: ${method} is never forwarded.`
         : `Use one of ${(denial.allow ?? []).join(', ')}, or add ${method} to \`methods\` of a route ${place} in the configuration.`;
     case 'malformed_request':
+      if (facts.fell?.phase === 'mount') return `Change the path to the exact one: ${lowered(denial.detail)}`;
       // Of all that a path is refused for there, only spellings can be allowed.
       return facts.fell?.phase === 'route' && denial.detail.startsWith('The path has ')
         ? `Change the path, or give the route ${place} an \`allow\` that takes it as it is: ${lowered(denial.detail)}`
@@ -49,6 +52,7 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'request_timeout':
       return 'Send the whole request without long pauses, or raise `listen.proxy.head_timeout` or `body_timeout`.';
     case 'body_too_large':
+      if (facts.fell?.phase === 'mount') return 'Send a smaller body.';
       return `Send a smaller body, JSON of fewer values, or raise ${facts.fell?.phase === 'forward' ? `\`max_body\` (${route?.maxBody ?? 0} bytes)` : `\`inspect_body\` (${route?.inspectBody ?? 0} bytes)`} of the route ${place}.`;
     case 'unsupported_media':
       return route?.inspectBody == null
@@ -99,6 +103,9 @@ function tokenRemedy(facts: Facts, cause: InvalidCause): string {
     return presenting(facts, `${why}. Present one that was made here`);
   }
   const { token, account, secretUntil } = subject;
+  if (token.kind === sessionKind) {
+    return presenting(facts, 'A session is for token APIs alone, and is no token here. Present one that is');
+  }
   if (token.kind === 'declared') {
     return `Change the token ${token.id} in \`tokens.declared\` of the configuration: it is ${cause.replaceAll('_', ' ')}.${ownerLine(subject)}`;
   }

@@ -30,7 +30,10 @@ export interface Route {
   readonly require: Requirement | null;
   /** What the permissions are for, with captures likewise; null: nothing in particular. */
   readonly resource: string | null;
-  /** Actions by the value of the one capture or parameter in `require`; null: the value itself is the action. */
+  /**
+   * Actions by the value of the one capture or parameter in `require`, with ` on *` behind those that are for no one
+   * resource; null: the value itself is the action.
+   */
   readonly commands: Readonly<Record<string, string>> | null;
   /** Bytes of request body that may be read for rules; null: it is not looked into. */
   readonly inspectBody: number | null;

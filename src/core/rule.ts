@@ -21,6 +21,21 @@ export type Claim =
   /** A command that is not in the route's table: nobody has permission for it. */
   | { readonly kind: 'unlisted'; readonly command: string };
 
+/** What a command needs. */
+interface Command {
+  readonly action: string;
+  /** It concerns no one resource, whatever the route's others do: only grants on `*` allow it. */
+  readonly onEverything: boolean;
+}
+
+const onEverything = ' on *';
+
+/** A command's action as it is written: `db.get`, or `db.get on *`. */
+export const readCommand = (text: string): Command =>
+  text.endsWith(onEverything)
+    ? { action: text.slice(0, -onEverything.length), onEverything: true }
+    : { action: text, onEverything: false };
+
 const nothing: Claim = { kind: 'demands', demands: [] };
 const malformed = (why: string): Claim => ({ kind: 'malformed', why });
 
@@ -42,13 +57,16 @@ export class Rule {
   readonly #mode: Requirement['mode'];
   readonly #actions: readonly Filling[];
   readonly #resource: Filling | null;
+  /** Commands that are on everything, and where one stands. Null: none is. */
+  readonly #onEverything: { readonly at: Place; readonly commands: ReadonlySet<string> } | null;
 
   /** The route must have been checked: templates that read well, of captures that the pattern has. */
   constructor({ pattern, require, resource, commands }: Route) {
     const captures = captureNames(pattern);
     const placed = (text: string): Filling['pieces'] =>
       compiled(text).pieces.map(piece => (typeof piece === 'string' ? piece : placeOf(piece, captures, pattern)));
-    const listed = commands === null ? null : new Map(Object.entries(commands));
+    const listed =
+      commands === null ? null : new Map(Object.entries(commands).map(([name, text]) => [name, readCommand(text)]));
     this.#mode = require?.mode ?? 'all';
     this.#actions = (require?.permissions ?? []).map(text => ({
       ...ofActions,
@@ -60,6 +78,9 @@ export class Rule {
     const pieces = [...this.#actions, ...(this.#resource === null ? [] : [this.#resource])].flatMap(f => f.pieces);
     const slots = pieces.flatMap(piece => (typeof piece === 'string' ? [] : [piece.slot]));
     this.parameters = [...new Set(slots.flatMap(({ kind, name }) => (kind === 'parameter' ? [name] : [])))];
+    const place = this.#actions.flatMap(({ pieces }) => pieces).find(piece => typeof piece !== 'string');
+    const wide = [...(listed ?? [])].flatMap(([name, command]) => (command.onEverything ? [name] : []));
+    this.#onEverything = place === undefined || wide.length === 0 ? null : { at: place, commands: new Set(wide) };
     this.fixed = null;
     if (require === null) this.fixed = nothing;
     else if (slots.length === 0) this.fixed = { kind: 'demands', demands: [{ ...require, resource }] };
@@ -104,10 +125,19 @@ export class Rule {
       if (typeof filled !== 'string') return filled;
       permissions.push(filled);
     }
-    if (this.#resource === null) return { mode: this.#mode, permissions, resource: null };
+    if (this.#resource === null || this.#isOnEverything(captures, parameters, call)) {
+      return { mode: this.#mode, permissions, resource: null };
+    }
     const resource = this.#fill(this.#resource, captures, parameters, call);
     if (typeof resource !== 'string') return resource;
     return { mode: this.#mode, permissions, resource };
+  }
+
+  #isOnEverything(captures: readonly string[], parameters: Parameters, call: number): boolean {
+    if (this.#onEverything === null) return false;
+    const { at, commands } = this.#onEverything;
+    const value = readPlace(at, captures, parameters, call);
+    return typeof value === 'string' && commands.has(value);
   }
 
   /** The text with what the request says in its places, or why that is none. */
@@ -119,8 +149,7 @@ export class Rule {
         text += piece;
         continue;
       }
-      const value =
-        piece.capture === -1 ? readParameter(piece.slot, parameters, call) : (captures[piece.capture] ?? '');
+      const value = readPlace(piece, captures, parameters, call);
       if (typeof value !== 'string') return value;
       const command = template.commands?.get(value);
       if (command === undefined) {
@@ -132,7 +161,7 @@ export class Rule {
         }
         if (template.commands !== null) return { kind: 'unlisted', command: value };
       }
-      text += command ?? value;
+      text += command?.action ?? value;
     }
     if (plain && text.length <= permissionLimits.name) return text;
     const why = template.faultOf(text);
@@ -147,7 +176,7 @@ interface Filling {
   /** What a value must not have in it. */
   readonly separators: RegExp;
   /** What stands for each value; null: the value itself. */
-  readonly commands: ReadonlyMap<string, string> | null;
+  readonly commands: ReadonlyMap<string, Command> | null;
   readonly faultOf: (text: string) => string | null;
 }
 
@@ -165,6 +194,9 @@ function placeOf(slot: Slot, captures: readonly string[], pattern: string): Plac
   if (slot.kind === 'capture' && capture === -1) throw new Error(`${pattern} has no {${slot.name}}`);
   return { slot, capture };
 }
+
+const readPlace = ({ slot, capture }: Place, captures: readonly string[], parameters: Parameters, call: number) =>
+  capture === -1 ? readParameter(slot, parameters, call) : (captures[capture] ?? '');
 
 function readParameter(slot: Slot, parameters: Parameters, call: number): string | Claim {
   const reading = parameters.read(slot.name, call);

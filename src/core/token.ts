@@ -18,7 +18,7 @@ export interface Token {
   readonly id: string;
   readonly name: string;
   readonly owner: string | null;
-  /** The API that made it; `native` for `/v1`, `declared` for the configuration file. */
+  /** The API that made it; `native` for `/v1`, `declared` for the configuration file, `session` for a session. */
   readonly kind: string;
   /** The secret's prefix and last four characters, for people; null when the secret was never seen (import). */
   readonly hint: string | null;
@@ -41,7 +41,15 @@ export interface StoredToken extends Token {
   readonly digest: string;
   /** The secret before the last rotation, while it lives on. */
   readonly previous: { readonly digest: string; readonly until: Millis } | null;
+  /** The secret under a key that only an API has which may show it again; null: nobody can. */
+  readonly sealed: string | null;
 }
+
+/**
+ * Kind of the sessions that managers of token APIs have here. They are kept as tokens are, so that revocation, feed and
+ * cache hold for them; but no request to an upstream is ever permitted by one.
+ */
+export const sessionKind = 'session';
 
 export interface Account {
   readonly id: string;
@@ -125,7 +133,7 @@ export function compileSubject(
   roles: readonly Role[],
   digest: string,
 ): Subject {
-  const { digest: current, previous, ...token } = stored;
+  const { digest: current, previous, sealed: _, ...token } = stored;
   return subjectOf(token, account, roles, digest === current ? null : (previous?.until ?? 0));
 }
 
@@ -147,9 +155,15 @@ export const subjectOf = (
 export const isRevoked = (token: Token, account: Account | null): boolean =>
   token.state === 'revoked' || (account?.revokedBefore != null && token.createdAt <= account.revokedBefore);
 
-/** The cause for which a token is refused at an instant; `null` when it is good. */
-export function subjectFault(subject: Subject, now: Millis): InvalidCause | null {
-  const { token, account, secretUntil } = subject;
+/**
+ * The cause for which a token is refused at an instant; `null` when it is good. A session is no token of anybody who asks
+ * for an upstream.
+ */
+export const subjectFault = (subject: Subject, now: Millis): InvalidCause | null =>
+  subject.token.kind === sessionKind ? 'unknown' : standingFault(subject, now);
+
+/** What speaks against a token or a session at an instant, whatever it is shown for. */
+export function standingFault({ token, account, secretUntil }: Subject, now: Millis): InvalidCause | null {
   if (isRevoked(token, account)) return 'revoked';
   if (token.state === 'disabled') return 'disabled';
   if (token.owner !== null && (account === null || account.deleted || !account.enabled)) return 'account_disabled';

@@ -33,13 +33,13 @@ export class Decisions {
     const kept = this.#kept.find(each => each.requestId === requestId);
     if (kept === undefined) return null;
     const { at, facts } = kept;
-    const { method, path, route, pattern, subject } = facts;
+    const { method, path, route, mount, pattern, subject } = facts;
     return {
       requestId,
       at,
       method,
       path,
-      route: route?.pattern ?? pattern,
+      route: route?.pattern ?? mount?.path ?? pattern,
       tokenId: subject?.token.id ?? null,
       owner: subject?.token.owner ?? null,
       explanation: explain(facts),

@@ -7,8 +7,13 @@ import type { Outcome } from '../ports/recorder.ts';
 /** How a request ended: the input of its one record. */
 export type Ending =
   | { readonly kind: 'refused'; readonly code: Code; readonly reason: Reason; readonly gone: boolean }
-  /** Answered by the gate without a refusal: a preflight. */
-  | { readonly kind: 'answered'; readonly status: number }
+  /** Answered without a refusal: a preflight, or what a token API says, over a connection of its own maybe. */
+  | {
+      readonly kind: 'answered';
+      readonly status: number;
+      readonly gone: boolean;
+      readonly tunnelled: { readonly in: number; readonly out: number } | null;
+    }
   | {
       readonly kind: 'forwarded';
       readonly permit: Permit;
@@ -46,7 +51,11 @@ export function failureOf({ code, fault }: Forwarded, draining: boolean): Denial
 
 /** Status, reason and outcome of a record. 499 stands for a client that went before it was answered. */
 export function verdictOf(ending: Ending): { status: number; reason: Reason; outcome: Outcome; fault: string | null } {
-  if (ending.kind === 'answered') return { status: ending.status, reason: 'public', outcome: 'allowed', fault: null };
+  if (ending.kind === 'answered') {
+    const { status, gone } = ending;
+    if (gone) return { status: 499, reason: 'public', outcome: 'aborted', fault: null };
+    return { status, reason: 'public', outcome: 'allowed', fault: null };
+  }
   if (ending.kind === 'refused') {
     const { code, reason, gone } = ending;
     if (gone) return { status: 499, reason, outcome: 'aborted', fault: null };

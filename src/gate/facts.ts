@@ -26,7 +26,7 @@ export interface Fate {
  * secret. What they are made into waits until somebody asks, because most refusals are never asked about.
  */
 export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): Facts {
-  const { asked, policy, form, client, match, route, question } = of;
+  const { asked, policy, form, client, mount, match, route, question } = of;
   const evidence = question?.evidence;
   const found = question?.reading.kind === 'one' ? question.reading.found : null;
   return {
@@ -36,6 +36,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
     client: client?.address ?? asked.connection.peer,
     place: asked.named !== undefined ? 'named' : found === null ? null : placeOf(found, form),
     places: policy.places.names,
+    mount: mount === null ? null : { api: mount.api, path: mount.path === '' ? '/' : mount.path },
     pattern: patternOf(match),
     route,
     evidence: evidence?.kind ?? 'none',
@@ -63,6 +64,7 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
   client: peer,
   place: null,
   places: policy.places.names,
+  mount: null,
   pattern: null,
   route: null,
   evidence: 'none',
@@ -76,8 +78,9 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
 });
 
 /** Where a denial came from. */
-function phaseOf({ match, question, decision }: Case, denial: Denial): Phase {
+function phaseOf({ mount, match, question, decision }: Case, denial: Denial): Phase {
   const { code, compared } = denial;
+  if (mount !== null) return 'mount';
   if (compared?.['constraint'] !== undefined) return 'constraints';
   if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
   if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';

@@ -10,14 +10,16 @@ import type { Log } from '../ports/log.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { Recorder } from '../ports/recorder.ts';
 import type { TokenLookup } from '../ports/token-lookup.ts';
+import { MountConnections } from '../wire/mount-connections.ts';
 import type { Decisions } from './decisions.ts';
 import { type Ending, endingOf, failureOf } from './ending.ts';
 import { factsOf, factsOfUnparsed } from './facts.ts';
-import { Judge, sentence } from './judge.ts';
+import { Judge, type Mounted, sentence } from './judge.ts';
 import { Passage } from './passage.ts';
 import type { Policy } from './policy.ts';
 import { type AnswerContext, denialAnswer, preflightAnswer, unparsedAnswer } from './respond.ts';
 import { settle } from './settle.ts';
+import { askMount, mountAnswer } from './token-apis.ts';
 
 export interface GateParts {
   readonly lookup: TokenLookup;
@@ -36,18 +38,34 @@ export interface GateParts {
  * `handle` records how it ended, once.
  */
 export class Gate {
-  policy: Policy;
   /** Answers carry `Connection: close`. */
   draining = false;
   readonly #parts: GateParts;
   readonly #judge: Judge;
+  readonly #connections = new MountConnections();
+  #policy: Policy;
   #inFlight = 0;
   #whenIdle: (() => void) | null = null;
 
   constructor(parts: GateParts, policy: Policy) {
     this.#parts = parts;
     this.#judge = new Judge(parts);
-    this.policy = policy;
+    this.#policy = policy;
+  }
+
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  /** Holds for requests to come. Connections of token APIs that are mounted no more are closed. */
+  set policy(policy: Policy) {
+    this.#policy = policy;
+    this.#connections.close(policy.mounts.all);
+  }
+
+  /** Ends connections that token APIs have taken over. */
+  closeConnections(): void {
+    this.#connections.close([]);
   }
 
   get inFlight(): number {
@@ -96,12 +114,33 @@ export class Gate {
     switch (settled.verdict.kind) {
       case 'preflight':
         return this.#answer(passage, preflightAnswer(settled.verdict.preflight, this.#context(passage)));
+      case 'mounted':
+        return this.#mounted(passage, settled.verdict);
       case 'denial':
         this.#keep(passage, settled.verdict, settled.forwarding);
         return this.#refuse(passage, settled.verdict);
       case 'permit':
         if (settled.shadowed !== null) this.#keep(passage, null, false);
         return this.#forward(passage, settled.verdict);
+    }
+  }
+
+  async #mounted(passage: Passage, mounted: Mounted): Promise<Ending> {
+    const { exchange, requestId } = passage;
+    const reply = await askMount(passage, mounted);
+    switch (reply.kind) {
+      case 'denial':
+        this.#keep(passage, reply, false);
+        return this.#refuse(passage, reply);
+      case 'answer':
+        return this.#answer(passage, mountAnswer(reply.answer, requestId, this.draining));
+      case 'connection': {
+        passage.decided(this.#parts.clock);
+        if (exchange.answered) return { kind: 'answered', status: 101, gone: true, tunnelled: null };
+        const { socket, head } = exchange.switchProtocols(reply.fields);
+        const tunnelled = await this.#connections.run(mounted.mount, reply.connection, socket, head);
+        return { kind: 'answered', status: 101, gone: false, tunnelled };
+      }
     }
   }
 
@@ -157,8 +196,9 @@ export class Gate {
 
   #answer(passage: Passage, answer: WholeAnswer): Ending {
     passage.decided(this.#parts.clock);
+    const gone = passage.exchange.answered;
     passage.exchange.answer(answer);
-    return { kind: 'answered', status: answer.status };
+    return { kind: 'answered', status: answer.status, gone, tunnelled: null };
   }
 
   #context({ requestId, case: { policy, form, route } }: Passage): AnswerContext {
@@ -167,7 +207,7 @@ export class Gate {
   }
 
   /** Answers and records what never became a request. */
-  unparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer {
+  unparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer & { body: string } {
     const requestId = randomUUIDv7();
     const client: ClientFacts = this.policy.clients.factsOf(connection, null);
     const { clock, recorder, decisions } = this.#parts;

@@ -5,8 +5,8 @@ import type { Fields } from '../core/fields.ts';
 import type { MessageHead } from '../core/form.ts';
 import type { BodyFaultKind, Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import { endSoon, headText, linger, reset } from '../wire/connection.ts';
+import type { EarlyBytes } from '../wire/early-bytes.ts';
 import { BodyStream, gather, RequestBodyFault, replay } from './body.ts';
-import type { EarlyBytes } from './early-bytes.ts';
 
 /** Most of a refused request's body that is read so that the connection, or at least the answer, survives. */
 const drainBytes = 64 * 1024;
@@ -103,6 +103,10 @@ export class HttpExchange implements Exchange {
   }
 
   async readBody(limit: number): Promise<Uint8Array> {
+    if (this.#whole !== null) {
+      if (this.#whole.length > limit) throw new RequestBodyFault('large');
+      return this.#whole;
+    }
     // The client may have gone while its token was looked up: no event will say so any more.
     if (this.answered) throw new RequestBodyFault('gone');
     this.#reading = this.#stream(limit);
@@ -111,7 +115,10 @@ export class HttpExchange implements Exchange {
   }
 
   body(limit: number | null): Readable {
-    return this.#whole === null ? this.#stream(limit) : replay(this.#whole);
+    if (this.#whole === null) return this.#stream(limit);
+    const again = replay(this.#whole);
+    // It was read under another bound than the one that holds now.
+    return limit !== null && this.#whole.length > limit ? again.destroy(new RequestBodyFault('large')) : again;
   }
 
   #stream(limit: number | null): BodyStream {
@@ -138,7 +145,7 @@ export class HttpExchange implements Exchange {
     // A short body is read to its end, and the connection goes on. Anything else is not waited for.
     const shut = close || this.upgradable || (unread && !this.#isShort());
     // Bytes: with text Node would write the head in the text's encoding, and fields may hold others than ASCII.
-    const bytes = Buffer.from(body);
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const { length } = bytes;
     const list = status === 204 ? [...fields] : [...fields, 'Content-Length', String(length)];
     if (shut) list.push('Connection', 'close');

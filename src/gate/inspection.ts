@@ -1,7 +1,6 @@
 import { type Denial, deny } from '../core/decision.ts';
-import { canonicalName, single } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
-import { mediaTypeOf } from '../core/media-type.ts';
+import { type Media, mediaOf } from '../core/media.ts';
 import { type BodyReading, noBody } from '../core/parameters.ts';
 import type { Route } from '../core/route.ts';
 import { readStrictJson } from '../core/strict-json.ts';
@@ -15,8 +14,6 @@ export type Inspection =
 
 /** Most values in a JSON body, those within one another counted each: they take work and memory that bytes do not tell. */
 export const mostValues = 10_000;
-
-type Media = 'form' | 'json';
 
 const read = (body: BodyReading): Inspection => ({ kind: 'read', body });
 const refused = (denial: Denial): Inspection => ({ kind: 'refused', denial });
@@ -38,7 +35,7 @@ export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }
   try {
     return understood(await asked.readBody(limit), media);
   } catch (error) {
-    const denial = denialOf(error, limit);
+    const denial = bodyDenial(error, limit);
     if (denial === null) throw error;
     return refused(denial);
   }
@@ -47,7 +44,7 @@ export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }
 const tooLarge = (limit: number): Denial => deny('body_too_large', `The body is over ${limit} bytes.`);
 
 /** What became of the body on its way; null when it is no fault of the client's. */
-function denialOf(error: unknown, limit: number): Denial | null {
+export function bodyDenial(error: unknown, limit: number): Denial | null {
   const kind = (error as Partial<BodyFault> | null)?.bodyFault;
   switch (kind) {
     case undefined:
@@ -86,19 +83,3 @@ function understood(bytes: Uint8Array, media: Media): Inspection {
   if (first !== undefined) return unsupported(`The body is not taken as JSON: a value in it ${first.detail}.`);
   return read({ kind: 'json', value: reading.value });
 }
-
-/** One kind of body that is understood, in UTF-8 and as it is; null for every other. */
-function mediaOf({ fields, names }: Form): Media | null {
-  for (const name of names) {
-    // Attack: a server that takes `Content_Encoding` for `Content-Encoding` would read the body as something else.
-    if (canonicalName(name) !== 'content-encoding') continue;
-    if (name !== 'content-encoding' || !isPlain(fields, names)) return null;
-  }
-  const type = mediaTypeOf(fields, names);
-  if (type == null) return null;
-  if (type === 'application/x-www-form-urlencoded') return 'form';
-  return type === 'application/json' || /^application\/.+\+json$/.test(type) ? 'json' : null;
-}
-
-const isPlain = (fields: readonly string[], names: readonly string[]): boolean =>
-  single(fields, names, 'content-encoding')?.toLowerCase() === 'identity';

@@ -3,15 +3,17 @@ import { findOurs, type Reading, readCredential, readFormCredential } from '../c
 import { awaitsProof, type Decision, decide, type Evidence, permitPublic, type Question } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import { type Form, type MessageHead, readForm } from '../core/form.ts';
+import { claimedFormBytes, type MountClaim } from '../core/mounts.ts';
 import { type Preflight, readPreflight } from '../core/origin.ts';
 import { type BodyReading, noBody, Parameters } from '../core/parameters.ts';
 import { allowedMethods, commonMethods, type Match, type Route, type RouteTable } from '../core/route.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
+import type { Mount } from '../ports/mount.ts';
 import type { ProofQuestion, Prover } from '../ports/prover.ts';
 import type { TokenLookup } from '../ports/token-lookup.ts';
-import { type Inspection, inspect } from './inspection.ts';
+import { bodyDenial, type Inspection, inspect } from './inspection.ts';
 import type { Policy } from './policy.ts';
 
 /** A request to be judged: an exchange, or one that somebody only asks about. */
@@ -19,7 +21,7 @@ export interface Asked {
   readonly head: MessageHead;
   readonly connection: Connection;
   readonly upgradable: boolean;
-  /** The whole body, once; refused with `BodyFault` as the exchange's stream is. */
+  /** The whole body; refused with `BodyFault` as the exchange's stream is. */
   readBody(limit: number): Promise<Uint8Array>;
   /** `100 Continue`. */
   writeContinue(): void;
@@ -33,6 +35,8 @@ export class Case {
   readonly policy: Policy;
   form: Form | null = null;
   client: ClientFacts | null = null;
+  /** The token API whose it is, or might be. */
+  mount: Mount | null = null;
   match: Match | null = null;
   route: Route | null = null;
   /** Once there was something to decide on. */
@@ -48,7 +52,14 @@ export class Case {
   }
 }
 
-export type Verdict = Decision | { readonly kind: 'preflight'; readonly preflight: Preflight };
+/** It is a token API's to answer. `form`: as the API is to see it. */
+export interface Mounted {
+  readonly kind: 'mounted';
+  readonly mount: Mount;
+  readonly form: Form;
+}
+
+export type Verdict = Decision | Mounted | { readonly kind: 'preflight'; readonly preflight: Preflight };
 
 export interface JudgeParts {
   readonly lookup: TokenLookup;
@@ -58,10 +69,14 @@ export interface JudgeParts {
   readonly instance: string;
 }
 
-/** What was found of a request before its token was asked for. */
-interface Opened {
+/** A request that nothing is wrong with. */
+interface WellFormed {
   readonly form: Form;
   readonly client: ClientFacts;
+}
+
+/** What was found of a request before its token was asked for. */
+interface Opened extends WellFormed {
   readonly route: Route;
   readonly match: Extract<Match, { kind: 'route' }>;
 }
@@ -79,7 +94,25 @@ export class Judge {
 
   /** At once where nothing has to be waited for: a token that is known, and no body that rules read. */
   judge(of: Case): Verdict | Promise<Verdict> {
-    const opened = this.#open(of);
+    const formed = this.#formed(of);
+    if ('kind' in formed) return formed;
+    const claim = of.policy.mounts.claim(formed.form);
+    switch (claim.kind) {
+      case 'nobody':
+        return this.#protected(of, formed);
+      case 'mount':
+        return mounted(of, claim.mount, claim.form);
+      case 'body':
+        return this.#claimed(of, formed, claim);
+      case 'ambiguous':
+        of.mount = claim.mount;
+        return malformed('the path could be read as one of a token API');
+    }
+  }
+
+  /** What is no token API's. */
+  #protected(of: Case, formed: WellFormed): Verdict | Promise<Verdict> {
+    const opened = this.#open(of, formed);
     if ('kind' in opened) return opened;
     const { form, route } = opened;
     const reading = of.asked.named === undefined ? readCredential(form, of.policy.places) : namedReading;
@@ -91,11 +124,28 @@ export class Judge {
     return this.#proved(of, opened, reading, evidence, bodyOf(form));
   }
 
-  /** Well formed, and a route that judges. Else how it ends. */
-  #open(of: Case): Opened | Verdict {
-    const { asked, policy } = of;
+  /** Its body tells whose a request is. What is nobody's goes on to the routes, and is read again there. */
+  async #claimed(of: Case, formed: WellFormed, { mounts }: Extract<MountClaim<Mount>, { kind: 'body' }>) {
+    const { form } = formed;
+    of.mount = mounts[0];
+    let body: string;
+    try {
+      if (form.expectsContinue) of.asked.writeContinue();
+      // What is no UTF-8 is the API's to refuse.
+      body = Buffer.from(await of.asked.readBody(claimedFormBytes)).toString('utf8');
+    } catch (error) {
+      const denial = bodyDenial(error, claimedFormBytes);
+      if (denial === null) throw error;
+      return denial;
+    }
+    const mount = mounts.find(each => each.claimsForm(form, body));
+    if (mount !== undefined) return mounted(of, mount, form);
+    of.mount = null;
+    return this.#protected(of, formed);
+  }
 
-    // Well formed.
+  #formed(of: Case): WellFormed | Denial {
+    const { asked, policy } = of;
     const reading = readForm(asked.head);
     if (!reading.ok) return deny(reading.fault.code, sentence(reading.fault.why));
     const { form } = reading;
@@ -106,8 +156,12 @@ export class Judge {
     if (passedHere(form, this.#parts.instance)) {
       return deny('loop_detected', 'This request has passed through this proxy before.');
     }
+    return { form, client };
+  }
 
-    // Route.
+  /** A route that judges. Else how it ends. */
+  #open(of: Case, { form, client }: WellFormed): Opened | Verdict {
+    const { policy } = of;
     const match = matchRoute(policy.routes, form);
     of.match = match;
     const preflight = match.kind === 'route' || match.kind === 'method' ? readPreflight(form, match.leaf) : null;
@@ -247,6 +301,11 @@ export class Judge {
     const proofs = await this.#prove({ ...asked, now: question.now }, question.client, () => false);
     return decide({ ...asked, proofs });
   }
+}
+
+function mounted(of: Case, mount: Mount, form: Form): Mounted {
+  of.mount = mount;
+  return { kind: 'mounted', mount, form };
 }
 
 /** A token that is only named is taken as if it stood in a field. */

@@ -6,8 +6,8 @@ import { type FormCode, headLimits, readForm } from '../core/form.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, WholeAnswer } from '../ports/exchange.ts';
 import { answerRaw, endSoon, plainAddress } from '../wire/connection.ts';
+import { EarlyBytes } from '../wire/early-bytes.ts';
 import { type ParserError, parserRefusal, type TlsMaterial, tlsSettings } from '../wire/server.ts';
-import { EarlyBytes } from './early-bytes.ts';
 import { HttpExchange, headOf } from './http-exchange.ts';
 
 /**
@@ -30,7 +30,7 @@ export interface ListenerOptions {
 export interface ListenerEvents {
   onExchange(exchange: HttpExchange): void;
   /** Something came in that never became a request. Returns the answer to write. */
-  onUnparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer;
+  onUnparsed(code: FormCode, why: string, connection: Connection, arrivedAt: number): WholeAnswer & { body: string };
 }
 
 /** What we know of a socket beside what Node does. */

@@ -6,6 +6,7 @@ import { codes } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
+import type { Mount } from '../ports/mount.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import { type Ending, verdictOf } from './ending.ts';
 import { spellsToken } from './facts.ts';
@@ -38,14 +39,15 @@ export class Passage {
 
   record(ending: Ending, clock: Clock): RequestRecord {
     const { exchange, subject, requestId } = this;
-    const { client, route } = this.case;
+    const { client, route, mount } = this.case;
     const { status, reason, outcome, fault } = verdictOf(ending);
     const forwarded = ending.kind === 'forwarded' ? ending.forwarded : null;
+    const tunnelled = ending.kind === 'answered' ? ending.tunnelled : forwarded?.tunnelled;
     const denial = ending.kind === 'forwarded' ? ending.denial : this.denial;
     return {
       requestId,
       parentRequestId: client?.parentRequestId ?? null,
-      route,
+      route: mount === null ? route : placeOf(mount),
       method: exchange.head.method,
       path: this.#path(),
       status,
@@ -59,8 +61,8 @@ export class Passage {
       detail: denial === null ? null : loggedDetail(denial),
       fault,
       retried: forwarded?.retried ?? false,
-      bytesIn: exchange.bytesIn + (forwarded?.tunnelled.in ?? 0),
-      bytesOut: exchange.bytesOut + (forwarded?.tunnelled.out ?? 0),
+      bytesIn: exchange.bytesIn + (tunnelled?.in ?? 0),
+      bytesOut: exchange.bytesOut + (tunnelled?.out ?? 0),
       durationMs: clock.monotonic() - exchange.arrivedAt,
       overheadMs: this.#decidedAt - exchange.arrivedAt,
       upstreamMs: forwarded?.upstreamMs ?? null,
@@ -77,8 +79,11 @@ export class Passage {
 
   /** A token that somebody put into a path is still a secret. */
   #path(): string | null {
-    const path = this.case.form?.target.path ?? null;
-    return path === null || spellsToken(path, this.case.policy.tokenPrefix) ? null : path;
+    const { form, mount, policy } = this.case;
+    if (form === null || spellsToken(form.target.path, policy.tokenPrefix)) return null;
+    // To a token API some tell which token they mean by showing it.
+    const shows = mount !== null && form.target.segments.some(segment => policy.secrets.read(segment) !== null);
+    return shows ? null : form.target.path;
   }
 
   /** The record of bytes that never became a request. */
@@ -88,7 +93,7 @@ export class Passage {
     client: ClientFacts,
     connection: Connection,
     arrivedAt: number,
-    answer: WholeAnswer,
+    answer: WholeAnswer & { readonly body: string },
     clock: Clock,
   ): RequestRecord {
     return {
@@ -117,4 +122,16 @@ export class Passage {
       at: clock.wall(),
     };
   }
+}
+
+/** Made once for each: the log keeps what it has quoted. */
+const places = new WeakMap<Mount, { readonly pattern: string }>();
+
+function placeOf(mount: Mount): { readonly pattern: string } {
+  let place = places.get(mount);
+  if (place === undefined) {
+    place = { pattern: mount.path === '' ? '/' : mount.path };
+    places.set(mount, place);
+  }
+  return place;
 }

@@ -1,11 +1,15 @@
 import type { Places } from '../core/credential.ts';
+import type { Mounts } from '../core/mounts.ts';
 import type { RouteTable } from '../core/route.ts';
+import type { Mount } from '../ports/mount.ts';
 import type { SecretReader } from '../ports/token-lookup.ts';
 import type { Clients } from './client.ts';
 import type { Guard } from './guard.ts';
 
 /** What a request is judged by. A reload replaces it whole; a request keeps the one that it came in under. */
 export interface Policy {
+  /** Token APIs that are asked before the routes. */
+  readonly mounts: Mounts<Mount>;
   readonly routes: RouteTable;
   readonly places: Places;
   readonly clients: Clients;

@@ -92,7 +92,7 @@ export function preflightAnswer(preflight: Preflight, { requestId, places, drain
 }
 
 /** An answer to what never became a request. */
-export function unparsedAnswer(code: Code, detail: string, requestId: string): WholeAnswer {
+export function unparsedAnswer(code: Code, detail: string, requestId: string): WholeAnswer & { body: string } {
   return {
     status: codes[code].status,
     fields: ['Content-Type', 'application/problem+json', 'Cache-Control', 'no-store', 'X-Request-Id', requestId],

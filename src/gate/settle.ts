@@ -16,7 +16,7 @@ export interface Settled {
  * `failed` says for how many seconds a network has to wait that has failed once more; 0: it need not.
  */
 export function settle(of: Case, verdict: Verdict, failed: (network: string) => number): Settled {
-  if (verdict.kind === 'preflight') return { verdict, shadowed: null, forwarding: false };
+  if (verdict.kind === 'preflight' || verdict.kind === 'mounted') return { verdict, shadowed: null, forwarding: false };
   const network = of.client?.network ?? of.asked.connection.peer;
   const guarded = (denial: Denial): Denial => {
     // It was not even tried: whether it is wrong is not known, and does not count.

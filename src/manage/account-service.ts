@@ -1,7 +1,7 @@
 import { isBound } from '../core/rights.ts';
 import { type Account, type Millis, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
-import type { Page, PageQuery } from '../ports/token-store.ts';
+import type { Owner, Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
@@ -122,6 +122,33 @@ export class AccountService {
     return account;
   }
 
+  /**
+   * The account that another system speaks of: made where there never was one. `permissions`: those that the system says
+   * it has, which its own then are; null: it does not say. One that is disabled or deleted stays as it is.
+   */
+  async adopt(actor: Actor, id: string, permissions: readonly string[] | null): Promise<Account> {
+    demandUnscoped(actor);
+    const { account } = await compareAndSet(async (): Promise<{ account: Account } | typeof stale> => {
+      const before = await this.#parts.store.getAccount(id);
+      if (before === null) {
+        const made = this.#anew(id, { ...defaultMembers, permissions }, null);
+        const faults = new Faults();
+        checkId(id, faults);
+        checkMembers(made, faults);
+        faults.throwIfAny();
+        return this.#write(actor, 'create', null, made);
+      }
+      if (before.deleted || !before.enabled || permissions === null) return { account: before };
+      if (JSON.stringify(before.permissions) === JSON.stringify(permissions)) return { account: before };
+      const next = { ...before, permissions };
+      const faults = new Faults();
+      checkMembers(next, faults);
+      faults.throwIfAny();
+      return this.#write(actor, 'update', before, next);
+    });
+    return account;
+  }
+
   /** All its tokens stop for good, also when an account of this id is made again. Removing it again changes nothing. */
   async remove(request: AccountRequest, patience: Patience = {}): Promise<{ account: Account } & Acknowledgement> {
     demandUnscoped(request.actor);
@@ -162,6 +189,13 @@ export class AccountService {
   async get(actor: Actor, id: string): Promise<Account> {
     demandUnscoped(actor);
     return this.#get(id);
+  }
+
+  /** The account, and its roles in the order in which they apply; null when there is none. */
+  async withRoles(actor: Actor, id: string): Promise<Owner | null> {
+    demandUnscoped(actor);
+    const owner = await this.#parts.store.getOwner(id);
+    return owner === null || owner.account.deleted ? null : owner;
   }
 
   async #get(id: string): Promise<Account> {

@@ -44,6 +44,15 @@ export const patched =
 const afterPatch = (current: Permissions, patch: PermissionsPatch | null): Permissions =>
   patch === null || patch === 'inherit' ? (patch ?? defaultMembers.permissions) : patchedPermissions(current, patch);
 
+/** These members as they are said, each as a whole: nothing is merged. */
+export const withMembers =
+  (members: Partial<Pick<TokenMembers, 'name' | 'extra' | 'permissions'>>): TokenChange =>
+  (token, _now, faults) => {
+    const next = { ...token, ...members };
+    checkMembers(next, faults);
+    return next;
+  };
+
 /** Members and secret are as declared; what is not said is as at the beginning. `digests`: all of that secret. */
 export const replaced =
   (members: Partial<TokenMembers>, digests: readonly string[]): TokenChange =>
@@ -52,20 +61,24 @@ export const replaced =
     checkMembers(next, faults);
     const [digest] = digests;
     if (digest === undefined || digests.includes(token.digest)) return next;
-    return { ...next, digest, hint: null, previous: null };
+    return { ...next, digest, hint: null, previous: null, sealed: null };
   };
 
 export const inState =
   (state: 'enabled' | 'disabled'): TokenChange =>
   token => ({ ...token, state });
 
-/** At most one old secret lives on, for a while, and never longer than the token. */
+/** At most one old secret lives on, for a while, and never longer than the token. `sealed`: a copy of the new one. */
 export const rotated =
-  (secret: { readonly digest: string; readonly hint: string }, graceMs: Millis): TokenChange =>
+  (
+    { digest, hint }: { readonly digest: string; readonly hint: string },
+    graceMs: Millis,
+    sealed: string | null = null,
+  ): TokenChange =>
   (token, now) => {
     const until = Math.min(now + graceMs, token.expiresAt ?? Number.POSITIVE_INFINITY);
     const previous = until > now ? { digest: token.digest, until } : null;
-    return { ...token, digest: secret.digest, hint: secret.hint, previous };
+    return { ...token, digest, hint, previous, sealed };
   };
 
 /** Permissions that were sent by themselves: pointers begin there. */

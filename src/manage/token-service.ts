@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Constraints } from '../core/constraint.ts';
 import type { SaidConstraints } from '../core/constraint-form.ts';
 import type { Permissions } from '../core/permissions.ts';
-import { type Account, isRevoked, type Millis, type StoredToken } from '../core/token.ts';
+import { type Account, isRevoked, type Millis, type StoredToken, sessionKind } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
 import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount } from '../ports/token-store.ts';
@@ -30,11 +30,12 @@ import {
   rotated,
   type TokenChange,
   type TokenPatch,
+  withMembers,
   withMergedPermissions,
   withPermissions,
 } from './token-changes.ts';
 import { isListed, type ListPosition, type TokenFilter } from './token-list.ts';
-import { checkExpiry, checkMembers, type SaidMembers, tokenLimits } from './token-members.ts';
+import { checkExpiry, checkMembers, type SaidMembers, type TokenMembers, tokenLimits } from './token-members.ts';
 import { type TokenView, viewOf } from './token-view.ts';
 import { planUsage, readUsage, type UsageRange, type UsageReport } from './usage-report.ts';
 
@@ -49,6 +50,14 @@ export interface Created {
   /** Null when the creation was asked for before: then the secret was shown then. */
   readonly secret: string | null;
 }
+
+/** Makes ids and secrets as another API has them. */
+export interface SecretForm {
+  make(): { readonly id: string; readonly secret: string; readonly hint: string };
+}
+
+/** A copy of a new secret that can be opened again, for the token of this id; null: none is kept. */
+export type Sealing = (id: string, secret: string) => string | null;
 
 /** A change of one token: by whom, which, on what condition, and what is wrong with its members already. */
 export interface TokenRequest {
@@ -89,14 +98,24 @@ export class TokenService {
     this.#parts = parts;
   }
 
-  /** Makes a token with a new secret. `kind`: the API that makes it. */
+  /**
+   * Makes a token with a new secret. `kind`: the API that makes it. `form`: ids and secrets of another form than ours, each
+   * new when asked for; the form's secrets must be among those that may be looked up. `sealed`: for an API that shows
+   * secrets again.
+   */
   async create(
     actor: Actor,
-    { kind, constraints, ...said }: SaidMembers & { readonly kind: string },
+    {
+      kind,
+      form,
+      sealed = unsealed,
+      constraints,
+      ...said
+    }: SaidMembers & { readonly kind: string; readonly form?: SecretForm; readonly sealed?: Sealing },
     repeatable: Repeatable | null = null,
     faults: Faults = new Faults(),
   ): Promise<Created> {
-    const { clock, secrets, store } = this.#parts;
+    const { clock, store } = this.#parts;
     const reach = await this.#reach(actor);
     const members = { ...reach.defaults, ...said };
     const now = clock.wall();
@@ -115,8 +134,7 @@ export class TokenService {
 
     let createdAt = now;
     return compareAndSet(async () => {
-      const { secret, digest, hint } = secrets.mint();
-      const id = `tok_${this.#parts.randomText(20)}`;
+      const { id, secret, digest, hint } = form === undefined ? this.#minted() : this.#formed(form);
       // Takes its time where passwords are hashed: what may change meanwhile is looked at behind it.
       const kept = await keep(id);
       // Each time anew: the account may have become another under the same id.
@@ -129,6 +147,7 @@ export class TokenService {
         hint,
         digest,
         previous: null,
+        sealed: sealed(id, secret),
         createdAt,
         updatedAt: createdAt,
         version: 1,
@@ -204,6 +223,7 @@ export class TokenService {
         hint: null,
         digest,
         previous: null,
+        sealed: null,
         ...times,
         version: 1,
       };
@@ -231,6 +251,14 @@ export class TokenService {
     return this.#update(request, 'update', patched(patch), { constraints: { said: { patch: constraints }, keeper } });
   }
 
+  /** Sets members, each as a whole; those that are not said stay. */
+  amend(
+    request: TokenRequest,
+    members: Partial<Pick<TokenMembers, 'name' | 'extra' | 'permissions'>>,
+  ): Promise<TokenView> {
+    return this.#update(request, 'update', withMembers(members));
+  }
+
   /** Signs a request by the token: the target with an expiry and a signature in its query. */
   async sign(actor: Actor, id: string, wanted: SigningRequest, faults: Faults = new Faults()): Promise<SignedRequest> {
     demandUnscoped(actor);
@@ -246,17 +274,18 @@ export class TokenService {
     return this.#update(request, 'disable', inState('disabled'));
   }
 
-  /** A new secret; the old one lives on for `graceMs`, and no longer than the token. */
+  /** A new secret; the old one lives on for `graceMs`, and no longer than the token. `sealed` as for `create`. */
   async rotate(
     request: TokenRequest,
     graceMs: Millis,
+    sealed: Sealing = unsealed,
   ): Promise<{ readonly token: TokenView; readonly secret: string }> {
     let secret = '';
     const token = await this.#update(request, 'rotate', (before, now, faults) => {
       if (graceMs > tokenLimits.graceMs) faults.add('/grace', 'is more than 30d');
       const minted = this.#parts.secrets.mint();
       secret = minted.secret;
-      return rotated(minted, graceMs)(before, now, faults);
+      return rotated(minted, graceMs, sealed(before.id, secret))(before, now, faults);
     });
     return { token, secret };
   }
@@ -290,6 +319,14 @@ export class TokenService {
     return viewOf(token, account, usage);
   }
 
+  /** Sealed copies of secrets, by the ids of their tokens: of those that are there, within reach, and have one. */
+  async sealed(actor: Actor, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const reach = await this.#reach(actor);
+    const { store } = this.#parts;
+    const found = await Promise.all(ids.map(async id => this.#within(reach, id, await store.getToken(id))));
+    return new Map(found.flatMap(one => (one?.token.sealed == null ? [] : [[one.token.id, one.token.sealed]])));
+  }
+
   /** The token as it was; when it was last used by then is not known. */
   async at(actor: Actor, id: string, at: Millis): Promise<TokenView> {
     const reach = await this.#reach(actor);
@@ -302,7 +339,7 @@ export class TokenService {
     return tokenAt(this.#parts, id, at, reach);
   }
 
-  /** Tokens in the order of their creation, those of the configuration first. */
+  /** Tokens in the order of their creation, those of the configuration first. Sessions only when their kind is asked for. */
   async list(
     actor: Actor,
     said: TokenFilter,
@@ -310,7 +347,8 @@ export class TokenService {
     position: ListPosition,
   ): Promise<{ readonly tokens: readonly TokenView[]; readonly next: ListPosition | null }> {
     const { store, ledger, flushUsage } = this.#parts;
-    const filter = (await this.#reach(actor)).narrow(said);
+    const narrowed = (await this.#reach(actor)).narrow(said);
+    const filter = narrowed.kind === undefined ? { ...narrowed, notKind: sessionKind } : narrowed;
     const found: TokenAndAccount[] = [];
     let next: ListPosition | null = null;
     if (position.from === 'declared') {
@@ -385,6 +423,9 @@ export class TokenService {
     if (isRevoked(found.token, found.account)) {
       throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
     }
+    if (found.token.kind === sessionKind) {
+      throw new Refusal('conflict', 'This is a session. It can be revoked, and not changed.');
+    }
     let next = await change(found.token, this.#parts.clock.wall(), faults);
     reach.demandMembers(next, found.token);
     let { account } = found;
@@ -439,6 +480,15 @@ export class TokenService {
       case 'stale':
         return stale;
     }
+  }
+
+  #minted() {
+    return { ...this.#parts.secrets.mint(), id: `tok_${this.#parts.randomText(20)}` };
+  }
+
+  #formed(form: SecretForm) {
+    const { id, secret, hint } = form.make();
+    return { id, secret, hint, digest: this.#parts.secrets.digest(sha256(secret)) };
   }
 
   /** Checks what is said of a token that is to be made, and keeps it once the id is known. */
@@ -523,6 +573,8 @@ export class TokenService {
     for (const { digest } of this.#parts.declared().values()) if (digests.includes(digest)) throw secretTaken();
   }
 }
+
+const unsealed: Sealing = () => null;
 
 const noOwner = (): Refusal => {
   const errors = [{ pointer: '/owner', detail: 'does not exist' }];

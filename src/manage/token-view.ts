@@ -12,7 +12,7 @@ export interface TokenView extends Omit<Token, 'constraints'> {
 }
 
 export function viewOf(stored: StoredToken, account: Account | null, usage: Usage | null | undefined): TokenView {
-  const { digest: _digest, previous: _previous, ...token } = stored;
+  const { digest: _digest, previous: _previous, sealed: _sealed, ...token } = stored;
   const state = isRevoked(stored, account) ? 'revoked' : stored.state;
   const versioned = state === stored.state && stored.kind !== 'declared';
   const constraints = shownConstraints(stored.constraints);

@@ -29,8 +29,8 @@ export interface Exchange {
   body(limit: number | null): Readable;
 
   /**
-   * The whole body, once, before `body` is asked for, which gives the same bytes again then. Rejects with `BodyFault` as
-   * the stream errs.
+   * The whole body, before `body` is asked for, which gives the same bytes again then, as asking once more does. Rejects
+   * with `BodyFault` as the stream errs.
    */
   readBody(limit: number): Promise<Uint8Array>;
 
@@ -60,7 +60,7 @@ export interface Exchange {
 export interface WholeAnswer {
   readonly status: number;
   readonly fields: Fields;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly close: boolean;
 }
 

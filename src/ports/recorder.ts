@@ -1,12 +1,12 @@
 import type { Reason } from '../core/decision.ts';
-import type { Route } from '../core/route.ts';
 import type { Subject } from '../core/token.ts';
 
 /** One record per request, taken at the end from the final decision. Never a secret, never a query. */
 export interface RequestRecord {
   readonly requestId: string;
   readonly parentRequestId: string | null;
-  readonly route: Route | null;
+  /** The route that it met, or the token API, by its mount. */
+  readonly route: { readonly pattern: string } | null;
   readonly method: string;
   /** Null when it could carry a credential, or there is none. */
   readonly path: string | null;

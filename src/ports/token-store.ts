@@ -95,6 +95,8 @@ export interface TokenQuery extends PageQuery {
   /** Absent: every state but revoked. */
   readonly state?: TokenState;
   readonly kind?: string;
+  /** Every kind but this one. */
+  readonly notKind?: string;
   readonly tag?: string;
   /** Beginning of the name. */
   readonly prefix?: string;

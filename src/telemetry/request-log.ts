@@ -1,5 +1,5 @@
 import { codeOf } from '../core/decision.ts';
-import { commonMethods, type Route } from '../core/route.ts';
+import { commonMethods } from '../core/route.ts';
 import type { Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
@@ -71,12 +71,14 @@ export class RequestLog {
 }
 
 /** What stays the same from request to request is quoted once, for as long as the route or the cached token lives. */
-const patterns = new WeakMap<Route, string>();
+const patterns = new WeakMap<Place, string>();
 const subjects = new WeakMap<Subject, string>();
 const quotedMethods = new Map<string, string>(commonMethods.map(method => [method, `"${method}"`]));
 const noSubject = ',"token_id":null,"owner":null';
 
-function quotedPattern(route: Route): string {
+type Place = NonNullable<RequestRecord['route']>;
+
+function quotedPattern(route: Place): string {
   let text = patterns.get(route);
   if (text === undefined) {
     text = quote(route.pattern, longest.word);

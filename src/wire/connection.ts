@@ -17,7 +17,7 @@ export function headText(status: number, reason: string, fields: Fields): string
 }
 
 /** Writes an answer to a connection whose parser has given up, and ends it. `fields` say how long the body is. */
-export function answerRaw(socket: Socket, status: number, fields: Fields, body: string): void {
+export function answerRaw(socket: Socket, status: number, fields: Fields, body: string | Uint8Array): void {
   socket.write(headText(status, STATUS_CODES[status] ?? 'Error', fields), 'latin1');
   socket.write(body);
   endSoon(socket);

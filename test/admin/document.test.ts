@@ -214,6 +214,11 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/openapi.json', {});
     await asks('GET', '/v1/store/backup', {});
 
+    // Sessions.
+    await asks('PUT', '/v1/accounts/{id}', { id: 'managed' }, { json: {} });
+    await asks('POST', '/v1/sessions', {}, { json: { account: 'managed', ttl: '1m' } });
+    await asks('POST', '/v1/sessions', {}, { json: { account: 'nobody', ttl: 60 } });
+
     // What does not exist, may not be done, or has no key.
     for (const { method, path, body } of operations) {
       const request = body === null ? {} : { json: path === '/v1/tokens/{id}' ? { secret_sha256: sha('d') } : {} };

@@ -4,6 +4,7 @@ import { AdminListener, type AdminParts, type AdminPolicy } from '../../src/admi
 import type { ServerOptions } from '../../src/admin/server.ts';
 import { backupText, headingOf } from '../../src/backup/format.ts';
 import type { Explanation } from '../../src/core/explain.ts';
+import { Mounts } from '../../src/core/mounts.ts';
 import { Guard } from '../../src/gate/guard.ts';
 import type { ManageParts } from '../../src/manage/parts.ts';
 import { Watchers } from '../../src/manage/watchers.ts';
@@ -100,7 +101,7 @@ export async function openAdmin({
   listenerParts = {},
 }: AdminChange = {}): Promise<Admin> {
   const managed = await openManaged(parts);
-  const { clock, tokens, accounts, roles } = managed;
+  const { clock, tokens, accounts, roles, sessions } = managed;
   const log: LogEntry[] = [];
   const note = (fields: object, message: string, error?: unknown) => void log.push({ fields, message, error });
   const logger: Log = { info: note, warn: note, error: note, fault: (error, message) => note({}, message, error) };
@@ -115,6 +116,7 @@ export async function openAdmin({
     ],
     hosts: null,
     guard: new Guard({ failures: 0, perMs: 10_000 }, clock),
+    mounts: new Mounts([]),
     ...policy,
   };
   const listener = new AdminListener(
@@ -123,6 +125,7 @@ export async function openAdmin({
       tokens,
       accounts,
       roles,
+      sessions,
       backup: () => backupText(headingOf(managed.store.identity, clock.wall()), managed.store.transfer.dump()),
       watchers,
       decider: unasked,

@@ -59,6 +59,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   putRole: { name: 'x' },
   patchRole: { name: 'x' },
   orderRoles: ['viewer', 'editor'],
+  createSession: { account: 'acme', ttl: '1h' },
 };
 /**
  * The document needs no store; streams have rules of their own: `events.test.ts`, `backup.test.ts`. What the gate is asked

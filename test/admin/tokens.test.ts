@@ -111,6 +111,7 @@ describe('members', () => {
       hash: 'x',
       digest: 'x',
       previous: null,
+      sealed: null,
       secret: 'pst_x',
       usage: {},
       used: 0,

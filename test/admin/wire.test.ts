@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { Mounts } from '../../src/core/mounts.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { type Admin, keys, openAdmin } from './harness.ts';
 
@@ -127,7 +128,7 @@ describe('Host and Origin', () => {
     expect(await ask('ADMIN.internal.')).toBe(200);
     expect(await ask('[2001:db8::1]')).toBe(200);
     expect(await ask('localhost')).toBe(403);
-    named.listener.policy = { keys: [], hosts: ['localhost'], guard: { failed: () => 0 } };
+    named.listener.policy = { keys: [], hosts: ['localhost'], guard: { failed: () => 0 }, mounts: new Mounts([]) };
     expect([await ask('localhost'), await ask('admin.internal')]).toEqual([401, 403]);
     await named.dispose();
   });

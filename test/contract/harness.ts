@@ -60,6 +60,7 @@ export function aToken(id: string, more: Partial<StoredToken> = {}): StoredToken
     version: 1,
     digest: `digest-of-${id}`,
     previous: null,
+    sealed: null,
     ...more,
   };
 }

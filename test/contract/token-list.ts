@@ -56,6 +56,20 @@ export function tokenListContract(name: string, open: OpenStore): void {
       expect(await walk({ limit: 10, state: 'revoked' })).toEqual(['revoked', 'marked']);
     });
 
+    test('a kind can be asked for, or be left out', async () => {
+      for (const id of ['a', 'b', 'c', 'd', 'e']) {
+        await create(aToken(id, { kind: 'bd'.includes(id) ? 'session' : 'native', tags: ['x'], expiresAt: made + 1 }));
+      }
+      for (const limit of [1, 10]) {
+        expect(await walk({ limit, notKind: 'session' })).toEqual(['a', 'c', 'e']);
+        expect(await walk({ limit, notKind: 'session', tag: 'x' })).toEqual(['a', 'c', 'e']);
+        expect(await walk({ limit, notKind: 'session', expiresBefore: made + 2 })).toEqual(['a', 'c', 'e']);
+        expect(await walk({ limit, notKind: 'other' })).toEqual(['a', 'b', 'c', 'd', 'e']);
+        expect(await walk({ limit, kind: 'session' })).toEqual(['b', 'd']);
+        expect(await walk({ limit, kind: 'session', notKind: 'session' })).toEqual([]);
+      }
+    });
+
     test('a prefix is text: no character in it is a pattern, and case counts', async () => {
       const names = ['50%', '50% off', '5000', 'a_b', 'aXb', 'A_b', 'é', 'éa', '🔑', '🔑 ring'];
       for (const [i, text] of names.entries()) await create(aToken(`t${i}`, { name: text }));

@@ -80,6 +80,7 @@ const theToken = (i: number): StoredToken => ({
   version: 1,
   digest: sha(`secret ${i}`),
   previous: null,
+  sealed: null,
 });
 
 const creation = anAudit('create', {

@@ -5,6 +5,7 @@ import { AccountService } from '../../src/manage/account-service.ts';
 import { Acknowledgements } from '../../src/manage/acknowledgement.ts';
 import type { Actor, ManageParts } from '../../src/manage/parts.ts';
 import { RoleService } from '../../src/manage/role-service.ts';
+import { SessionService } from '../../src/manage/session-service.ts';
 import { TokenService } from '../../src/manage/token-service.ts';
 import type { SecretMaker } from '../../src/ports/secret-maker.ts';
 import type { FeedEvent } from '../../src/ports/token-store.ts';
@@ -21,6 +22,7 @@ export interface Managed {
   readonly tokens: TokenService;
   readonly accounts: AccountService;
   readonly roles: RoleService;
+  readonly sessions: SessionService;
   readonly parts: ManageParts;
   readonly store: TestedStore;
   readonly clock: ManualClock;
@@ -50,8 +52,11 @@ export const aDeclaredToken = (id: string, more: Partial<StoredToken> = {}): Sto
 
 const hourMs = 3_600_000;
 
-export async function openManaged(change: Partial<ManageParts> = {}): Promise<Managed> {
-  const store = await openInFolder();
+export async function openManaged(
+  change: Partial<ManageParts> = {},
+  open: () => Promise<TestedStore> = openInFolder,
+): Promise<Managed> {
+  const store = await open();
   const { clock } = store;
   const applied: FeedEvent[] = [];
   const declared = new Map<string, StoredToken>();
@@ -83,8 +88,10 @@ export async function openManaged(change: Partial<ManageParts> = {}): Promise<Ma
     declared: () => declared,
     ...change,
   };
+  const tokens = new TokenService(parts);
   return {
-    tokens: new TokenService(parts),
+    tokens,
+    sessions: new SessionService(tokens, parts),
     accounts: new AccountService(parts),
     roles: new RoleService(parts),
     parts,

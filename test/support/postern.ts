@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'vitest';
-import { App } from '../../src/app.ts';
+import { App, type AppOptions } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
 import type { Route } from '../../src/core/route.ts';
@@ -41,6 +41,8 @@ export interface PosternOptions {
   readonly throughStore?: (store: Store) => Store;
   /** Routes as they are in force, after the file was read. */
   readonly changeRoute?: (route: Route) => Route;
+  /** Rooms of token APIs. */
+  readonly mountOf?: NonNullable<AppOptions['mountOf']>;
   /** What names of upstreams resolve to. */
   readonly lookup?: Lookup;
 }
@@ -92,7 +94,7 @@ export class Postern {
     const logFile = path.join(folder, 'log.jsonl');
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
-    const { throughStore, lookup, changeRoute = route => route } = options;
+    const { throughStore, lookup, mountOf, changeRoute = route => route } = options;
     const app = await App.start({
       loaded: { ...loaded, config: { ...loaded.config, routes: loaded.config.routes.map(changeRoute) } },
       source,
@@ -100,6 +102,7 @@ export class Postern {
       logger,
       processMetrics: false,
       ...(lookup && { lookup }),
+      ...(mountOf && { mountOf }),
       ...(throughStore && { openStore: async (...args) => throughStore(await openStore(...args)) }),
     });
     return new Postern(app, folder, logger, logFile, fd, options.folder !== undefined);

@@ -162,7 +162,7 @@ function pathsOf({ owner, state, kind, tag, prefix, expiresBefore }: TokenQuery)
 /** The same as `isRevoked` in the core. */
 const revoked = "(t.state = 'revoked' OR coalesce(t.created_at <= a.revoked_before, false))";
 
-function filtersOf({ owner, state, kind, tag, prefix, expiresBefore }: TokenQuery): Condition {
+function filtersOf({ owner, state, kind, notKind, tag, prefix, expiresBefore }: TokenQuery): Condition {
   const pieces: string[] = [state === 'revoked' ? revoked : `NOT ${revoked}`];
   const values: SQLInputValue[] = [];
   const add = (sql: string, ...more: SQLInputValue[]): void => {
@@ -172,6 +172,7 @@ function filtersOf({ owner, state, kind, tag, prefix, expiresBefore }: TokenQuer
   if (owner !== undefined) add('t.owner = ?', owner);
   if (state === 'enabled' || state === 'disabled') add('t.state = ?', state);
   if (kind !== undefined) add('t.kind = ?', kind);
+  if (notKind !== undefined) add('t.kind <> ?', notKind);
   if (tag !== undefined) add('EXISTS (SELECT 1 FROM tags g WHERE g.tag = ? AND g.token = t.seq)', tag);
   if (prefix !== undefined && prefix !== '') add('t.name >= ? AND t.name < ?', prefix, afterPrefix(prefix));
   if (expiresBefore !== undefined) add('t.expires_at < ?', expiresBefore);

@@ -87,7 +87,9 @@ describe('what is generated from it', () => {
     for (const row of rows) expect(row.replaceAll('\\|', '').split('|'), row).toHaveLength(6);
     expect(table).toContain('| `listen.proxy.head_timeout` | duration | `10s` | ');
     expect(table).toContain('| `routes` | list of maps | required | ');
-    expect(table).toMatch(/^Known, and answered with `not supported yet`: .*`outage\.limits`.*`token_apis`/m);
+    expect(table).toMatch(
+      /^Known, and answered with `not supported yet`: .*`outage\.limits`.*`token_apis\[\]\.api` `access-tokens`/m,
+    );
   });
 });
 

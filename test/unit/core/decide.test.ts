@@ -180,3 +180,23 @@ describe('a permit', () => {
     expect(isPermit(denial(judge({ kind: 'absent' })))).toBe(false);
   });
 });
+
+describe("a manager's session", () => {
+  const session = found(
+    { kind: 'session', owner: 'acme', permissions: 'inherit' },
+    anAccount('acme', { permissions: ['*'] }),
+  );
+
+  test.each(['token', 'optional'] as const)('is a token that nobody has where access is %s', access => {
+    const refused = denial(judge(session, { access }));
+    expect([refused.code, refused.reason]).toEqual(['invalid_token', 'invalid_token_unknown']);
+    expect(refused.detail).toBe(denial(judge({ kind: 'absent' }, { access })).detail);
+  });
+
+  test('is none in shadow mode of its own, and nobody’s in that of a route', () => {
+    const own = found({ kind: 'session', mode: 'shadow', permissions: ['*'] });
+    expect(codeOf(judge(own))).toBe('invalid_token');
+    const passed = judge(session, { mode: 'shadow' });
+    expect(passed).toMatchObject({ kind: 'permit', subject: null, reason: 'public' });
+  });
+});

@@ -47,6 +47,7 @@ function judged(
     client: '192.0.2.1',
     place: 'authorization',
     places: ['the field authorization: Bearer <token>'],
+    mount: null,
     pattern: '/x',
     route,
     evidence: 'found',

@@ -134,6 +134,23 @@ describe('commands', () => {
     expect(outcome(rule, { query })).toBe('malformed');
   });
 
+  test('on * are for no one resource, whatever is named beside them; others are for theirs', () => {
+    const wide = {
+      ...all('db.{param.cmd}'),
+      resource: 'db/{param.id}',
+      commands: { get: 'get', list: 'get on *', 'on *': 'add' },
+    };
+    expect(outcome(wide, { query: 'cmd=list' })).toEqual(['db.get on null']);
+    expect(outcome(wide, { query: 'cmd=list&id=7' })).toEqual(['db.get on null']);
+    expect(outcome(wide, { query: 'cmd=get&id=7' })).toEqual(['db.get on db/7']);
+    expect(outcome(wide, { query: 'cmd=get' })).toBe('malformed');
+    expect(outcome(wide, { query: 'cmd=list&cmd=list' })).toBe('malformed');
+    expect(outcome(wide, { query: 'cmd=list+on+*' })).toBe('malformed');
+    expect(outcome(wide, { query: 'cmd=on+*&id=7' })).toEqual(['db.add on db/7']);
+    const batch = json([{ cmd: 'list' }, { cmd: 'get', id: 7 }, { cmd: 'get' }]);
+    expect(outcome(wide, { body: batch })).toBe('malformed');
+  });
+
   test('can be of the path', () => {
     const ofPath = { ...all('{call}'), commands: { 'db.get': 'read' } };
     expect(outcome(ofPath, { pattern: '/{call}', captures: ['db.get'] })).toEqual(['read on null']);

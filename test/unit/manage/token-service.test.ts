@@ -148,6 +148,53 @@ describe('making tokens', () => {
   });
 });
 
+describe('secrets that an API shows again', () => {
+  const sealed = (id: string, secret: string): string => `sealed:${id}:${secret}`;
+  const copyOf = async (id: string) => (await managed.store.tokens.getToken(id))?.token.sealed;
+
+  test('are kept as the API seals them, and handed to nobody else', async () => {
+    const { token, secret } = await managed.tokens.create(ops, { ...native, sealed });
+    expect(await copyOf(token.id)).toBe(sealed(token.id, secret!));
+    const plain = await create();
+    expect(await copyOf(plain.token.id)).toBeNull();
+    const looks = [
+      token,
+      await managed.tokens.get(ops, token.id),
+      await managed.tokens.at(ops, token.id, managed.clock.wall()),
+      await managed.tokens.patch({ actor: ops, id: token.id }, { name: 'x' }),
+      await managed.tokens.list(ops, {}, 10, { from: 'declared', at: 0 }),
+      await events(token.id),
+      (await managed.store.tokens.find([managed.parts.secrets.digest(sha256(secret!))]))?.index,
+    ];
+    expect(JSON.stringify(looks)).not.toContain('sealed');
+    expect(await copyOf(token.id)).toBe(sealed(token.id, secret!));
+  });
+
+  test('are read together, of tokens within reach', async () => {
+    await owned();
+    await owned('other');
+    const mine = await managed.tokens.create(ops, { ...native, owner: 'acme', sealed });
+    const other = await managed.tokens.create(ops, { ...native, owner: 'other', sealed });
+    const plain = await create({ owner: 'acme' });
+    const ids = [mine, other, plain].map(({ token }) => token.id);
+    const manager = { ...ops, scope: { account: 'acme' } };
+    expect([...(await managed.tokens.sealed(manager, [...ids, 'nobody'])).keys()]).toEqual([ids[0]]);
+    expect([...(await managed.tokens.sealed(ops, ids)).keys()]).toEqual(ids.slice(0, 2));
+  });
+
+  test('go with the secret: a new one takes the place of the copy, or leaves none', async () => {
+    const { id } = (await managed.tokens.create(ops, { ...native, sealed })).token;
+    const { secret } = await managed.tokens.rotate({ actor: ops, id }, 60_000, sealed);
+    expect(await copyOf(id)).toBe(sealed(id, secret));
+    await managed.tokens.rotate({ actor: ops, id }, 60_000);
+    expect(await copyOf(id)).toBeNull();
+    const declared = await managed.tokens.create(ops, { ...native, sealed });
+    const put = { ...native, secretSha256: sha256('another') };
+    await managed.tokens.put({ actor: ops, id: declared.token.id }, put);
+    expect(await copyOf(declared.token.id)).toBeNull();
+  });
+});
+
 describe('creations that may be asked for twice', () => {
   const key = { key: 'k1', body: '{"name":"a"}' };
   const ask = (repeatable = key, actor = ops) => managed.tokens.create(actor, { ...native, name: 'a' }, repeatable);

@@ -85,6 +85,7 @@ local function matches(t)
   if query.state and not revoked and t.state ~= query.state then return false end
   if query.owner and t.owner ~= query.owner then return false end
   if query.kind and t.kind ~= query.kind then return false end
+  if query.notKind and t.kind == query.notKind then return false end
   if query.prefix and string.sub(t.name, 1, #query.prefix) ~= query.prefix then return false end
   if query.expiresBefore and not (t.expires and t.expires < query.expiresBefore) then return false end
   if not query.tag then return true end

@@ -1,0 +1,50 @@
+import { instantText } from '../../core/instant.ts';
+import type { TokenView } from '../../manage/token-view.ts';
+import type { Owner } from '../../ports/token-store.ts';
+
+/** A key as this API writes it, in the order of its members; undefined ones are left out. */
+export interface WireKey {
+  readonly id: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly name: string;
+  readonly enabled: boolean;
+  /** Only once, in the answer to its creation. */
+  readonly secret: string | undefined;
+  readonly expires_at: string | undefined;
+}
+
+export function wireKey({ id, createdAt, updatedAt, name, state, expiresAt }: TokenView, secret?: string): WireKey {
+  return {
+    id,
+    createdAt: instantText(createdAt),
+    updatedAt: instantText(updatedAt),
+    name,
+    enabled: state === 'enabled',
+    secret,
+    expires_at: expiresAt === null ? undefined : instantText(expiresAt),
+  };
+}
+
+/** For administrators. `owner` null: the account is gone, and so is all but its id. */
+export function wireOwnedKey(token: TokenView, owner: Owner | null): object {
+  const id = token.owner ?? '';
+  const { account = null, roles = [] } = owner ?? {};
+  return {
+    ...wireKey(token),
+    created_by: {
+      id,
+      handle: id,
+      name: account?.name || id,
+      joined: instantText(account?.createdAt ?? token.createdAt),
+      // Clients know roles by what they look like, too; here they have no looks.
+      roles: roles.map(role => ({
+        id: role.id,
+        name: role.name || role.id,
+        colour: 'grey',
+        badge: false,
+        default: false,
+      })),
+    },
+  };
+}

@@ -1,0 +1,162 @@
+import { asCount, asFlag, asText, required } from './arguments.ts';
+import { Failure } from './envelope.ts';
+import { isList, isObject, type Said, type SaidObject } from './said.ts';
+
+/** A token as lists are narrowed and sorted by. */
+export interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly enabled: boolean;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+}
+
+/** What a list is to be; `id`: not a list, but the one that has it, which nothing has where it is null. */
+export type ReadOptions = { readonly kind: 'one'; readonly id: string | null } | ListOptions;
+
+export interface ListOptions {
+  readonly kind: 'list';
+  readonly has: (row: Row) => boolean;
+  readonly compare: (a: Row, b: Row) => number;
+  readonly limit: number;
+  readonly offset: number;
+}
+
+/** Most rows of one answer, entries of a condition or an order, and characters of a pattern. */
+export const readLimits = { rows: 100, entries: 100, order: 4, pattern: 64 } as const;
+
+type Field = keyof Row;
+type Value = string | number | boolean;
+type Condition = (row: Row) => boolean;
+
+const fields: Readonly<Record<Field, (said: Said | undefined) => Value | null>> = {
+  id: asText,
+  name: asText,
+  enabled: asFlag,
+  created: said => {
+    const at = typeof said === 'string' && said.length <= 64 ? Date.parse(said) : Number.NaN;
+    return Number.isNaN(at) ? null : at;
+  },
+};
+
+const isField = (name: unknown): name is Field => typeof name === 'string' && Object.hasOwn(fields, name);
+
+/** Options of `read`. An id in any form asks for one token. Refuses with 400 what is not known. */
+export function readOptions(said: SaidObject): ReadOptions {
+  if (Object.hasOwn(said, 'id')) return { kind: 'one', id: asText(said.id) };
+  for (const name of Object.keys(said)) {
+    if (!['where', 'order_by', 'limit', 'offset'].includes(name)) throw new Failure(400);
+  }
+  const limit = counted(said.limit);
+  return {
+    kind: 'list',
+    has: readWhere(said.where ?? {}),
+    compare: readOrder(said.order_by ?? []),
+    limit: limit === 0 ? readLimits.rows : Math.min(limit, readLimits.rows),
+    offset: counted(said.offset),
+  };
+}
+
+const counted = (said: Said | undefined): number => (said === undefined || said === null ? 0 : required(asCount(said)));
+
+/** `{ field: value }` or `{ field: [operator, value] }`; all have to hold. */
+function readWhere(said: Said): Condition {
+  if (!isObject(said)) throw new Failure(400);
+  const conditions = Object.entries(said).map(([name, value]) => {
+    if (!isField(name)) throw new Failure(400);
+    if (!isList(value)) return readCondition(name, '=', value);
+    const [operator, operand, ...others] = value;
+    if (typeof operator !== 'string' || operand === undefined || others.length > 0) throw new Failure(400);
+    return readCondition(name, operator.toLowerCase(), operand);
+  });
+  return row => conditions.every(holds => holds(row));
+}
+
+function readCondition(field: Field, operator: string, operand: Said): Condition {
+  const value = (said: Said): Value => required(fields[field](said));
+  switch (operator) {
+    case '=':
+    case '!=': {
+      const wanted = value(operand);
+      return row => (row[field] === wanted) === (operator === '=');
+    }
+    case 'in':
+    case 'not in': {
+      if (!isList(operand) || operand.length > readLimits.entries) throw new Failure(400);
+      const wanted = new Set(operand.map(value));
+      return row => wanted.has(row[field]) === (operator === 'in');
+    }
+    case 'like': {
+      const pattern = value(operand);
+      if (field !== 'name' || typeof pattern !== 'string' || pattern.length > readLimits.pattern) {
+        throw new Failure(400);
+      }
+      return row => isLike(row.name, pattern);
+    }
+    case '<':
+    case '<=':
+    case '>':
+    case '>=': {
+      if (field !== 'created') throw new Failure(400);
+      const than = Number(value(operand));
+      const orEqual = operator.endsWith('=');
+      const sign = operator.startsWith('<') ? -1 : 1;
+      return row => Math.sign(row.created - than) === sign || (orEqual && row.created === than);
+    }
+    default:
+      throw new Failure(400);
+  }
+}
+
+/** As SQL's LIKE: `%` is any text, `_` any character. Goes back to the last `%` alone, so that it cannot explode. */
+export function isLike(text: string, pattern: string): boolean {
+  let at = 0;
+  let t = 0;
+  let percent = -1;
+  let mark = 0;
+  while (t < text.length) {
+    if (at < pattern.length && pattern[at] === '%') {
+      percent = at++;
+      mark = t;
+    } else if (at < pattern.length && (pattern[at] === '_' || pattern[at] === text[t])) {
+      at++;
+      t++;
+    } else if (percent !== -1) {
+      at = percent + 1;
+      t = ++mark;
+    } else return false;
+  }
+  while (pattern[at] === '%') at++;
+  return at === pattern.length;
+}
+
+const signs: ReadonlyMap<string, number> = new Map([
+  ['asc', 1],
+  ['desc', -1],
+]);
+
+/** `[[field, direction]]`; by name where nothing is said. What is equal stays in the order of creation. */
+function readOrder(said: Said): ListOptions['compare'] {
+  if (!isList(said) || said.length > readLimits.order) throw new Failure(400);
+  const order = said.map(entry => {
+    if (!isList(entry)) throw new Failure(400);
+    const [field, direction = 'asc', ...others] = entry;
+    if (!isField(field) || typeof direction !== 'string' || others.length > 0) throw new Failure(400);
+    const sign = signs.get(direction.toLowerCase());
+    if (sign === undefined) throw new Failure(400);
+    return { field, sign };
+  });
+  if (order.length === 0) order.push({ field: 'name', sign: 1 });
+  return (a, b) => {
+    for (const { field, sign } of order) {
+      const difference = field === 'id' ? compareIds(a.id, b.id) : compare(a[field], b[field]);
+      if (difference !== 0) return sign * difference;
+    }
+    return 0;
+  };
+}
+
+const compare = (a: Value, b: Value): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** Ids are numbers that stand as text. */
+const compareIds = (a: string, b: string): number => compare(a.length, b.length) || compare(a, b);

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import {
+  apiTokenForm,
+  decodeToken,
+  encodeToken,
+  greatestId,
+  readId,
+  tokenShape,
+} from '../../../../src/apis/api-tokens/token-form.ts';
+
+const ascending = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
+
+test('the bytes are the id XOR NOT of the next ones, the type, and what is random', () => {
+  // ~0x0102030405060708 is 0xfefdfcfbfaf9f8f7; its last byte XOR 1 is 0xf6.
+  const bytes = Buffer.from(encodeToken(1n, ascending), 'base64url');
+  expect(bytes.toString('hex')).toBe('fefdfcfbfaf9f8f6' + '02' + '0102030405060708090a0b0c0d0e0f10');
+});
+
+test('a token that is all zero but for its type carries the id -1, which none has', () => {
+  const token = Buffer.concat([Buffer.alloc(8), Buffer.of(2), Buffer.alloc(16)]).toString('base64url');
+  expect(decodeToken(token)).toEqual({ id: -1n, type: 2 });
+});
+
+test.each([1n, 2n, 255n, 2n ** 32n, 2n ** 53n + 1n, greatestId])('the id %s comes out as it went in', id => {
+  const token = encodeToken(id, ascending);
+  expect(token).toHaveLength(34);
+  expect(decodeToken(token)).toEqual({ id, type: 2 });
+});
+
+test('what is made is new, has the form, and carries its own id', () => {
+  const ids = new Set<string>();
+  for (let i = 0; i < 500; i++) {
+    const { id, secret, hint } = apiTokenForm.make();
+    ids.add(id);
+    expect(readId(id)).toBe(id);
+    expect(secret).toMatch(tokenShape);
+    expect(decodeToken(secret)?.id).toBe(BigInt(id));
+    expect(hint).toBe(`…${secret.slice(-4)}`);
+    expect(secret).not.toMatch(/^[a-z][a-z0-9]{1,15}_/);
+  }
+  expect(ids.size).toBe(500);
+});
+
+test('other types, lengths and spellings have not the form', () => {
+  const token = encodeToken(7n, ascending);
+  const bytes = Buffer.from(token, 'base64url');
+  for (const type of [0, 1, 3, 130, 255]) {
+    bytes[8] = type;
+    expect(decodeToken(bytes.toString('base64url'))).toBeNull();
+  }
+  expect(decodeToken(token.slice(1))).toBeNull();
+  expect(decodeToken(`${token}A`)).toBeNull();
+  expect(decodeToken(`${token}==`)).toBeNull();
+  // The last four bits belong to no byte: another letter there would be the same token again.
+  expect(decodeToken(`${token.slice(0, -1)}B`)).toBeNull();
+});
+
+test.each(['0', '-1', '01', '1.0', '1e3', ' 1', '9223372036854775808', '99999999999999999999', '', '١'])(
+  'no token has the id %j',
+  id => expect(readId(id)).toBeNull(),
+);
