@@ -207,6 +207,14 @@ test.each(['_json', '_JSON', '_json[]', '[_json]', '_charset_'])('beside %s noth
   expect(read('x', 'x=1', json({ [name]: [] }))).toBe('ambiguous');
 });
 
+test('names take work that grows with their length alone', () => {
+  for (const filler of ['+', '[', ']', '?', '.', '%00', '%01', '%01+', '+[', 'a+', '%c3%a9+']) {
+    const long = filler.repeat(300_000);
+    const reading = read('y', null, form(`y=1&x${long}x=1&${long}x=1`));
+    expect([filler, reading]).toEqual([filler, '= 1']);
+  }
+});
+
 describe('in every call', () => {
   const batch = json([{ x: 'a', y: 'a' }, { x: 'a', y: 'b' }, { x: 'a' }]);
   const one = (value: string) => ({ kind: 'value', value }) as const;
