@@ -147,7 +147,7 @@ function judgeDemands(subject: Subject, demands: readonly Demand[], question: Qu
   const each = <T>(of: (subject: Subject, demand: Demand) => readonly T[]): readonly T[] =>
     demands.length === 1 ? of(subject, demands[0]!) : [...new Set(demands.flatMap(demand => of(subject, demand)))];
   const missing = each(missingPermissions);
-  if (missing.length > 0) return lacks(subject, missing, demands.length === 1 ? demands[0]!.resource : null);
+  if (missing.length > 0) return lacks(subject, missing);
   return new Permit(question.route, subject, 'allowed', each(satisfied), cutOf(question));
 }
 
@@ -194,9 +194,9 @@ function cutOf({ reading, route, evidence, form }: Question): readonly Found[] {
   return [reading.found, ...basicToCut(evidence.subject.constraints, { form, reading })];
 }
 
-function lacks(subject: Subject, required: readonly string[], resource: string | null): Denial {
-  const on = resource === null ? '' : ` on "${resource}"`;
-  return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}${on}.`, {
+/** Without the resource: a client may have put a secret there, and the answer is not the place to say it again. */
+function lacks(subject: Subject, required: readonly string[]): Denial {
+  return deny('insufficient_scope', `The token lacks ${required.map(name => `"${name}"`).join(', ')}.`, {
     subject,
     required,
   });
