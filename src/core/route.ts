@@ -227,6 +227,9 @@ interface Hit {
 
 const noCaptures: readonly string[] = [];
 
+const joined = (captures: readonly string[], value: string): readonly string[] =>
+  captures.length === 0 ? [value] : [...captures, value];
+
 /** Depth first, most specific first. Each node is visited at most once a request, so routes bound the work. */
 function find(node: Node, segments: readonly string[], at: number, captures = noCaptures): Hit | null {
   if (at === segments.length) {
@@ -242,13 +245,14 @@ function find(node: Node, segments: readonly string[], at: number, captures = no
   for (const { before, after, nodes } of node.mixed) {
     if (segment.length < before + after) continue;
     const end = segment.length - after;
-    const next = nodes.get(segment.slice(0, before) + segment.slice(end));
+    // Joined only where there is something behind: joining costs more than the look-up.
+    const next = nodes.get(after === 0 ? segment.slice(0, before) : segment.slice(0, before) + segment.slice(end));
     if (next === undefined) continue;
-    const hit = find(next, segments, at + 1, [...captures, segment.slice(before, end)]);
+    const hit = find(next, segments, at + 1, joined(captures, segment.slice(before, end)));
     if (hit !== null) return hit;
   }
   if (node.capture !== null) {
-    const hit = find(node.capture, segments, at + 1, [...captures, segment]);
+    const hit = find(node.capture, segments, at + 1, joined(captures, segment));
     if (hit !== null) return hit;
   }
   return node.rest === null ? null : { leaf: node.rest, captures };
