@@ -116,7 +116,12 @@ export class AdminListener {
 
     this.#hosts.checkHost(form, incoming.local);
     const mounted = await answerMounted(incoming, mounts, guard);
-    if (mounted !== null) return mounted;
+    if (mounted !== null) {
+      // A reload may have taken it away while it was asked, and has closed those of its connections that were open.
+      const gone = mounted.connection !== undefined && !this.#policy.mounts.all.includes(mounted.connection.mount);
+      if (!gone) return mounted;
+      throw new Rejection('not_found', 'There is nothing at this path.');
+    }
     this.#hosts.checkOrigin(form, incoming.local);
     const key = authenticate(form, peer, keys, guard, clock.wall());
     const { operation, params } = this.#route(incoming);

@@ -82,7 +82,9 @@ export interface Question {
  */
 export function decide(question: Question): Decision {
   const decision = judge(question);
-  return decision.kind === 'denial' && isShadowed(decision, question) ? letThrough(decision, question) : decision;
+  if (decision.kind === 'permit' || !isShadowed(decision, question)) return decision;
+  // It fell before the claim was looked at: what is ambiguous is refused all the same.
+  return claimFault(question.claim, decision.subject) ?? letThrough(decision, question);
 }
 
 /** Order: token, its state, constraints, permission. */
@@ -120,15 +122,21 @@ function judge(question: Question): Decision {
     return deny(code, detail, { subject, ...more, compared: { constraint, ...compared } });
   }
 
+  const unclear = claimFault(claim, subject);
+  if (unclear !== null) return unclear;
+  if (claim.kind === 'demands') return judgeDemands(subject, claim.demands, question);
+  return deny('insufficient_scope', 'Nobody has permission for this command.', { subject, required: [] });
+}
+
+/** What the request asks for cannot be told, whoever asks. */
+function claimFault(claim: Claim, subject: Subject | null): Denial | null {
   switch (claim.kind) {
     case 'malformed':
       return deny('malformed_request', claim.why, { subject });
     case 'closed':
       return deny('unsupported_media', 'A rule reads parameters, and this body cannot be read.', { subject });
-    case 'unlisted':
-      return deny('insufficient_scope', 'Nobody has permission for this command.', { subject, required: [] });
-    case 'demands':
-      return judgeDemands(subject, claim.demands, question);
+    default:
+      return null;
   }
 }
 

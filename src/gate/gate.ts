@@ -137,6 +137,10 @@ export class Gate {
       case 'connection': {
         passage.decided(this.#parts.clock);
         if (exchange.answered) return { kind: 'answered', status: 101, gone: true, tunnelled: null };
+        // A reload may have taken it away while it was asked, and has closed those of its connections that were open.
+        if (!this.policy.mounts.all.includes(mounted.mount)) {
+          return this.#refuse(passage, deny('no_route', 'No route matches this host and path.'));
+        }
         const { socket, head } = exchange.switchProtocols(reply.fields);
         const tunnelled = await this.#connections.run(mounted.mount, reply.connection, socket, head);
         return { kind: 'answered', status: 101, gone: false, tunnelled };

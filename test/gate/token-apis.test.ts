@@ -353,6 +353,26 @@ describe('a WebSocket of a token API', () => {
     expect(stub('/rpc').open.size).toBe(0);
   });
 
+  test('is refused when its mount goes while it is asked for', async () => {
+    const rpc = stub('/rpc');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    rpc.held = promise;
+    const before = rpc.seen.requests.length;
+    const client = await RawClient.open(rig.postern.port);
+    client.write(handshake('/rpc'));
+    await expect.poll(() => rpc.seen.requests.length).toBe(before + 1);
+    const file = path.join(rig.postern.folder, 'postern.yaml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('mount: /rpc,', 'mount: /other,'));
+    expect(await rig.postern.app.reload()).toBe(true);
+    resolve();
+    expect((await client.answer()).status).toBe(404);
+    expect(rpc.open.size).toBe(0);
+    client.destroy();
+    await writeFile(file, text);
+    expect(await rig.postern.app.reload()).toBe(true);
+  });
+
   test('is told goodbye when its mount is gone after a reload, and stays when it is not', async () => {
     const client = await connected();
     const rpc = stub('/rpc');

@@ -42,9 +42,13 @@ export async function identify({ form, origin }: MountRequest, identities: Ident
   throw unauthenticated(cookie !== null || bearer !== null);
 }
 
-/** Administrators may do everything. */
+/**
+ * Administrators may do everything here, and are those of whom it is said by name: a grant on `*` is about what an account
+ * owns, and the keys of others are not among that.
+ */
 export function demandPermission({ manager: { permissions } }: Caller, name: string): void {
-  if (permissions.has(name) || permissions.has(adminPermission)) return;
+  if (permissions.names.includes(adminPermission)) return;
+  if (name !== adminPermission && permissions.has(name)) return;
   throw new ApiRefusal(403, {
     error: 'permission_denied',
     message: 'Your account lacks a permission.',

@@ -40,6 +40,14 @@ test('a foreign key, a key of another API and a free id are answered alike, byte
   for (const each of [id, native.token.id, own.token.id]) expect((await stored(each)).state).toBe('enabled');
 });
 
+test('whoever may do everything with what is its own is no administrator of what is not', async () => {
+  const { id } = await makeKey(forum, 'baldur');
+  await forum.managed.accounts.patch({ actor: ops, id: 'loki' }, { permissions: ['*'], owns: ['db/1'] });
+  expect((await forum.as('loki', 'GET', '/api/admin/access-keys')).status).toBe(403);
+  expect((await forum.as('loki', 'DELETE', `/api/admin/access-keys/${id}`)).status).toBe(403);
+  expect((await stored(id)).state).toBe('enabled');
+});
+
 test('an administrator disables keys, and no tokens of another kind', async () => {
   const own = await forum.managed.tokens.create(ops, {
     kind: 'native',

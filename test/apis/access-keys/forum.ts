@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mount } from '../../../src/apis/access-keys/mount.ts';
 import type { Fields } from '../../../src/core/fields.ts';
 import { readForm } from '../../../src/core/form.ts';
-import { compileRights } from '../../../src/core/rights.ts';
 import { compileSubject, subjectFault } from '../../../src/core/token.ts';
+import { permissionsOfAccount } from '../../../src/manage/effective-permissions.ts';
 import type { Identities } from '../../../src/manage/identities.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
@@ -60,8 +60,7 @@ export async function openForum(path = '/api'): Promise<Forum> {
   ): Promise<Extract<Identified, { readonly kind: 'manager' }> | null> => {
     const owner = await managed.parts.store.getOwner(account);
     if (owner === null) return null;
-    const rights = compileRights({ permissions: 'inherit', owner: account }, owner.account, owner.roles);
-    const permissions = { has: (name: string) => rights.permits(name, null), names: [] };
+    const permissions = permissionsOfAccount(owner.account, owner.roles);
     return { kind: 'manager', manager: { account, permissions, by: tokenId === null ? 'session' : 'token', tokenId } };
   };
   const byToken = async (bearer: string, kind: string) => {

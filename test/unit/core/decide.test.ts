@@ -181,6 +181,15 @@ describe('a permit', () => {
   });
 });
 
+test('what a request asks for is refused in shadow mode too when it cannot be told, whoever asks', () => {
+  const require = { mode: 'all', permissions: ['q.{param.x}'] } as const;
+  for (const evidence of [{ kind: 'none' }, { kind: 'absent' }, found(), found({ state: 'disabled' })] as const) {
+    expect(codeOf(judge(evidence, { mode: 'shadow', require }))).toBe('malformed_request');
+  }
+  expect(codeOf(judge({ kind: 'none' }, { require }))).toBe('missing_token');
+  expect(codeOf(judge({ kind: 'none' }, { mode: 'shadow', require: null }))).toBe('public');
+});
+
 describe("a manager's session", () => {
   const session = found(
     { kind: 'session', owner: 'acme', permissions: 'inherit' },
