@@ -58,7 +58,11 @@ export interface Entry {
 const keptMs = ({ per }: Limit): Millis => (per === '1s' ? 60_000 : keepMs);
 
 /** The definitions that hold, and the time: neither goes back. */
-export function headAfter(before: Head | null, said: Pick<LimitQuestion, 'version' | 'limits'>, storeTime: Millis): Head {
+export function headAfter(
+  before: Head | null,
+  said: Pick<LimitQuestion, 'version' | 'limits'>,
+  storeTime: Millis,
+): Head {
   if (before === null) return { version: said.version, limits: said.limits, clock: storeTime };
   const clock = Math.max(before.clock, storeTime);
   // The configuration has no versions: whoever speaks last is heard.

@@ -16,9 +16,10 @@ export interface LimitedSubject {
  */
 export interface LimitLedger {
   /** Answers in the order of the questions; null where one subject's part of the store did not answer. */
-  exchange(questions: readonly SubjectQuestion[], circumstances: Pick<Circumstances, 'roll' | 'processes'>): Promise<
-    readonly (LimitAnswer | null)[]
-  >;
+  exchange(
+    questions: readonly SubjectQuestion[],
+    circumstances: Pick<Circumstances, 'roll' | 'processes'>,
+  ): Promise<readonly (LimitAnswer | null)[]>;
   /** Makes definitions hold, before whoever changed them is answered. An older version changes nothing. */
   define(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<void>;
   /** What of the limits is used in the present window; nothing is changed. */
