@@ -1,5 +1,5 @@
 import { type Answer, type Circumstances, type Claim, emptyLedger, exchange, keepMs, type Ledger } from './ledger.ts';
-import { capacityOf, type Limit, ledgerName, type Window, windowAfter, windowAt } from './limit.ts';
+import { capacityOf, formerLimit, type Limit, ledgerName, type Window, windowAfter, windowAt } from './limit.ts';
 import type { Millis } from './token.ts';
 
 /**
@@ -35,14 +35,14 @@ export interface LimitAnswer {
   /** How far the store's own clock is behind what it said before, in milliseconds. */
   readonly behind: Millis;
   readonly version: number;
-  /** In the order of the claims. Null: there is no such limit any more, or no such window. */
+  /** In the order of the claims. Null: there is no such limit, or no such window. */
   readonly answers: readonly (WindowAnswer | null)[];
 }
 
 export interface WindowAnswer {
   readonly window: Window;
-  /** What the limit comes to now: `max`, or `burst`. */
-  readonly capacity: number;
+  /** What the limit comes to now: `max`, or `burst`. Null: there is no such limit any more; reports are taken. */
+  readonly capacity: number | null;
   readonly answer: Answer;
 }
 
@@ -84,17 +84,18 @@ export function answerQuestion(
   const now = head.clock;
   const entries = new Map<string, Entry>();
   const answers = question.claims.map(({ ledger: name, label, claim }): WindowAnswer | null => {
-    const limit = head.limits.find(each => ledgerName(each) === name);
-    if (limit === undefined) return null;
+    const defined = head.limits.find(each => ledgerName(each) === name) ?? null;
+    const limit = defined ?? formerLimit(name);
+    if (limit === null) return null;
     const current = windowAt(limit, now);
     const window = label === null ? current : windowAt(limit, label);
     const known = entries.get(`${name} ${window.label}`)?.state ?? find(name, window.label);
     const isOpen = window.label === current.label || window.label === windowAfter(limit, current)?.label;
-    if (known === null && !isOpen) return null;
+    if (known === null && (!isOpen || defined === null)) return null;
     const { ledger, answer } = exchange(known ?? emptyLedger(now), limit, window, claim, { now, roll, processes });
     const until = window.ends === null ? null : window.ends + keptMs(limit);
     entries.set(`${name} ${window.label}`, { ledger: name, label: window.label, state: ledger, until });
-    return { window, capacity: capacityOf(limit), answer };
+    return { window, capacity: defined === null ? null : capacityOf(defined), answer };
   });
   const behind = Math.max(0, now - storeTime);
   return { head, entries: [...entries.values()], answer: { now, behind, version: head.version, answers } };

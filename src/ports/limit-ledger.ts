@@ -36,7 +36,14 @@ export interface SubjectQuestion extends LimitQuestion {
 
 /** Something may be missed: then `kind` is `lost`, and every holder and everybody who waits asks for themselves. */
 export type LimitNotice =
-  | { readonly kind: 'recall' | 'news'; readonly subject: LimitedSubject; readonly ledger: string }
+  | {
+      readonly kind: 'recall' | 'news';
+      readonly subject: LimitedSubject;
+      readonly ledger: string;
+      readonly label: Millis;
+      /** The last recall of that window. */
+      readonly recall: number;
+    }
   | { readonly kind: 'lost' };
 
 export interface LimitState {
