@@ -77,6 +77,8 @@ export interface LocalLimit {
 export interface Waiter {
   readonly limits: readonly LocalLimit[];
   readonly cost: number;
+  /** How long it waits, on the monotonic clock. */
+  readonly until: Millis;
   /** Null: of a limit that is no more. */
   readonly held: (Holding | null)[];
 }
@@ -207,81 +209,112 @@ function taken(local: LocalLimit, cost: number, now: Times): Holding | null {
 
 export interface Served {
   readonly waiter: Waiter;
-  /** Null: refused; what it held has gone back. */
-  readonly charge: Charge | null;
+  /** Where it is not charged, what it held has gone back. `late`: it has waited for too long. */
+  readonly outcome: Charge | 'refused' | 'late';
 }
 
 /** A request that was short waits from now on. Who else can go on by that is served too. */
-export function wait(limits: readonly LocalLimit[], cost: number, now: Times): { waiter: Waiter; served: Served[] } {
-  const waiter: Waiter = { limits, cost, held: [] };
-  const served: Served[] = [];
-  if (advance(waiter, now, served, true) === 'waits') limits[waiter.held.length]!.waiters.push(waiter);
-  return { waiter, served };
+export function wait(
+  limits: readonly LocalLimit[],
+  cost: number,
+  now: Times,
+  until: Millis,
+): { readonly waiter: Waiter; readonly served: readonly Served[] } {
+  const waiter: Waiter = { limits, cost, until, held: [] };
+  const service = newService(now);
+  if (advance(waiter, service) === 'waits') limits[waiter.held.length]!.waiters.push(waiter);
+  return { waiter, served: serveAll(service) };
 }
 
 /** A request waits no longer: what it held goes back. */
-export function abandon(waiter: Waiter, now: Times): Served[] {
-  const served: Served[] = [];
+export function abandon(waiter: Waiter, now: Times): readonly Served[] {
+  const service = newService(now);
   const local = waiter.limits[waiter.held.length];
   const place = local?.waiters.indexOf(waiter) ?? -1;
-  if (local === undefined || place === -1) return served;
+  if (local === undefined || place === -1) return [];
   local.waiters.splice(place, 1);
-  goBack(waiter, now, served);
-  if (place === 0) {
-    local.recalled = 0;
-    local.told = false;
-    serveInto(local, now, served);
-  }
-  return served;
+  if (place === 0) nextInLine(local);
+  goBack(waiter, service);
+  service.touched.push(local);
+  return serveAll(service);
 }
 
 /** Units may have become idle here: those who wait go on in their order. */
-export function serve(local: LocalLimit, now: Times): Served[] {
-  const served: Served[] = [];
-  serveInto(local, now, served);
-  return served;
+export function serve(local: LocalLimit, now: Times): readonly Served[] {
+  const service = newService(now);
+  service.touched.push(local);
+  return serveAll(service);
 }
 
-function serveInto(local: LocalLimit, now: Times, served: Served[]): void {
-  turn(local, now);
-  for (let first = local.waiters[0]; first !== undefined; first = local.waiters[0]) {
-    const at = first.held.length;
-    const outcome = advance(first, now, served, false);
-    if (outcome === 'waits' && first.held.length === at) return;
-    local.waiters.shift();
-    local.recalled = 0;
-    local.told = false;
-    if (outcome === 'waits') first.limits[first.held.length]!.waiters.push(first);
+interface Service {
+  readonly now: Times;
+  /** Limits of which units have become idle. Those who wait there are looked at one limit after the other. */
+  readonly touched: LocalLimit[];
+  readonly served: Served[];
+}
+
+const newService = (now: Times): Service => ({ now, touched: [], served: [] });
+
+function serveAll(service: Service): readonly Served[] {
+  for (const local of service.touched) {
+    turn(local, service.now);
+    for (let first = local.waiters[0]; first !== undefined; first = local.waiters[0]) {
+      const outcome = advance(first, service);
+      const next = outcome === 'waits' ? first.limits[first.held.length]! : null;
+      if (next === local) break;
+      local.waiters.shift();
+      nextInLine(local);
+      next?.waiters.push(first);
+    }
   }
+  return service.served;
+}
+
+/** The store is asked anew for whoever comes first now. */
+function nextInLine(local: LocalLimit): void {
+  local.recalled = 0;
+  local.told = false;
 }
 
 /** Takes of one limit after the other. Who comes new does so behind those who wait already. */
-function advance(waiter: Waiter, now: Times, served: Served[], isNew: boolean): 'waits' | 'done' {
+function advance(waiter: Waiter, service: Service): 'waits' | 'done' {
   const { limits, cost, held } = waiter;
-  const from = held.length;
-  while (held.length < limits.length) {
-    const local = limits[held.length]!;
-    turn(local, now);
-    const isFirst = local.waiters.length === 0 || (!isNew && held.length === from);
-    if (local.gone || (isFirst && spendable(local, now) >= cost)) {
-      held.push(taken(local, cost, now));
-    } else if (isFirst && isRefused(local, cost, now)) {
-      goBack(waiter, now, served);
-      served.push({ waiter, charge: null });
-      return 'done';
-    } else {
-      return 'waits';
+  const { now } = service;
+  if (now.monotonic >= waiter.until) return end(waiter, 'late', service);
+  for (;;) {
+    while (held.length < limits.length) {
+      const local = limits[held.length]!;
+      turn(local, now);
+      const isFirst = local.waiters.length === 0 || local.waiters[0] === waiter;
+      if (local.gone || (isFirst && spendable(local, now) >= cost)) held.push(taken(local, cost, now));
+      else if (isFirst && isRefused(local, cost, now)) return end(waiter, 'refused', service);
+      else return 'waits';
     }
+    if (held.every((holding, i) => holding === null || isSpendable(limits[i]!, holding, now))) break;
+    // While it waited, a window has ended of which it had units.
+    goBack(waiter, service);
   }
-  served.push({ waiter, charge: { cost, held } });
+  service.served.push({ waiter, outcome: { cost, held } });
+  return 'done';
+}
+
+function isSpendable(local: LocalLimit, holding: Holding, now: Times): boolean {
+  turn(local, now);
+  const { heardAt, holding: current } = local.current;
+  return current === holding && heardAt !== null && !isSilent(heardAt, now, lifeOf(local.limit));
+}
+
+function end(waiter: Waiter, outcome: 'refused' | 'late', service: Service): 'done' {
+  goBack(waiter, service);
+  service.served.push({ waiter, outcome });
   return 'done';
 }
 
 /** All that it held is idle again, for those who wait there. */
-function goBack(waiter: Waiter, now: Times, served: Served[]): void {
+function goBack(waiter: Waiter, service: Service): void {
   const held = waiter.held.splice(0);
   for (const holding of held) if (holding !== null) settle(holding, waiter.cost, 0);
-  for (const local of waiter.limits.slice(0, held.length)) serveInto(local, now, served);
+  service.touched.push(...waiter.limits.slice(0, held.length));
 }
 
 // ---- windows --------------------------------------------------------------------------------------------------------
