@@ -455,7 +455,10 @@ export function unanswered(part: LocalWindow): void {
   part.doubtful = true;
 }
 
-/** The answer, and the store's time in it. Afterwards `serve`, and ask again where there is something to say. */
+/**
+ * The answer, and the store's own time in it, `now - behind`: a window that is held open lasts until that clock is at its
+ * end. Afterwards `serve`, and ask again where there is something to say.
+ */
 export function answered(
   local: LocalLimit,
   part: LocalWindow,
@@ -476,17 +479,22 @@ export function answered(
     if (part === local.current) local.current = known;
     local.past = local.past.filter(other => other !== known);
     if (local.next === known) local.next = null;
+    known.leave = leaveOf(answer, sentAt, storeTime);
     return;
   }
   part.window = answer.window;
   part.heardAt = sentAt;
-  const { ends } = answer.window;
-  const left = ends === null ? null : ends - storeTime;
-  part.leave = left === null ? null : { monotonic: sentAt.monotonic + left, wall: sentAt.wall + left };
+  part.leave = leaveOf(answer, sentAt, storeTime);
   hear(part.holding, claim, answer.answer);
   if (claim.want > 0) part.mark = Math.floor(idleOf(part.holding) / 2);
   local.gone = answer.capacity === null;
   if (part === local.current && claim.need > 0) verdict(local, claim, sentAt, answer);
+}
+
+function leaveOf({ window: { ends } }: WindowAnswer, { monotonic, wall }: Times, storeTime: Millis): Leave | null {
+  if (ends === null) return null;
+  const left = ends - storeTime;
+  return { monotonic: monotonic + left, wall: wall + left };
 }
 
 function verdict(local: LocalLimit, claim: Claim, sentAt: Times, { answer }: WindowAnswer): void {

@@ -144,6 +144,8 @@ interface Ghost {
   /** By process: units that it uses or has used of this window; and those of them that are settled. */
   readonly using: Record<string, number>;
   readonly settled: Record<string, number>;
+  /** Of a bucket: whose units the store has taken back after their life. */
+  readonly lapsed: Record<string, true>;
   /** Of a bucket: when how many were let through. */
   admitted: { readonly at: number; readonly request: number; readonly units: number }[];
 }
@@ -511,6 +513,7 @@ function ghostOf(world: World, index: number, label: number | null): Ghost | nul
     bound: capacityOf(world.definitions[index]!),
     using: {},
     settled: {},
+    lapsed: {},
     admitted: [],
   };
   return world.ghosts[key];
@@ -634,9 +637,10 @@ function deliver(world: World, message: Message, isMuted: boolean, law: Rules): 
   }
   const index = process.asks.findIndex(({ id }) => id === message.ask);
   if (index === -1) return say(world, `${process.name} has no use for answer ${message.ask}`);
+  const { answer } = message;
   const [one] = process.asks.splice(index, 1);
   for (const [i, { local, part, claim }] of one!.asked.entries()) {
-    law.answered(local, part, claim, one!.sentAt, message.answer.answers[i]!, message.answer.now);
+    law.answered(local, part, claim, one!.sentAt, message.answer.answers[i]!, answer.now - answer.behind);
   }
   const heard = message.answer.answers.map(each =>
     each === null
@@ -818,7 +822,8 @@ function judge(world: World): void {
       const settled = ghost.settled[name] ?? 0;
       if (lease.spent > settled)
         throw new Violation(`${name} has spent ${settled} of ${key}, the store believes ${lease.spent}`);
-      const isLapsed = isBucket && lease.gone > 0;
+      if (isBucket && lease.gone > 0) ghost.lapsed[name] = true;
+      const isLapsed = ghost.lapsed[name] === true;
       if (!isLapsed && using - lease.spent > out) {
         throw new Violation(`${name} uses ${using} of ${key}, of which ${lease.spent} are reported and ${out} are out`);
       }
