@@ -113,11 +113,9 @@ export const tokenDetailOperations: readonly Operation[] = [
     method: 'POST',
     path: '/v1/tokens/{id}/limits/{name}/reset',
     role: 'admin',
-    ownerKeys: true,
     name: 'resetLimit',
     summary: 'Begins the present window of a limit anew.',
-    description:
-      'Units that processes hold for requests to come stay theirs, and count in the new one. Not for keys of owners.',
+    description: 'Units that processes hold for requests to come stay theirs, and count in the new one.',
     body: noBody,
     conditional: true,
     answers: { 200: { description: 'The use of the token.', schema: usageForm } },

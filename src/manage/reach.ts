@@ -39,8 +39,6 @@ export interface Reach {
   demandUse(next: StoredToken, before: StoredToken, constrains: boolean): void;
   /** Refuses to take limits away from a token that has them, or to raise them. */
   demandLimits(next: readonly Limit[], before: readonly Limit[]): void;
-  /** Refuses to begin a limit anew. */
-  demandReset(): void;
 }
 
 /** Rejects with `forbidden` when the actor's account is unknown, deleted or disabled. */
@@ -69,7 +67,6 @@ const everything: Reach = {
   demandPermissions: () => {},
   demandUse: () => {},
   demandLimits: () => {},
-  demandReset: () => {},
 };
 
 /**
@@ -162,10 +159,6 @@ class OwnTokens implements Reach {
             },
       ),
     });
-  }
-
-  demandReset(): void {
-    throw new Refusal('forbidden', 'This key may not begin limits anew: what is used of them stays used.');
   }
 
   get #grants(): readonly Grant[] {

@@ -421,12 +421,12 @@ export class TokenService {
 
   /** Begins the present window of a limit anew. It is a change of the token, though all its members stay. */
   async resetLimit({ actor, id, precondition = null }: TokenRequest, name: string): Promise<UsageReport> {
+    demandUnscoped(actor);
     const { limits, clock } = this.#parts;
     this.#refuseDeclared(id, await this.#reach(actor));
     const { token } = await compareAndSet(async (): Promise<{ token: StoredToken } | typeof stale> => {
       const reach = await this.#reach(actor);
       const found = await this.#find(id, reach);
-      reach.demandReset();
       demand(precondition, found.token.version);
       demandChangeable(found);
       namedLimit(found.token.limits, name);

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { limitsOf, type SaidLimit } from '../../src/core/limit-form.ts';
 import { aDeclaredToken } from '../support/managed.ts';
+import { command } from '../support/program.ts';
 import { type Admin, keys, openAdmin, pointersOf, type Reply } from './harness.ts';
 
 /** Limits of tokens and accounts: how they are set, shown, changed and begun anew. */
@@ -250,6 +252,42 @@ describe.each(both)('limits: %s', kind => {
   });
 });
 
+describe('limits in the README', () => {
+  test('are taken as they stand there, by the API and by the command line', async () => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, section = ''] = readme.split('<!-- The next lines are run by test/admin/limits.test.ts. -->');
+    const [, text = ''] = /```json\n([\s\S]*?)```/.exec(section) ?? [];
+    const limits = JSON.parse(text) as readonly SaidLimit[];
+    expect(limits).toHaveLength(3);
+    const made = await ask('POST', '/v1/tokens', { limits });
+    expect(made.json['token']!['limits']).toEqual(limits.map(limit => ({ algorithm: 'window', ...limit })));
+
+    const [, lines = ''] = /```sh\n([\s\S]*?)```/.exec(section) ?? [];
+    const env = { POSTERN_ADMIN_URL: `http://127.0.0.1:${admin.port}`, POSTERN_ADMIN_KEY: keys.admin };
+    const commands = lines
+      .trimEnd()
+      .split('\n')
+      .map(line => line.replace(/ *#.*/, '').split(' ').slice(1));
+    expect(commands).toHaveLength(4);
+    for (const args of commands) {
+      const { code, stdout, stderr } = await command(args, { env });
+      expect([args.join(' '), code, stderr]).toEqual([args.join(' '), 0, '']);
+      if (args[0] === 'token') expect(stdout).toMatch(/^limits +day=5000\/1d, pace=10\/1s:bucket:50$/m);
+      else if (args[1] === 'create') expect(stdout).toMatch(/^limits +month=100000\/1mo$/m);
+      else expect(stdout).toMatch(/^LIMIT +MAX +USED +REMAINING +BURNED +RESETS AT\nmonth +100000 +0 +100000 +0 +20/m);
+    }
+    const [token] = (await ask('GET', '/v1/tokens?owner=acme')).json['tokens'] as unknown as { id: string }[];
+    for (const args of [
+      ['token', 'usage', token!.id],
+      ['token', 'reset', token!.id, 'pace'],
+    ]) {
+      expect((await command(args, { env })).stdout).toMatch(/^pace +10 +0 +50 +0 +-$/m);
+    }
+    const updated = await command(['token', 'update', token!.id, '--limit', ''], { env });
+    expect([updated.code, updated.stdout]).toEqual([0, expect.not.stringMatching(/^limits/m)]);
+  });
+});
+
 describe('limits of an account', () => {
   test('are kept by the ledgers when it is deleted, and are those that are said when it is made again', async () => {
     await ask('PUT', '/v1/accounts/one', { limits: [day] });
@@ -335,16 +373,5 @@ describe('limits of a token', () => {
     ] as const) {
       expect((await ask(method, path, json, keys.owner)).status).toBe(403);
     }
-  });
-
-  test('that is not within reach of a key cannot be told from none', async () => {
-    await ask('PUT', '/v1/accounts/acme', {});
-    await ask('PUT', '/v1/tokens/other', { secret_sha256, limits: [day] });
-    const answers = await Promise.all(
-      ['other', 'none'].map(id => ask('POST', `/v1/tokens/${id}/limits/day/reset`, undefined, keys.owner)),
-    );
-    const [a, b] = answers.map(({ status, json }) => ({ status, code: json['code'], detail: json['detail'] }));
-    expect(a).toEqual(b);
-    expect(a!.status).toBe(404);
   });
 });

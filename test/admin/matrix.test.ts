@@ -23,7 +23,6 @@ const ownersMay = new Set([
   'PUT /v1/tokens/{id}/permissions',
   'PATCH /v1/tokens/{id}/permissions',
   'GET /v1/tokens/{id}/usage',
-  'POST /v1/tokens/{id}/limits/{name}/reset',
   'GET /v1/tokens/{id}/events',
 ]);
 const operationOf = (method: string, template: string) =>
