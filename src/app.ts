@@ -51,6 +51,10 @@ import { UsageCounters } from './usage/counters.ts';
 
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
 
+/** Stands where stores will keep ledgers of limits. */
+const unkept = (): Promise<never> => Promise.reject(new StoreUnavailable('limits are not kept yet'));
+const noLedger = { define: unkept, read: unkept, reset: unkept };
+
 export { ConfigurationRefused } from './app-joining.ts';
 export type Loaded = Extract<LoadResult, { ok: true }>;
 
@@ -200,6 +204,7 @@ export class App {
       clock,
       store: this.#tokens,
       ledger,
+      limits: noLedger,
       flushUsage: () => this.#usage.flush(),
       apply: events =>
         memory.apply(events).then(

@@ -6,13 +6,16 @@ import { entityTag, isKnown } from './conditional.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody, type Operation, operation } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
-import { id, name, ownPermissions, ownPermissionsPatch, wait } from './schemas.ts';
+import { id, limits, name, ownPermissions, ownPermissionsPatch, wait } from './schemas.ts';
+import { noBody } from './token-forms.ts';
 import {
   accountDeletedForm,
   accountDeletedJson,
   accountForm,
   accountJson,
   accountPageForm,
+  accountUsageForm,
+  accountUsageJson,
   component,
   revocationAnswers,
   revocationStatus,
@@ -38,11 +41,12 @@ const members = {
   roles: roles.optional(),
   permissions: permissions.optional(),
   owns: owns.optional(),
+  limits: limits.optional().meta({ description: 'What all its tokens may use together. Default: [], no end.' }),
 } as const;
 
 const refused: RefusedMembers = {
   ours: ['id', 'revoked_before', 'created_at', 'updated_at', 'version'],
-  unsupported: ['limits'],
+  unsupported: [],
 };
 
 const creation = component(
@@ -65,6 +69,7 @@ const patch = component(
       roles: roles.nullable().optional(),
       permissions: ownPermissionsPatch.nullable().optional(),
       owns: owns.optional(),
+      limits: limits.nullable().optional(),
     })
     .meta({ description: 'A merge patch (RFC 7396): null takes a member back to its default.' }),
 );
@@ -157,6 +162,35 @@ export const accountOperations: readonly Operation[] = [
     problems: ['unsupported_member'],
     async handle({ actor, services, id, body, precondition, faults }) {
       return accountAnswer(await services.accounts.patch({ actor, id, precondition, faults }, body));
+    },
+  }),
+
+  operation({
+    method: 'GET',
+    path: '/v1/accounts/{id}/usage',
+    role: 'read',
+    name: 'getAccountUsage',
+    summary: 'What is left of the limits of an account.',
+    answers: { 200: { description: 'Its limits, in their present windows.', schema: accountUsageForm } },
+    async handle({ actor, services, id }) {
+      return jsonAnswer(200, accountUsageJson(await services.accounts.usage(actor, id)));
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/accounts/{id}/limits/{name}/reset',
+    role: 'admin',
+    name: 'resetAccountLimit',
+    summary: 'Begins the present window of a limit anew.',
+    description: 'Units that processes hold for requests to come stay theirs, and count in the new one.',
+    body: noBody,
+    conditional: true,
+    answers: { 200: { description: 'Its limits, in their present windows.', schema: accountUsageForm } },
+    async handle({ actor, services, id, params, precondition, faults }) {
+      faults.throwIfAny();
+      const request = { actor, id, precondition };
+      return jsonAnswer(200, accountUsageJson(await services.accounts.resetLimit(request, params['name'] ?? '')));
     },
   }),
 

@@ -80,6 +80,7 @@ function wordsFor(issue: z.core.$ZodIssue): string {
 const kinds: Readonly<Record<string, string>> = {
   string: 'text',
   boolean: 'true or false',
+  number: 'a number',
   array: 'a list',
   object: 'an object',
 };

@@ -2,6 +2,8 @@ import * as z from 'zod';
 import { constraintLimits, type SaidConstraints } from '../core/constraint-form.ts';
 import { durationForm, readDuration } from '../core/duration.ts';
 import { readInstant } from '../core/instant.ts';
+import { algorithms, limitLimits, periods } from '../core/limit.ts';
+import type { SaidLimit } from '../core/limit-form.ts';
 import { type Grant, type OwnPermissions, permissionLimits } from '../core/permissions.ts';
 import { idPattern, type Json, type Millis } from '../core/token.ts';
 import { isObject } from '../manage/merge-patch.ts';
@@ -163,6 +165,33 @@ function readMap(map: object, context: z.core.$RefinementCtx, path: (string | nu
     fault(context, removing ? 'is not true, false or null' : 'is not true or false', [...path, key]);
   }
 }
+
+const units = (minimum: number, description: string) =>
+  z.number().meta({ type: 'integer', minimum, maximum: limitLimits.units, description });
+
+const limit = z.strictObject({
+  name: z.string().meta({ pattern: idPattern.source, description: 'Unlike those of the others.' }),
+  max: units(0, 'Units in each window, or that a bucket fills by. 0: nothing passes.'),
+  per: z.enum(periods).meta({ description: 'How long a window is, in UTC, or what `max` fills a bucket in.' }),
+  algorithm: z.enum(algorithms).optional().meta({
+    description: '`bucket`: not for `lifetime`. Default: `window`, of which each begins with `max` units.',
+  }),
+  burst: units(1, 'Of a bucket: units that it holds when it is full. Default: `max`.').optional(),
+});
+
+export const limits = z
+  .array(limit)
+  .meta({
+    maxItems: limitLimits.count,
+    description:
+      'How much may be used: each request takes the cost of its route from all of them. Default: [], no end.',
+  })
+  .transform(said => said as readonly SaidLimit[]);
+
+/** Limits in answers. */
+export const shownLimits = z
+  .array(limit.required({ algorithm: true }))
+  .meta({ description: 'How much may be used. None: there is no end.' });
 
 const texts = (description: string) =>
   z.array(z.string()).meta({ minItems: 1, maxItems: constraintLimits.entries, description });

@@ -6,7 +6,7 @@ import { entityTag, isKnown } from './conditional.ts';
 import { type Operation, operation, valueBody } from './operation.ts';
 import { nextCursor, pageQuery, positionOf, readNumber, usualLimit } from './paging.ts';
 import { instant, permissions, permissionsPatch } from './schemas.ts';
-import { signingBody } from './token-forms.ts';
+import { noBody, signingBody } from './token-forms.ts';
 import { eventJson, eventPageForm, signedForm, signedJson, usageForm, usageReportJson } from './wire-forms.ts';
 
 const thePermissions = {
@@ -106,6 +106,23 @@ export const tokenDetailOperations: readonly Operation[] = [
     answers: { 200: { description: 'The use of the token.', schema: usageForm } },
     async handle({ actor, services, id, query }) {
       return jsonAnswer(200, usageReportJson(await services.tokens.usage(actor, id, { step: '1h', ...query })));
+    },
+  }),
+
+  operation({
+    method: 'POST',
+    path: '/v1/tokens/{id}/limits/{name}/reset',
+    role: 'admin',
+    name: 'resetLimit',
+    summary: 'Begins the present window of a limit anew.',
+    description: 'Units that processes hold for requests to come stay theirs, and count in the new one.',
+    body: noBody,
+    conditional: true,
+    answers: { 200: { description: 'The use of the token.', schema: usageForm } },
+    async handle({ actor, services, id, params, precondition, faults }) {
+      faults.throwIfAny();
+      const request = { actor, id, precondition };
+      return jsonAnswer(200, usageReportJson(await services.tokens.resetLimit(request, params['name'] ?? '')));
     },
   }),
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { signingLimits } from '../manage/signing.ts';
-import type { TokenPatch } from '../manage/token-changes.ts';
+import type { SaidPatch } from '../manage/token-changes.ts';
 import type { SaidMembers, TokenMembers } from '../manage/token-members.ts';
 import type { RefusedMembers } from './members.ts';
 import { membersBody } from './operation.ts';
@@ -11,6 +11,7 @@ import {
   extra,
   id,
   instant,
+  limits,
   mode,
   name,
   permissions,
@@ -34,6 +35,7 @@ const members = {
   not_before: notBefore.optional(),
   expires_at: expiresAt.optional(),
   permissions: permissions.optional(),
+  limits: limits.optional(),
   constraints: constraints.optional(),
   extra: extra.optional(),
   tags: tags.optional(),
@@ -41,7 +43,7 @@ const members = {
 
 const refused: RefusedMembers = {
   ours: ['id', 'kind', 'hint', 'created_at', 'updated_at', 'last_used_at', 'version'],
-  unsupported: ['limits', 'rewrite', 'notify'],
+  unsupported: ['rewrite', 'notify'],
 };
 
 const creation = component('TokenCreation', z.strictObject(members));
@@ -67,11 +69,14 @@ const patch = component(
       not_before: notBefore.optional(),
       expires_at: expiresAt.optional(),
       permissions: permissionsPatch.nullable().optional(),
+      limits: limits.nullable().optional(),
       constraints: constraintsPatch.nullable().optional(),
       extra: extra.nullable().optional(),
       tags: tags.nullable().optional(),
     })
-    .meta({ description: 'A merge patch (RFC 7396): null takes a member back to its default.' }),
+    .meta({
+      description: 'A merge patch (RFC 7396): null takes a member back to its default. Lists are replaced whole.',
+    }),
 );
 
 const rotation = component(
@@ -116,6 +121,7 @@ export function membersOf(said: WireMembers): SaidMembers {
     ...(said.not_before !== undefined && { notBefore: said.not_before }),
     ...(said.expires_at !== undefined && { expiresAt: said.expires_at }),
     ...(said.permissions !== undefined && { permissions: said.permissions }),
+    ...(said.limits !== undefined && { limits: said.limits }),
     ...(said.constraints !== undefined && { constraints: said.constraints }),
     ...(said.extra !== undefined && { extra: said.extra }),
     ...(said.tags !== undefined && { tags: said.tags }),
@@ -126,7 +132,7 @@ export const patchOf = ({
   not_before,
   expires_at,
   ...same
-}: Omit<TokenPatch, 'notBefore' | 'expiresAt'> & Pick<WireMembers, 'not_before' | 'expires_at'>): TokenPatch => ({
+}: Omit<SaidPatch, 'notBefore' | 'expiresAt'> & Pick<WireMembers, 'not_before' | 'expires_at'>): SaidPatch => ({
   ...same,
   ...(not_before !== undefined && { notBefore: not_before }),
   ...(expires_at !== undefined && { expiresAt: expires_at }),

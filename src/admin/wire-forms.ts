@@ -1,16 +1,25 @@
 import * as z from 'zod';
+import { shownLimit } from '../core/limit-form.ts';
 import type { Account, Millis } from '../core/token.ts';
 import { noUsage, type Usage } from '../core/usage.ts';
-import type { OwnerRevoked } from '../manage/account-service.ts';
+import type { AccountUsage, OwnerRevoked } from '../manage/account-service.ts';
 import type { Acknowledgement } from '../manage/acknowledgement.ts';
 import { instantText } from '../manage/changes.ts';
+import type { LimitUse } from '../manage/limits.ts';
 import type { PlacedRole } from '../manage/role-service.ts';
 import type { SignedRequest } from '../manage/signing.ts';
 import type { TokenView } from '../manage/token-view.ts';
 import type { UsageReport } from '../manage/usage-report.ts';
 import type { AuditEvent } from '../ports/token-store.ts';
 import type { DocumentedAnswer } from './operation.ts';
-import { ownPermissions, ownPermissionsPatch, permissions, permissionsPatch, shownConstraints } from './schemas.ts';
+import {
+  ownPermissions,
+  ownPermissionsPatch,
+  permissions,
+  permissionsPatch,
+  shownConstraints,
+  shownLimits,
+} from './schemas.ts';
 
 /** Things in answers: their schemas, under the names that the document gives them, and how they are made. */
 
@@ -53,7 +62,7 @@ export const tokenForm = component(
     not_before: at('When it starts working.').nullable(),
     expires_at: at('When it stops working.').nullable(),
     permissions,
-    limits: nothingYet,
+    limits: shownLimits,
     constraints: shownConstraints,
     rewrite: nothingYet,
     notify: nothingYet,
@@ -77,7 +86,7 @@ export const tokenJson = (token: TokenView): z.output<typeof tokenForm> => ({
   not_before: textOrNull(token.notBefore),
   expires_at: textOrNull(token.expiresAt),
   permissions: token.permissions,
-  limits: [],
+  limits: token.limits.map(shownLimit),
   constraints: token.constraints as z.output<typeof shownConstraints>,
   rewrite: [],
   notify: [],
@@ -100,6 +109,7 @@ export const accountForm = component(
       .array(z.string())
       .nullable()
       .meta({ description: 'Patterns of the resources that `*` stands for; null: every one.' }),
+    limits: shownLimits,
     revoked_before: at('Its tokens made at or before this instant are revoked.').nullable(),
     created_at: at('When it was made.'),
     updated_at: at('When it was last changed.'),
@@ -114,6 +124,7 @@ export const accountJson = (account: Account): z.output<typeof accountForm> => (
   roles: [...account.roles],
   permissions: account.permissions,
   owns: account.owns === null ? null : [...account.owns],
+  limits: account.limits.map(shownLimit),
   revoked_before: textOrNull(account.revokedBefore),
   created_at: instantText(account.createdAt),
   updated_at: instantText(account.updatedAt),
@@ -251,6 +262,32 @@ const usageMembers = {
   last_used_at: at('When it was last used.').nullable(),
 };
 
+const limitUses = z
+  .array(
+    z.strictObject({
+      name: z.string(),
+      max: z.int().min(0),
+      used: z.int().min(0).meta({ description: 'Units that are used up, those of `burned` included.' }),
+      remaining: z.int().min(0).meta({ description: 'Of `max`, or of the `burst` of a bucket.' }),
+      burned: z.int().min(0).meta({ description: 'Units of processes that ended without saying what they had used.' }),
+      resets_at: at('When the window ends; null for `lifetime` and buckets.').nullable(),
+    }),
+  )
+  .meta({ description: 'Limits in their present windows. What was used within the last second may not be in yet.' });
+
+const limitUsesJson = (uses: readonly LimitUse[]): z.output<typeof limitUses> =>
+  uses.map(({ resetsAt, ...use }) => ({ ...use, resets_at: textOrNull(resetsAt) }));
+
+export const accountUsageForm = component(
+  'AccountUsage',
+  z.strictObject({ account_id: z.string(), limits: limitUses }),
+);
+
+export const accountUsageJson = ({ accountId, limits }: AccountUsage): z.output<typeof accountUsageForm> => ({
+  account_id: accountId,
+  limits: limitUsesJson(limits),
+});
+
 export const usageForm = component(
   'Usage',
   z.strictObject({
@@ -261,7 +298,7 @@ export const usageForm = component(
     total: z
       .strictObject(usageMembers)
       .meta({ description: 'The sum of the series when `from` or `to` was given; else of all time.' }),
-    limits: nothingYet,
+    limits: limitUses,
     series: z
       .array(z.strictObject({ at: at('The beginning of the bucket.'), ...usageMembers }))
       .meta({ description: 'Buckets in which something happened, oldest first.' }),
@@ -283,7 +320,7 @@ export const usageReportJson = (report: UsageReport): z.output<typeof usageForm>
   to: instantText(report.to),
   step: report.step,
   total: usageJson(report.total),
-  limits: [],
+  limits: limitUsesJson(report.limits),
   series: report.series.map(({ at, usage }) => ({ at: instantText(at), ...usageJson(usage) })),
 });
 

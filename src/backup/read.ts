@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { laterOfAccounts, laterOfTokens } from '../core/document.ts';
+import { algorithms, type Limit, periods } from '../core/limit.ts';
 import { type Account, idPattern, type Json, type Role, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import type { StoreRecord } from '../ports/store-transfer.ts';
@@ -19,6 +20,14 @@ const json = z.unknown() as z.ZodType<Json>;
 const grant = z.strictObject({ resources: z.array(z.string()), actions: z.record(z.string(), z.boolean()) });
 const ownPermissions = z.union([z.array(z.string()), z.array(grant), z.record(z.string(), z.boolean())]);
 
+const limit: z.ZodType<Limit> = z.strictObject({
+  name: id,
+  max: count,
+  per: z.enum(periods),
+  algorithm: z.enum(algorithms),
+  burst: count,
+});
+
 const account: z.ZodType<Account> = z.strictObject({
   id,
   name: z.string(),
@@ -26,6 +35,7 @@ const account: z.ZodType<Account> = z.strictObject({
   roles: z.array(id).default([...laterOfAccounts.roles]),
   permissions: ownPermissions.nullable().default(null),
   owns: z.array(z.string()).nullable().default(null),
+  limits: z.array(limit).default([...laterOfAccounts.limits]),
   revokedBefore: millisOrNull,
   deleted: z.boolean(),
   createdAt: millis,
@@ -66,6 +76,7 @@ const token: z.ZodType<StoredToken> = z.strictObject({
   notBefore: millisOrNull,
   expiresAt: millisOrNull,
   permissions: z.union([ownPermissions, z.literal('inherit')]),
+  limits: z.array(limit).default([...laterOfTokens.limits]),
   constraints: constraints.default(laterOfTokens.constraints),
   extra: z.record(z.string(), json),
   tags: z.array(z.string()),

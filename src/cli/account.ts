@@ -1,6 +1,7 @@
 import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient, type ApiAnswer } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
+import { limitOptions, limitsOf, limitsText, limitUsage, limitUseTable } from './limits.ts';
 import { patchReplacing, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 import { plain, rows, table } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
@@ -18,21 +19,24 @@ const memberOptions = {
     multiple: true,
     about: 'What * stands for in resources, such as db/sales or db/*; again for more, empty for nothing (default: all)',
   },
+  limit: { ...limitOptions.limit, about: `${limitOptions.limit.about}; of all its tokens together` },
 } as const;
 
-const memberUsage = `[--name TEXT] [--role ID]… ${permissionUsage} [--owns RESOURCE]…`;
+const memberUsage = `[--name TEXT] [--role ID]… ${permissionUsage} [--owns RESOURCE]… ${limitUsage}`;
 
 /** What is not said is left out; one empty text is an empty list. */
 function members({ options }: Pick<Call, 'options'>) {
   const name = options.text('name');
   const roles = options.list('role')?.filter(role => role !== '');
   const permissions = permissionsOf(options);
+  const limits = limitsOf(options);
   const owns = options.list('owns')?.filter(resource => resource !== '');
   return {
     ...(name === undefined ? {} : { name }),
     ...(roles === undefined ? {} : { roles }),
     ...(permissions === undefined ? {} : { permissions }),
     ...(owns === undefined ? {} : { owns }),
+    ...(limits === undefined ? {} : { limits }),
   };
 }
 
@@ -73,7 +77,7 @@ const list: Command = {
 };
 
 const update: Command = {
-  summary: 'Change members of an account; roles, permissions and what it owns replace all that it had',
+  summary: 'Change members of an account; roles, permissions, what it owns and limits replace all that it had',
   usage: `ID ${memberUsage} ${clientUsage}`,
   args: ['ID'],
   options: { ...memberOptions, ...clientOptions },
@@ -103,6 +107,19 @@ const remove: Command = {
   },
 };
 
+const usage = (summary: string, args: readonly string[], method: string): Command => ({
+  summary,
+  usage: `${args.join(' ')} ${clientUsage}`,
+  args,
+  options: clientOptions,
+  async run(call) {
+    const limit = call.args[1];
+    const path = limit === undefined ? '/usage' : `/limits/${encodeURIComponent(limit)}/reset`;
+    const { body } = await (await AdminClient.of(call)).call(method, `${accountPath(call)}${path}`);
+    return show(call, body, () => limitUseTable((body['limits'] ?? []) as Account[]));
+  },
+});
+
 export const accountCommands: Group = {
   summary: 'Accounts, which own tokens',
   commands: {
@@ -112,6 +129,8 @@ export const accountCommands: Group = {
     update,
     enable: single('Let the tokens of an account work again', 'PATCH', { enabled: true }),
     disable: single('Stop every token of an account until it is enabled', 'PATCH', { enabled: false }),
+    usage: usage('What is left of the limits of an account', ['ID'], 'GET'),
+    reset: usage('Begin the present window of a limit anew', ['ID', 'LIMIT'], 'POST'),
     delete: remove,
   },
 };
@@ -125,6 +144,9 @@ const shown = (value: unknown): string =>
     ? value.map(plain).join(', ') || 'none'
     : plain(value) || '-';
 
+const textOf = (name: string, value: unknown): string =>
+  name === 'limits' ? limitsText(value) || 'none' : shown(value);
+
 const accountPath = ({ args }: Call): string => `/v1/accounts/${encodeURIComponent(args[0] ?? '')}`;
 
 async function send(call: Call, method: string, target: string, sent?: unknown): Promise<number> {
@@ -137,7 +159,7 @@ function tell(call: Call, answer: ApiAnswer): number {
   // A deletion answers with the account and with where it holds; everything else with the account itself.
   const account = (body['account'] as Account | undefined) ?? body;
   const members = Object.entries(account).map(
-    ([name, value]) => [name, (value === null ? unsaid[name] : undefined) ?? shown(value)] as const,
+    ([name, value]) => [name, (value === null ? unsaid[name] : undefined) ?? textOf(name, value)] as const,
   );
   return show(call, body, () => rows([...members, ...whereItHolds(answer)]));
 }

@@ -1,6 +1,7 @@
 import { readDuration } from '../core/duration.ts';
 import type { Options, OptionTable } from './arguments.ts';
 import { type Call, UsageError } from './command.ts';
+import { limitOptions, limitsOf, limitUsage } from './limits.ts';
 import { type Permissions, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 
 /** Options that set members of a token. */
@@ -12,6 +13,7 @@ export const memberOptions = {
     ...permissionOptions.permissions,
     about: `${permissionOptions.permissions.about}; or inherit, what its owner has`,
   },
+  ...limitOptions,
   mode: {
     type: 'string',
     value: 'enforce|shadow',
@@ -31,7 +33,7 @@ export const memberOptions = {
   disabled: { type: 'boolean', about: 'It does not work until it is enabled (default: it works)' },
 } as const satisfies OptionTable;
 
-export const memberUsage = `[--name TEXT] [--owner ACCOUNT] ${permissionUsage} [--mode enforce|shadow] [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--constraints JSON|-] [--disabled]`;
+export const memberUsage = `[--name TEXT] [--owner ACCOUNT] ${permissionUsage} ${limitUsage} [--mode enforce|shadow] [--not-before TIME] [--expires-at TIME | --expires-in DURATION] [--tag TEXT]… [--extra JSON] [--constraints JSON|-] [--disabled]`;
 
 /** Members of a body as the options say; what is not said is left out, an empty text clears. `input`: what `-` stands for. */
 export function members(
@@ -56,6 +58,8 @@ export function members(
   }
   const permissions = permissionsOf(options);
   if (permissions !== undefined) body.permissions = permissions;
+  const limits = limitsOf(options);
+  if (limits !== undefined) body['limits'] = limits;
   const tags = options.list('tag');
   if (tags !== undefined) body['tags'] = tags.filter(tag => tag !== '');
   for (const name of ['extra', 'constraints']) {

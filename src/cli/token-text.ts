@@ -1,3 +1,4 @@
+import { limitsText, limitUseTable } from './limits.ts';
 import { plain, rows, table } from './table.ts';
 
 /** What the admin API answers about tokens, for people. */
@@ -13,6 +14,7 @@ const shownMembers = [
   'state',
   'mode',
   'permissions',
+  'limits',
   'constraints',
   'tags',
   'not_before',
@@ -26,9 +28,12 @@ const shownMembers = [
 
 /** `more`: rows behind those of the token. */
 export function describe(token: Token, more: readonly (readonly [string, string])[] = []): string {
-  const known = shownMembers.flatMap(name => (isEmpty(token[name]) ? [] : [[name, plain(token[name])] as const]));
+  const known = shownMembers.flatMap(name => (isEmpty(token[name]) ? [] : [[name, shown(name, token)] as const]));
   return rows([...known, ...more]);
 }
+
+const shown = (name: string, token: Token): string =>
+  name === 'limits' ? limitsText(token[name]) : plain(token[name]);
 
 export function withSecret(body: Token): string {
   const token = describe(body['token'] as Token);
@@ -45,10 +50,20 @@ const isEmpty = (value: unknown): boolean =>
   JSON.stringify(value) === '[]';
 
 export function tokenTable(tokens: readonly Token[]): string {
-  const columns = ['id', 'name', 'owner', 'state', 'hint', 'permissions', 'expires_at', 'last_used_at'] as const;
+  const columns = [
+    'id',
+    'name',
+    'owner',
+    'state',
+    'hint',
+    'permissions',
+    'limits',
+    'expires_at',
+    'last_used_at',
+  ] as const;
   return table(
     columns,
-    tokens.map(token => columns.map(column => (isEmpty(token[column]) ? '-' : plain(token[column])))),
+    tokens.map(token => columns.map(column => (isEmpty(token[column]) ? '-' : shown(column, token)))),
   );
 }
 
@@ -81,9 +96,15 @@ export function usageText(body: Token): string {
     ['bytes', `${plain(total['bytes_in'])} in, ${plain(total['bytes_out'])} out`],
     ['last used', plain(total['last_used_at']) || 'never'],
   ]);
+  const limits = (body['limits'] ?? []) as Token[];
   const series = (body['series'] ?? []) as Token[];
-  if (series.length === 0) return head;
-  return `${head}\n\n${table(
+  const parts = limits.length === 0 ? [head] : [head, limitUseTable(limits)];
+  if (series.length > 0) parts.push(seriesTable(series, counts));
+  return parts.join('\n\n');
+}
+
+const seriesTable = (series: readonly Token[], counts: (value: unknown) => string): string =>
+  table(
     ['at', 'allowed', 'refused', 'bytes in', 'bytes out'],
     series.map(bucket => [
       plain(bucket['at']),
@@ -92,5 +113,4 @@ export function usageText(body: Token): string {
       plain(bucket['bytes_in']),
       plain(bucket['bytes_out']),
     ]),
-  )}`;
-}
+  );

@@ -33,7 +33,7 @@ const create: Command = {
 
 const update: Command = {
   summary:
-    'Change members of a token; permissions replace all that it had, --constraints is merged into them, an empty --owner, --not-before or --expires-at clears it',
+    'Change members of a token; permissions and limits replace all that it had, --constraints is merged into them, an empty --owner, --limit, --not-before or --expires-at clears it',
   usage: `ID ${memberUsage} ${clientUsage}`,
   args: ['ID'],
   options: { ...memberOptions, ...clientOptions },
@@ -125,6 +125,18 @@ const usage: Command = {
   },
 };
 
+const reset: Command = {
+  summary: 'Begin the present window of a limit anew',
+  usage: `ID LIMIT ${clientUsage}`,
+  args: ['ID', 'LIMIT'],
+  options: clientOptions,
+  async run(call) {
+    const limit = encodeURIComponent(call.args[1] ?? '');
+    const { body } = await (await AdminClient.of(call)).call('POST', `${tokenPath(call)}/limits/${limit}/reset`);
+    return show(call, body, () => usageText(body));
+  },
+};
+
 const events: Command = {
   summary: 'Who changed a token, and what, oldest first',
   usage: `ID ${clientUsage}`,
@@ -148,6 +160,7 @@ export const tokenCommands: Group = {
     disable: single('Stop a token until it is enabled', 'POST', '/disable'),
     revoke,
     usage,
+    reset,
     events,
     import: importToken,
   },

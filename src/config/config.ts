@@ -1,5 +1,6 @@
 import type { Constraints } from '../core/constraint.ts';
 import type { Place } from '../core/credential.ts';
+import type { Limit } from '../core/limit.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Route } from '../core/route.ts';
 import type { Millis, TokenMode } from '../core/token.ts';
@@ -49,12 +50,21 @@ export interface Config {
     readonly serveCachedMs: number;
     /** Null: none is kept. `folder` is absolute. */
     readonly snapshot: { readonly folder: string; readonly intervalMs: number } | null;
+    /** `open`: what a limit has no units for passes while the store cannot be asked for more. */
+    readonly limits: 'closed' | 'open';
   };
+  /** Longest wait for units that other processes hold. */
+  readonly limits: { readonly waitMs: number };
   readonly sessions: {
     /** Null: nobody else's sessions are known. */
     readonly introspect: Introspection | null;
   };
-  readonly headers: { readonly identityPrefix: string; readonly realm: string };
+  readonly headers: {
+    readonly identityPrefix: string;
+    readonly realm: string;
+    /** Which fields tell what is left of limits. */
+    readonly rateLimit: 'draft' | 'legacy' | 'both' | 'none';
+  };
   /** Addresses and networks in CIDR notation. */
   readonly trustedProxies: readonly string[];
   /** `failures` 0 is off. */
@@ -226,6 +236,7 @@ export interface DeclaredToken {
   readonly permissions: Permissions;
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;
+  readonly limits: readonly Limit[];
   readonly constraints: Constraints;
   readonly tags: readonly string[];
   /** `file:line:column key` of its declaration, for messages. */

@@ -1,5 +1,7 @@
 import type { Constraints } from '../core/constraint.ts';
 import { constraintLimits } from '../core/constraint-form.ts';
+import type { Limit } from '../core/limit.ts';
+import { limitFaults, limitsOf, type SaidLimit } from '../core/limit-form.ts';
 import { type Grant, type Permissions, permissionLimits } from '../core/permissions.ts';
 import type { Config, DeclaredToken } from './config.ts';
 import type { Context } from './context.ts';
@@ -49,6 +51,7 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
     if (draft.permissions !== undefined) {
       checkPermissions(draft.permissions, draft.owner !== undefined, `${at}.permissions`, problems);
     }
+    const limits = readLimits(draft.limits ?? [], `${at}.limits`, problems);
     if (draft.mode === 'shadow') {
       problems.warn(`${at}.mode`, 'is shadow: what is refused to this token is recorded, and forwarded all the same');
     }
@@ -68,6 +71,7 @@ function readList(drafts: Drafts, key: string, problems: Problems): readonly Dec
       permissions: (draft.permissions ?? []) as Permissions,
       notBefore: not_before ?? null,
       expiresAt: expires_at ?? null,
+      limits,
       constraints: constraintsOf(draft.constraints),
       tags: (draft.tags ?? []).filter(tag => tag !== undefined),
       declaredAt: spot === null ? at : `${spot.source}:${spot.line}:${spot.column} ${at}`,
@@ -118,6 +122,22 @@ function checkGrants(
 }
 
 const isGrant = (entry: EntryDraft): entry is GrantDraft => typeof entry === 'object';
+
+type LimitDrafts = Draft<readonly SaidLimit[]>;
+
+/** What the declaration does not know of limits. One of which something is missing is compared with none. */
+function readLimits(drafts: LimitDrafts, key: string, problems: Problems): readonly Limit[] {
+  const places = drafts.flatMap((draft, i) => (isWhole(draft) ? [i] : []));
+  const said = drafts.filter(isWhole);
+  for (const { index, member, what, allowed } of limitFaults(said)) {
+    const at = index === null ? key : `${itemKey(key, places[index]!)}.${member}`;
+    problems.add(at, `${what}; allowed: ${allowed}`);
+  }
+  return limitsOf(said);
+}
+
+const isWhole = (draft: LimitDrafts[number]): draft is SaidLimit =>
+  draft?.name !== undefined && draft.max !== undefined && draft.per !== undefined;
 
 /** Without the members that were not said: an absent one asks for nothing, and one without a value would ask. */
 const constraintsOf = (draft: Draft<Constraints> | undefined): Constraints =>

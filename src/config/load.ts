@@ -98,7 +98,7 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
 
   if (problems.some || store === null) return null;
   // No problem: no part of the draft is missing.
-  const { tokens, cache, revocation, headers, guard, shutdown, log, trusted_proxies } = draft as File;
+  const { tokens, cache, revocation, limits, headers, guard, shutdown, log, trusted_proxies } = draft as File;
   return {
     listen,
     admin: { keys, hosts },
@@ -118,7 +118,8 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
     revocation: { boundMs: revocation.bound, feedReadMs: Math.floor(revocation.bound / 3) },
     outage,
     sessions,
-    headers: { identityPrefix: headers.identity_prefix, realm: headers.realm },
+    limits: { waitMs: limits.wait },
+    headers: { identityPrefix: headers.identity_prefix, realm: headers.realm, rateLimit: headers.rate_limit },
     trustedProxies: trusted_proxies,
     guard: { failures: guard.failures, perMs: guard.per },
     shutdown: { delayMs: shutdown.delay, graceMs: shutdown.grace },

@@ -10,9 +10,13 @@ export function readOutage(
   peppers: number,
   { problems, files }: Context,
 ): Config['outage'] {
-  const { serve_cached_for: serveCachedMs = 0, snapshot } = draft;
+  const { serve_cached_for: serveCachedMs = 0, snapshot, limits = 'closed' } = draft;
+  if (limits === 'open') {
+    const why = 'is open: while the store does not answer more may pass than limits allow';
+    problems.warn('outage.limits', `${why}, which is counted and booked when it is back`);
+  }
   const { path, interval: intervalMs } = snapshot ?? {};
-  if (path === undefined || intervalMs === undefined) return { serveCachedMs, snapshot: null };
+  if (path === undefined || intervalMs === undefined) return { serveCachedMs, snapshot: null, limits };
   if (peppers === 0 && !problems.touch('tokens.peppers')) {
     const why = 'is sealed with a pepper, and there is none';
     problems.add('outage.snapshot', `${why}; allowed: with at least one of tokens.peppers`);
@@ -22,7 +26,7 @@ export function readOutage(
     const age = `is written every ${intervalMs} ms, and may be used for ${cutOffMs} ms`;
     problems.warn('outage.snapshot', `${age}: most starts would find it too old; raise outage.serve_cached_for`);
   }
-  return { serveCachedMs, snapshot: { folder: files.resolve(path), intervalMs } };
+  return { serveCachedMs, snapshot: { folder: files.resolve(path), intervalMs }, limits };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http';
 import type { Place } from '../core/credential.ts';
 import { readPattern } from '../core/path-pattern.ts';
-import { placesOf, type Requirement, type Route } from '../core/route.ts';
+import { type Cost, placesOf, type Requirement, type Route } from '../core/route.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { canonicalHost } from './network.ts';
@@ -68,6 +68,12 @@ function readRoute(draft: RouteDraft, key: string, around: Surroundings, problem
     );
   }
   checkRule(draft, key, around, problems);
+  if (access === 'public' && draft.cost !== undefined && draft.cost !== 0) {
+    problems.add(
+      `${key}.cost`,
+      'stands beside access: public, which charges nobody; allowed: 0, or with access: token or optional',
+    );
+  }
   const forwarded = draft.forward_headers ?? around.forwardHeaders;
   checkForwarded(draft.forward_headers, `${key}.forward_headers`, around.identityPrefix, problems);
   return {
@@ -86,6 +92,7 @@ function readRoute(draft: RouteDraft, key: string, around: Surroundings, problem
     commands: definedMembers(draft.commands),
     inspectBody: draft.inspect_body ?? null,
     mode: draft.mode ?? 'enforce',
+    cost: costOf(draft.cost),
     allow: new Set(defined(draft.allow)),
     cors: cors === undefined ? null : readCors(cors, key, around, problems),
     forwardCredential: draft.forward_credential ?? false,
@@ -146,6 +153,11 @@ function readCors(
     problems.add(`${key}.cors.origins[${star}]`, message);
   }
   return { origins: new Set(origins), preflight: cors.preflight ?? 'refuse' };
+}
+
+function costOf(cost: RouteDraft['cost']): Cost {
+  if (cost === undefined || typeof cost === 'number') return { units: cost ?? 1, header: null };
+  return { units: cost.reserve ?? 1, header: cost.response_header?.toLowerCase() ?? null };
 }
 
 /** How many literal segments a prefix takes off a pattern. */

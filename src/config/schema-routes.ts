@@ -1,11 +1,12 @@
 import * as z from 'zod';
 import { readHost } from '../core/form.ts';
+import { limitLimits } from '../core/limit.ts';
 import { readPattern } from '../core/path-pattern.ts';
 import { actionTemplateFault, readCommand, resourceTemplateFault } from '../core/rule.ts';
 import { allowances } from '../core/target.ts';
 import { credentialFieldFault, forwardFieldFault, isToken, methodFault } from './http.ts';
 import { corsOriginFault, hostFault, upstreamFault } from './network.ts';
-import { filledList, later, noted } from './notes.ts';
+import { filledList, noted } from './notes.ts';
 import { choice, duration, file, flag, size, sizeOrUnlimited, text, whole } from './values.ts';
 
 /** `upstreams`, `credentials`, `routes`: what is protected, and how. */
@@ -182,6 +183,17 @@ export const forwardHeaders = z.array(
   }),
 );
 
+const units = (least: number) => whole(least, limitLimits.units);
+
+const reservedCost = z.strictObject({
+  reserve: units(1).meta({ description: 'Units that are taken at first; what was not used of them comes back.' }),
+  response_header: text({
+    type: 'field name',
+    allowed: 'the name of a field such as x-cost',
+    fault: value => (isToken(value) ? null : 'is no name of a field'),
+  }).meta({ description: 'The field of the response that says how many were used, as a whole number.' }),
+});
+
 export const route = z.strictObject({
   path: text({
     type: 'pattern',
@@ -256,5 +268,11 @@ export const route = z.strictObject({
   mode: choice(['enforce', 'shadow'])
     .prefault('enforce')
     .meta({ description: '`shadow` records what 401, 403 and 429 would refuse, and forwards it.' }),
-  cost: later('Units of limits that a request takes.'),
+  cost: z
+    .union([units(0), reservedCost])
+    .optional()
+    .meta({
+      description:
+        'Units that a request takes of each limit, however many actions it asks for; 0: none. Or `{ reserve, response_header }`: as many as the response says. Default: 1.',
+    }),
 });

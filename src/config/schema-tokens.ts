@@ -1,10 +1,11 @@
 import * as z from 'zod';
 import { constraintFaults } from '../core/constraint-form.ts';
+import { algorithms, limitLimits, periods } from '../core/limit.ts';
 import { actionFault, resourceFault } from '../core/permissions.ts';
 import { idPattern, namePattern } from '../core/token.ts';
 import { filledList, filledMap, later, noted } from './notes.ts';
 import { shapeFault } from './shapes.ts';
-import { choice, file, flag, instant, text } from './values.ts';
+import { choice, file, flag, instant, text, whole } from './values.ts';
 
 /** `tokens`: their form, the secrets behind their digests, and those that the configuration declares. */
 
@@ -77,6 +78,20 @@ const constraints = z.strictObject({
   ).meta({ description: 'Basic credentials beside the token: users, and the scrypt hash of each password.' }),
 });
 
+const limit = z.strictObject({
+  name: id().meta({ description: 'Unlike those of the others.' }),
+  max: whole(0, limitLimits.units).meta({
+    description: 'Units in each window, or that a bucket fills by. 0: nothing passes.',
+  }),
+  per: choice(periods).meta({ description: 'How long a window is, in UTC, or what `max` fills a bucket in.' }),
+  algorithm: choice(algorithms).prefault('window').meta({
+    description: 'Windows begin with `max` units; a bucket fills all the time, and not for `lifetime`.',
+  }),
+  burst: whole(1, limitLimits.units)
+    .optional()
+    .meta({ description: 'Of a bucket: units that it holds when it is full. Default: `max`.' }),
+});
+
 const declaredToken = z.strictObject({
   id: id().meta({ description: 'The id of the token.' }),
   name: text({ allowed: 'printable text of up to 256 characters', pattern: namePattern })
@@ -108,7 +123,7 @@ const declaredToken = z.strictObject({
     .array(text({ allowed: 'printable text of up to 256 characters', pattern: namePattern }))
     .prefault([])
     .meta({ description: 'For finding it.' }),
-  limits: later('How much it may be used.'),
+  limits: z.array(limit).prefault([]).meta({ description: 'How much it may be used. None: there is no end.' }),
   constraints: constraints
     .optional()
     .meta({ description: 'Where, how and for what it may be used. Default: anywhere, and for anything.' }),

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { identityPrefixFault } from './http.ts';
 import { networkFault } from './network.ts';
-import { filledList, later } from './notes.ts';
+import { filledList } from './notes.ts';
 import { admin, listen } from './schema-listen.ts';
 import { credential, forwardHeaders, route, upstreams } from './schema-routes.ts';
 import { sessions } from './schema-sessions.ts';
@@ -47,7 +47,10 @@ const outage = z.strictObject({
     description:
       'How long known tokens are served when the store does not answer, if that is longer than `revocation.bound`. For as long a revocation may be unknown to a process that is cut off.',
   }),
-  limits: later('Whether limits are closed or open when the store is away.'),
+  limits: choice(['closed', 'open']).prefault('closed').meta({
+    description:
+      'What happens to requests that a limit has no units for here while the store does not answer: 503, or they pass, are counted, and booked later.',
+  }),
   snapshot: snapshot.optional().meta({
     description:
       'Known tokens on disk, for a start without the store; it is used until it is as old as cached tokens may be. Needs a pepper.',
@@ -66,9 +69,10 @@ const headers = z.strictObject({
   realm: text({ allowed: 'up to 64 printable ASCII characters, no quote or backslash', pattern: /^[ !#-[\]-~]{1,64}$/ })
     .prefault('postern')
     .meta({ description: 'The realm of challenges.' }),
-  rate_limit: choice(['draft', 'legacy', 'both', 'none'], ['draft'])
-    .prefault('draft')
-    .meta({ description: 'Which fields tell what is left of a limit.' }),
+  rate_limit: choice(['draft', 'legacy', 'both', 'none']).prefault('draft').meta({
+    description:
+      'Which fields tell what is left of a limit: `RateLimit` and `RateLimit-Policy`, `X-RateLimit-*`, both, or none.',
+  }),
 });
 
 const guard = z.strictObject({
@@ -119,7 +123,11 @@ export const fileSchema = z.strictObject({
   revocation: revocation.prefault({}).meta({ description: 'How soon a change holds.' }),
   outage: outage.prefault({}).meta({ description: 'What holds while the store is away.' }),
   limits: z
-    .strictObject({ wait: later('Longest wait for units of a limit.') })
+    .strictObject({
+      wait: duration(0)
+        .prefault('1s')
+        .meta({ description: 'Longest wait for units that other processes hold and do not use; then 503.' }),
+    })
     .prefault({})
     .meta({ description: 'Limits of use.' }),
   headers: headers.prefault({}).meta({ description: 'Fields that Postern sets.' }),

@@ -4,15 +4,17 @@ import type { Account, Role, StoredToken } from './token.ts';
  * Documents as stores keep them, in JSON. Those that an earlier version has written lack members that came later: what
  * these are then is said here.
  */
-export const laterOfTokens: Pick<StoredToken, 'mode' | 'constraints' | 'sealed'> = {
+export const laterOfTokens: Pick<StoredToken, 'mode' | 'limits' | 'constraints' | 'sealed'> = {
   mode: 'enforce',
+  limits: [],
   constraints: {},
   sealed: null,
 };
-export const laterOfAccounts: Pick<Account, 'roles' | 'permissions' | 'owns'> = {
+export const laterOfAccounts: Pick<Account, 'roles' | 'permissions' | 'owns' | 'limits'> = {
   roles: [],
   permissions: null,
   owns: null,
+  limits: [],
 };
 
 export const readToken = (doc: string): StoredToken => ({ ...laterOfTokens, ...(JSON.parse(doc) as StoredToken) });

@@ -18,6 +18,14 @@ export interface Requirement {
   readonly permissions: readonly string[];
 }
 
+/** Units that a request takes of each limit. */
+export interface Cost {
+  /** 0: it takes none. With `header`, they are reserved. */
+  readonly units: number;
+  /** Lower-case name of the field of the response that says how many were used; null: all. */
+  readonly header: string | null;
+}
+
 export interface Route {
   /** The pattern as written: the route's name in metrics and logs. */
   readonly pattern: string;
@@ -39,6 +47,8 @@ export interface Route {
   readonly inspectBody: number | null;
   /** `shadow`: what requests are refused with is recorded, and they are forwarded all the same. */
   readonly mode: 'enforce' | 'shadow';
+  /** Of one request, however many actions and resources it names. */
+  readonly cost: Cost;
   readonly allow: ReadonlySet<Allowance>;
   readonly cors: Cors | null;
   readonly forwardCredential: boolean;

@@ -1,4 +1,5 @@
 import { type CompiledConstraints, type Constraints, compileConstraints } from './constraint.ts';
+import type { Limit } from './limit.ts';
 import type { OwnPermissions, Permissions } from './permissions.ts';
 import { compileRights, type Rights } from './rights.ts';
 
@@ -29,6 +30,8 @@ export interface Token {
   readonly notBefore: Millis | null;
   readonly expiresAt: Millis | null;
   readonly permissions: Permissions;
+  /** None: it may be used without end. */
+  readonly limits: readonly Limit[];
   readonly constraints: Constraints;
   readonly extra: { readonly [name: string]: Json };
   readonly tags: readonly string[];
@@ -64,6 +67,8 @@ export interface Account {
   readonly permissions: OwnPermissions | null;
   /** Patterns of resources that `*` stands for; null: every one. */
   readonly owns: readonly string[] | null;
+  /** Shared by all its tokens. None: there is no end. */
+  readonly limits: readonly Limit[];
   /** Tokens of this owner made at or before this instant are revoked. */
   readonly revokedBefore: Millis | null;
   /** A tombstone: the account is gone, its mark stays. */

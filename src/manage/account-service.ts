@@ -1,11 +1,21 @@
+import type { SaidLimit } from '../core/limit-form.ts';
 import { isBound } from '../core/rights.ts';
 import { type Account, type Millis, mostRoles } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
-import type { Owner, Page, PageQuery } from '../ports/token-store.ts';
+import type { Changes, Owner, Page, PageQuery } from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { accountChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
 import { Faults } from './faults.ts';
+import {
+  accountSubject,
+  defineLimits,
+  type LimitUse,
+  limitUses,
+  namedLimit,
+  resetLimit,
+  withReadLimits,
+} from './limits.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import {
   checkPermissions,
@@ -18,14 +28,24 @@ import { demandUnscoped, reachOf } from './reach.ts';
 import { checkId, checkName } from './token-members.ts';
 
 /** What managers say of an account. */
-export type AccountMembers = Pick<Account, 'name' | 'enabled' | 'roles' | 'permissions' | 'owns'>;
+export type AccountMembers = Pick<Account, 'name' | 'enabled' | 'roles' | 'permissions' | 'owns' | 'limits'>;
+
+/** Members as they are said. */
+export type SaidAccount = Partial<Omit<AccountMembers, 'limits'>> & { readonly limits?: readonly SaidLimit[] };
 
 /** A merge patch (RFC 7396): null resets a member; a map of permissions is merged into what is there. */
 export type AccountPatch = {
-  readonly [K in Exclude<keyof AccountMembers, 'permissions'>]?: AccountMembers[K] | null;
-} & { readonly permissions?: OwnPermissionsPatch | null };
+  readonly [K in Exclude<keyof AccountMembers, 'permissions' | 'limits'>]?: AccountMembers[K] | null;
+} & { readonly permissions?: OwnPermissionsPatch | null; readonly limits?: readonly SaidLimit[] | null };
 
-const defaultMembers: AccountMembers = { name: '', enabled: true, roles: [], permissions: null, owns: null };
+const defaultMembers: AccountMembers = {
+  name: '',
+  enabled: true,
+  roles: [],
+  permissions: null,
+  owns: null,
+  limits: [],
+};
 
 /** A change of one account: by whom, which, on what condition, and what is wrong with its members already. */
 export interface AccountRequest {
@@ -49,6 +69,11 @@ export interface OwnerRevoked extends Acknowledgement {
   readonly revokedBefore: Millis;
 }
 
+export interface AccountUsage {
+  readonly accountId: string;
+  readonly limits: readonly LimitUse[];
+}
+
 /** What managers may do with accounts, whichever API they speak. Changes are made as those of tokens are. */
 export class AccountService {
   readonly #parts: ManageParts;
@@ -60,11 +85,11 @@ export class AccountService {
   /** Without an id, one is made. */
   async create(
     actor: Actor,
-    { id, ...said }: Partial<AccountMembers> & { readonly id?: string },
+    { id, ...said }: SaidAccount & { readonly id?: string },
     faults: Faults = new Faults(),
   ): Promise<Account> {
     demandUnscoped(actor);
-    const members = { ...defaultMembers, ...said };
+    const members = { ...defaultMembers, ...withReadLimits(said, faults) };
     checkMembers(members, faults);
     if (id !== undefined) checkId(id, faults);
     await this.#refuse(members, faults);
@@ -77,48 +102,54 @@ export class AccountService {
       }
       return this.#write(actor, 'create', before, this.#anew(made, members, before));
     });
+    await this.#define(account, account.limits);
     return account;
   }
 
   /** Makes the account be as declared. What is not said is as at the beginning. */
   async put(
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
-    said: Partial<AccountMembers>,
+    said: SaidAccount,
   ): Promise<{ readonly account: Account; readonly created: boolean }> {
     demandUnscoped(actor);
-    const members = { ...defaultMembers, ...said };
+    const members = { ...defaultMembers, ...withReadLimits(said, faults) };
     checkMembers(members, faults);
-    return compareAndSet(async () => {
+    const { limits, ...done } = await compareAndSet(async () => {
       const before = await this.#parts.store.getAccount(id);
       const created = before === null || before.deleted;
       demand(precondition, created ? null : before.version);
       await this.#refuse(members, faults);
       const next = created ? this.#anew(id, members, before) : { ...before, ...members };
       const written = await this.#write(actor, created ? 'create' : 'replace', before, next);
-      return written === stale ? stale : { account: written.account, created };
+      return written === stale ? stale : { account: written.account, created, limits: before?.limits ?? [] };
     });
+    await this.#define(done.account, limits);
+    return done;
   }
 
   async patch(
     { actor, id, precondition = null, faults = new Faults() }: AccountRequest,
-    { permissions, ...plain }: AccountPatch,
+    { permissions, ...said }: AccountPatch,
   ): Promise<Account> {
     demandUnscoped(actor);
-    const { account } = await compareAndSet(async () => {
+    const plain = withReadLimits(said, faults);
+    const { account, limits } = await compareAndSet(async () => {
       const before = await this.#get(id);
       demand(precondition, before.version);
-      const said = Object.entries(plain) as [keyof AccountMembers, unknown][];
+      const members = Object.entries(plain) as [keyof AccountMembers, unknown][];
       const next: Account = {
         ...before,
-        ...Object.fromEntries(said.map(([name, value]) => [name, value ?? defaultMembers[name]])),
+        ...Object.fromEntries(members.map(([name, value]) => [name, value ?? defaultMembers[name]])),
         ...(permissions !== undefined && {
           permissions: permissions === null ? null : patchedPermissions(before.permissions, permissions),
         }),
       };
       checkMembers(next, faults);
       await this.#refuse(next, faults);
-      return this.#write(actor, 'update', before, next);
+      const written = await this.#write(actor, 'update', before, next);
+      return written === stale ? stale : { ...written, limits: before.limits };
     });
+    if (said.limits !== undefined) await this.#define(account, limits);
     return account;
   }
 
@@ -186,6 +217,37 @@ export class AccountService {
     return { owner: id, revoked, revokedBefore, ...(await acknowledgements.of(change, patience)) };
   }
 
+  /** What is used of the limits that all its tokens share. */
+  async usage(actor: Actor, id: string): Promise<AccountUsage> {
+    demandUnscoped(actor);
+    return this.#usage(await this.#get(id));
+  }
+
+  /** Begins the present window of a limit anew. It is a change of the account, though all its members stay. */
+  async resetLimit({ actor, id, precondition = null }: AccountRequest, name: string): Promise<AccountUsage> {
+    demandUnscoped(actor);
+    const { account } = await compareAndSet(async () => {
+      const before = await this.#get(id);
+      demand(precondition, before.version);
+      namedLimit(before.limits, name);
+      const more = { limit_reset: { from: null, to: name } };
+      return this.#write(actor, 'reset_limit', before, before, { more });
+    });
+    const limit = namedLimit(account.limits, name);
+    await resetLimit(this.#parts.limits, accountSubject(account), account.version, account.limits, limit);
+    return this.#usage(account);
+  }
+
+  async #usage({ id, version, limits }: Account): Promise<AccountUsage> {
+    await this.#parts.flushUsage();
+    return { accountId: id, limits: await limitUses(this.#parts.limits, accountSubject({ id }), version, limits) };
+  }
+
+  /** `before`: limits that it had. One that was deleted had some too, which ledgers may still keep. */
+  #define({ id, version, limits }: Account, before: Account['limits']): Promise<void> {
+    return defineLimits(this.#parts.limits, accountSubject({ id }), version, before, limits);
+  }
+
   async get(actor: Actor, id: string): Promise<Account> {
     demandUnscoped(actor);
     return this.#get(id);
@@ -225,7 +287,7 @@ export class AccountService {
         demand(condition, before.version);
         const after = (before.revokedBefore ?? Number.NEGATIVE_INFINITY) + 1;
         const marked = { ...before, ...more, revokedBefore: Math.max(clock.wall(), least, after) };
-        return this.#write(actor, action, before, marked, waitMs > 0);
+        return this.#write(actor, action, before, marked, { awaited: waitMs > 0 });
       });
     const marked = await setMark(precondition, Number.NEGATIVE_INFINITY);
     // A clock that stepped back, or another's that is ahead, has made tokens that seem younger than the mark.
@@ -278,11 +340,11 @@ export class AccountService {
     action: string,
     before: Account | null,
     wanted: Account,
-    awaited = false,
+    { awaited = false, more = {} }: { readonly awaited?: boolean; readonly more?: Changes } = {},
   ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
     const changed = keepBound(before, wanted);
-    const changes = accountChanges(before, changed);
+    const changes = { ...accountChanges(before, changed), ...more };
     if (before !== null && Object.keys(changes).length === 0) {
       await store.settled();
       return { account: before, ...madeBefore };

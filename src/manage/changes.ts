@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { shownConstraints } from '../core/constraint-form.ts';
+import { shownLimit } from '../core/limit-form.ts';
 import type { Account, Millis, Role, StoredToken } from '../core/token.ts';
 import type { Changes } from '../ports/token-store.ts';
 import { changedSecrets } from './constraints.ts';
@@ -17,6 +18,7 @@ const tokenFacts = (token: StoredToken): Readonly<Record<string, unknown>> => ({
   not_before: instantOrNull(token.notBefore),
   expires_at: instantOrNull(token.expiresAt),
   permissions: token.permissions,
+  limits: token.limits.map(shownLimit),
   constraints: shownConstraints(token.constraints),
   extra: token.extra,
   tags: token.tags,
@@ -28,6 +30,7 @@ const accountFacts = (account: Account): Readonly<Record<string, unknown>> => ({
   roles: account.roles,
   permissions: account.permissions,
   owns: account.owns,
+  limits: account.limits.map(shownLimit),
   deleted: account.deleted,
   revoked_before: instantOrNull(account.revokedBefore),
 });

@@ -1,5 +1,6 @@
 import type { Constraints } from '../core/constraint.ts';
 import { readInstant } from '../core/instant.ts';
+import { limitsOf, type SaidLimit } from '../core/limit-form.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Account, Json, Millis, StoredToken, TokenMode, TokenState } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
@@ -92,6 +93,7 @@ const undo: Readonly<Record<string, (from: unknown) => Partial<StoredToken>>> = 
   not_before: from => ({ notBefore: instantOf(from) }),
   expires_at: from => ({ expiresAt: instantOf(from) }),
   permissions: from => ({ permissions: from as Permissions }),
+  limits: from => ({ limits: limitsOf((from ?? []) as readonly SaidLimit[]) }),
   // As it was shown: secrets are not in the trail, and are not shown here either.
   constraints: from => ({ constraints: (from ?? {}) as Constraints }),
   extra: from => ({ extra: from as { readonly [name: string]: Json } }),

@@ -5,13 +5,15 @@ import type { SecretMaker } from '../ports/secret-maker.ts';
 import type { FeedEvent, TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
 import type { Acknowledgements } from './acknowledgement.ts';
+import type { ManagedLedger } from './limits.ts';
 
 /** What the services work with. */
 export interface ManageParts {
   readonly clock: Clock;
   readonly store: TokenStore;
   readonly ledger: UsageLedger;
-  /** Reports to the ledger what this process had counted when it was called. Never rejects. */
+  readonly limits: ManagedLedger;
+  /** Reports to the ledgers what this process had counted when it was called. Never rejects. */
   readonly flushUsage: () => Promise<void>;
   /**
    * Makes this process forget what the events changed, at once. A mutation is answered when it resolves: with whether it

@@ -1,4 +1,6 @@
 import { type Uncovered, uncovered } from '../core/cover.ts';
+import type { Limit } from '../core/limit.ts';
+import { loosenedLimits } from '../core/limit-form.ts';
 import { type Grant, grantsOf, type OwnPermissions, type Permissions } from '../core/permissions.ts';
 import { accountGrants } from '../core/rights.ts';
 import { pointerStep } from '../core/strict-json.ts';
@@ -35,6 +37,8 @@ export interface Reach {
    * `constrains`: something is said of its constraints.
    */
   demandUse(next: StoredToken, before: StoredToken, constrains: boolean): void;
+  /** Refuses to take limits away from a token that has them, or to raise them. */
+  demandLimits(next: readonly Limit[], before: readonly Limit[]): void;
 }
 
 /** Rejects with `forbidden` when the actor's account is unknown, deleted or disabled. */
@@ -62,6 +66,7 @@ const everything: Reach = {
   demandMembers: () => {},
   demandPermissions: () => {},
   demandUse: () => {},
+  demandLimits: () => {},
 };
 
 /**
@@ -138,6 +143,22 @@ class OwnTokens implements Reach {
       'forbidden',
       'The token may do more than the account: this key may neither use it, nor loosen what bounds it.',
     );
+  }
+
+  /** Who has set them is not known: what bounds a token may be somebody else's word. */
+  demandLimits(next: readonly Limit[], before: readonly Limit[]): void {
+    const loosened = loosenedLimits(before, next);
+    if (loosened.length === 0) return;
+    throw new Refusal('forbidden', 'This key may add limits and lower them, and neither take away nor raise any.', {
+      errors: loosened.map(({ name, index, member }) =>
+        index === null || member === null
+          ? { pointer: '/limits', detail: `takes "${name}" away` }
+          : {
+              pointer: `/limits${pointerStep(index)}${pointerStep(member)}`,
+              detail: `is not within "${name}" as it was`,
+            },
+      ),
+    });
   }
 
   get #grants(): readonly Grant[] {

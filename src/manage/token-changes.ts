@@ -1,3 +1,4 @@
+import type { SaidLimit } from '../core/limit-form.ts';
 import type { Permissions } from '../core/permissions.ts';
 import type { Json, Millis, StoredToken } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
@@ -26,6 +27,9 @@ export type TokenPatch = {
   readonly extra?: { readonly [name: string]: Json } | null;
   readonly permissions?: PermissionsPatch | null;
 };
+
+/** Limits are no map: a patch replaces all of them. */
+export type SaidPatch = Omit<TokenPatch, 'limits'> & { readonly limits?: readonly SaidLimit[] | null };
 
 export const patched =
   ({ extra, permissions, ...plain }: TokenPatch): TokenChange =>

@@ -1,4 +1,5 @@
 import type { SaidConstraints } from '../core/constraint-form.ts';
+import type { SaidLimit } from '../core/limit-form.ts';
 import { pointerStep } from '../core/strict-json.ts';
 import { idPattern, type Json, type Millis, namePattern, type Token } from '../core/token.ts';
 import type { Faults } from './faults.ts';
@@ -7,11 +8,14 @@ import { checkInherited, checkPermissions } from './permission-members.ts';
 /** What managers say of a token. All else of it is ours. */
 export type TokenMembers = Pick<
   Token,
-  'name' | 'owner' | 'mode' | 'notBefore' | 'expiresAt' | 'permissions' | 'constraints' | 'extra' | 'tags'
+  'name' | 'owner' | 'mode' | 'notBefore' | 'expiresAt' | 'permissions' | 'limits' | 'constraints' | 'extra' | 'tags'
 > & { readonly state: 'enabled' | 'disabled' };
 
 /** Members as they are said: of constraints, what becomes of secrets is worked out when they are written. */
-export type SaidMembers = Partial<Omit<TokenMembers, 'constraints'>> & { readonly constraints?: SaidConstraints };
+export type SaidMembers = Partial<Omit<TokenMembers, 'constraints' | 'limits'>> & {
+  readonly constraints?: SaidConstraints;
+  readonly limits?: readonly SaidLimit[];
+};
 
 /** Members that were not said. */
 export const defaultMembers: TokenMembers = {
@@ -22,6 +26,7 @@ export const defaultMembers: TokenMembers = {
   notBefore: null,
   expiresAt: null,
   permissions: [],
+  limits: [],
   constraints: {},
   extra: {},
   tags: [],

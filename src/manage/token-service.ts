@@ -5,7 +5,15 @@ import type { Permissions } from '../core/permissions.ts';
 import { type Account, isRevoked, type Millis, type StoredToken, sessionKind } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
-import type { AuditEvent, Idempotency, Page, PageQuery, Replay, TokenAndAccount } from '../ports/token-store.ts';
+import type {
+  AuditEvent,
+  Changes,
+  Idempotency,
+  Page,
+  PageQuery,
+  Replay,
+  TokenAndAccount,
+} from '../ports/token-store.ts';
 import { type Acknowledgement, type Applied, checkPatience, madeBefore, type Patience } from './acknowledgement.ts';
 import { tokenChanges } from './changes.ts';
 import { compareAndSet, stale } from './compare-and-set.ts';
@@ -18,6 +26,15 @@ import {
 } from './constraints.ts';
 import { Faults } from './faults.ts';
 import { tokenAt, tokenEvents } from './history.ts';
+import {
+  defineLimits,
+  limitsVersion,
+  limitUses,
+  namedLimit,
+  resetLimit,
+  tokenSubject,
+  withReadLimits,
+} from './limits.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import type { PermissionsPatch } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';
@@ -28,8 +45,8 @@ import {
   patched,
   replaced,
   rotated,
+  type SaidPatch,
   type TokenChange,
-  type TokenPatch,
   withMembers,
   withMergedPermissions,
   withPermissions,
@@ -117,7 +134,7 @@ export class TokenService {
   ): Promise<Created> {
     const { clock, store } = this.#parts;
     const reach = await this.#reach(actor);
-    const members = { ...reach.defaults, ...said };
+    const members = { ...reach.defaults, ...withReadLimits(said, faults) };
     const now = clock.wall();
     const print = repeatable === null || faults.any ? '' : await this.#printOf(actor, repeatable, constraints);
     const idempotency = repeatable === null ? null : idempotencyOf(actor, repeatable, now, print);
@@ -179,11 +196,12 @@ export class TokenService {
       kind,
       secretSha256,
       constraints,
-      ...members
+      ...said
     }: SaidMembers & { readonly kind: string; readonly secretSha256: string | null },
   ): Promise<{ readonly token: TokenView; readonly created: boolean }> {
     const { clock, secrets, store } = this.#parts;
     this.#refuseDeclared(id, await this.#reach(actor));
+    const members = withReadLimits(said, faults);
     const sha256 = secretSha256?.toLowerCase() ?? '';
     const known = sha256Form.test(sha256);
     if (!known && (secretSha256 !== null || !faults.any)) faults.add('/secret_sha256', 'is not 64 hex digits');
@@ -199,8 +217,8 @@ export class TokenService {
       if (!faults.any) await this.#refuseTaken(id, digests);
       const all = { ...reach.defaults, ...members };
       if (found !== null) {
-        const said = { said: { whole: constraints ?? {} }, keeper };
-        const change = { actor, reach, action: 'replace', usage, faults, constraints: said };
+        const constrained = { said: { whole: constraints ?? {} }, keeper };
+        const change = { actor, reach, action: 'replace', usage, faults, constraints: constrained };
         const token = await this.#change(change, found, replaced(all, digests));
         return token === stale ? stale : { token, created: false };
       }
@@ -245,10 +263,13 @@ export class TokenService {
   }
 
   /** `constraints`: a merge patch of them; undefined when nothing was said. */
-  patch(request: TokenRequest, patch: TokenPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
-    if (constraints === undefined) return this.#update(request, 'update', patched(patch));
+  patch(request: TokenRequest, said: SaidPatch, constraints?: ConstraintsPatch): Promise<TokenView> {
+    const { faults = new Faults() } = request;
+    const change = patched(withReadLimits(said, faults));
+    if (constraints === undefined) return this.#update({ ...request, faults }, 'update', change);
     const keeper = new ConstraintKeeper(this.#parts.constraintSecrets);
-    return this.#update(request, 'update', patched(patch), { constraints: { said: { patch: constraints }, keeper } });
+    const constrained = { constraints: { said: { patch: constraints }, keeper } };
+    return this.#update({ ...request, faults }, 'update', change, constrained);
   }
 
   /** Sets members, each as a whole; those that are not said stay. */
@@ -308,7 +329,7 @@ export class TokenService {
         await this.#parts.store.settled();
         return { token: viewOf(token, account, usage), ...madeBefore };
       }
-      return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, awaited);
+      return this.#write(actor, 'revoke', found, { ...token, state: 'revoked' }, account, usage, { awaited });
     });
     return { token, ...(await this.#parts.acknowledgements.of(change, patience)) };
   }
@@ -384,9 +405,39 @@ export class TokenService {
     const faults = new Faults();
     const plan = planUsage(range, this.#parts.clock.wall(), faults);
     faults.throwIfAny();
-    await this.#look(id, reach);
-    await this.#parts.flushUsage();
-    return readUsage(this.#parts.ledger, id, range, plan);
+    const { token } = await this.#look(id, reach);
+    return this.#report(token, range, plan);
+  }
+
+  async #report(token: StoredToken, range: UsageRange, plan: ReturnType<typeof planUsage>): Promise<UsageReport> {
+    const { flushUsage, ledger, limits } = this.#parts;
+    await flushUsage();
+    const [use, left] = await Promise.all([
+      readUsage(ledger, token.id, range, plan),
+      limitUses(limits, tokenSubject(token), limitsVersion(token), token.limits),
+    ]);
+    return { ...use, limits: left };
+  }
+
+  /** Begins the present window of a limit anew. It is a change of the token, though all its members stay. */
+  async resetLimit({ actor, id, precondition = null }: TokenRequest, name: string): Promise<UsageReport> {
+    demandUnscoped(actor);
+    const { limits, clock } = this.#parts;
+    this.#refuseDeclared(id, await this.#reach(actor));
+    const { token } = await compareAndSet(async (): Promise<{ token: StoredToken } | typeof stale> => {
+      const reach = await this.#reach(actor);
+      const found = await this.#find(id, reach);
+      demand(precondition, found.token.version);
+      demandChangeable(found);
+      namedLimit(found.token.limits, name);
+      const more = { limit_reset: { from: null, to: name } };
+      const written = await this.#write(actor, 'reset_limit', found, found.token, found.account, null, { more });
+      return written === stale ? stale : { token: { ...found.token, version: found.token.version + 1 } };
+    });
+    const limit = namedLimit(token.limits, name);
+    await resetLimit(limits, tokenSubject(token), token.version, token.limits, limit);
+    const range = { step: '1h' } as const;
+    return this.#report(token, range, planUsage(range, clock.wall(), new Faults()));
   }
 
   /** Who changed the token, oldest first. */
@@ -420,12 +471,7 @@ export class TokenService {
     change: TokenChange,
   ): Promise<TokenView | typeof stale> {
     reach.demandAction(action, found.token);
-    if (isRevoked(found.token, found.account)) {
-      throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
-    }
-    if (found.token.kind === sessionKind) {
-      throw new Refusal('conflict', 'This is a session. It can be revoked, and not changed.');
-    }
+    demandChangeable(found);
     let next = await change(found.token, this.#parts.clock.wall(), faults);
     reach.demandMembers(next, found.token);
     let { account } = found;
@@ -436,6 +482,7 @@ export class TokenService {
     constraints?.keeper.check(constraints.said, found.token.constraints, faults);
     faults.throwIfAny();
     reach.demandPermissions(next.permissions, found.token.permissions, pointer);
+    reach.demandLimits(next.limits, found.token.limits);
     reach.demandUse(next, found.token, constraints !== undefined && !saysNothing(constraints, found.token));
     // Attack: a password that is tried as a new one would be told from others. It is not even looked at until here.
     if (constraints !== undefined) {
@@ -445,7 +492,14 @@ export class TokenService {
       throw new Refusal('conflict', 'Tokens as old as this one are revoked for that owner. Make a new one.');
     }
     const written = await this.#write(actor, action, found, next, account, usage);
-    return written === stale ? stale : written.token;
+    if (written === stale) return stale;
+    const { token } = written;
+    // What was said again is made to hold again: the call before may not have come so far.
+    const said = next.limits !== found.token.limits;
+    if (said) {
+      await defineLimits(this.#parts.limits, tokenSubject(token), token.version, found.token.limits, token.limits);
+    }
+    return token;
   }
 
   async #write(
@@ -455,10 +509,10 @@ export class TokenService {
     changed: StoredToken,
     account: Account | null,
     usage: Usage | null,
-    awaited = false,
+    { awaited = false, more = {} }: { readonly awaited?: boolean; readonly more?: Changes } = {},
   ): Promise<Written | typeof stale> {
     const { clock, store, apply } = this.#parts;
-    const changes = tokenChanges(found.token, changed);
+    const changes = { ...tokenChanges(found.token, changed), ...more };
     if (Object.keys(changes).length === 0) {
       await store.settled();
       return { token: viewOf(found.token, found.account, usage), ...madeBefore };
@@ -571,6 +625,15 @@ export class TokenService {
     const holder = await this.#parts.store.find(digests);
     if (holder !== null && holder.token.id !== id) throw secretTaken();
     for (const { digest } of this.#parts.declared().values()) if (digests.includes(digest)) throw secretTaken();
+  }
+}
+
+function demandChangeable({ token, account }: TokenAndAccount): void {
+  if (isRevoked(token, account)) {
+    throw new Refusal('conflict', 'The token is revoked. That is for good: make a new one.');
+  }
+  if (token.kind === sessionKind) {
+    throw new Refusal('conflict', 'This is a session. It can be revoked, and not changed.');
   }
 }
 

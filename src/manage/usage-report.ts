@@ -2,6 +2,7 @@ import type { Millis } from '../core/token.ts';
 import { addUsage, dayOf, hourOf, noUsage, type Usage, type UsageBucket } from '../core/usage.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
 import type { Faults } from './faults.ts';
+import type { LimitUse } from './limits.ts';
 
 export const usageSteps = ['1h', '1d'] as const;
 export type UsageStep = (typeof usageSteps)[number];
@@ -22,6 +23,8 @@ export interface UsageReport {
   readonly step: UsageStep;
   /** Of the buckets when a range was asked for; else of all time. */
   readonly total: Usage;
+  /** Of all limits, whatever the range: in their present windows. */
+  readonly limits: readonly LimitUse[];
   /** Buckets in which something happened, oldest first. */
   readonly series: readonly UsageBucket[];
 }
@@ -49,7 +52,7 @@ export async function readUsage(
   tokenId: string,
   range: UsageRange,
   { from, to }: { readonly from: Millis; readonly to: Millis },
-): Promise<UsageReport> {
+): Promise<Omit<UsageReport, 'limits'>> {
   const { step } = range;
   // "Now" includes the bucket that begins at this very millisecond.
   const series = await ledger.series(tokenId, steps[step].name, from, range.to ?? to + 1);

@@ -96,15 +96,23 @@ describe('the document and the server', () => {
     const at = (ms: number) => new Date(now + ms).toISOString();
     admin.managed.declared.set('conf', aDeclaredToken('conf'));
     const acme = { id: 'acme' };
+    const limits = [
+      { name: 'day', max: 10, per: '1d' },
+      { name: 'pace', max: 10, per: '1s', algorithm: 'bucket', burst: 20 },
+    ];
 
     // Accounts.
     await asks('POST', '/v1/accounts', {}, { json: { id: 'acme', name: 'Acme' } });
     await asks('POST', '/v1/accounts', {}, { json: { id: 'acme' } });
     await asks('POST', '/v1/accounts', {}, { json: {} });
-    await asks('POST', '/v1/accounts', {}, { json: { limits: [], name: 1 } });
+    await asks('POST', '/v1/accounts', {}, { json: { limits: [{ name: 'a' }], name: 1 } });
     await asks('PUT', '/v1/accounts/{id}', { id: 'other' }, { json: { enabled: false } });
     await asks('PUT', '/v1/accounts/{id}', { id: 'other' }, { json: { name: 'x' } });
     await asks('PATCH', '/v1/accounts/{id}', acme, { json: { name: null } });
+    await asks('PATCH', '/v1/accounts/{id}', acme, { json: { limits } });
+    await asks('GET', '/v1/accounts/{id}/usage', acme);
+    await asks('POST', '/v1/accounts/{id}/limits/{name}/reset', { ...acme, name: 'day' });
+    await asks('POST', '/v1/accounts/{id}/limits/{name}/reset', { ...acme, name: 'none' });
     await asks('GET', '/v1/accounts/{id}', acme);
     await asks('GET', '/v1/accounts/{id}', acme, { fields: { 'if-none-match': '*' } });
     await asks('GET', '/v1/accounts', {}, { query: '?limit=1' });
@@ -160,6 +168,7 @@ describe('the document and the server', () => {
       expires_at: at(86_400_000),
       permissions: { 'widgets:read': true, '*': false },
       constraints: { methods: ['GET'], params: { a: 'b' }, signature: {}, basic: { alice: 'a password' } },
+      limits,
       extra: { any: [null, { thing: 1.5 }] },
       tags: ['one'],
     };
@@ -167,7 +176,7 @@ describe('the document and the server', () => {
     const created = await asks('POST', '/v1/tokens', {}, body);
     const id = { id: created.json['token']!['id']! as string };
     await asks('POST', '/v1/tokens', {}, body);
-    await asks('POST', '/v1/tokens', {}, { json: { limits: [], id: 'x', name: 1 } });
+    await asks('POST', '/v1/tokens', {}, { json: { rewrite: [], id: 'x', name: 1 } });
     await asks('POST', '/v1/tokens', {}, { body: '{' });
     await asks('POST', '/v1/tokens', {}, { body: 'name=x', fields: { 'content-type': 'text/plain' } });
     await asks('GET', '/v1/tokens', {});
@@ -197,6 +206,8 @@ describe('the document and the server', () => {
     await asks('GET', '/v1/tokens/{id}/usage', id);
     await asks('GET', '/v1/tokens/{id}/usage', id, { query: '?step=1d&from=2029-12-01T00:00:00Z' });
     await asks('GET', '/v1/tokens/{id}/usage', id, { query: '?step=1w' });
+    await asks('POST', '/v1/tokens/{id}/limits/{name}/reset', { ...id, name: 'day' });
+    await asks('POST', '/v1/tokens/{id}/limits/{name}/reset', { ...id, name: 'none' });
     await asks('GET', '/v1/tokens/{id}/events', id);
     await asks('DELETE', '/v1/tokens/{id}', id);
     await asks('DELETE', '/v1/tokens/{id}', id, { query: '?wait=2s' });

@@ -177,7 +177,7 @@ describe('accounts', () => {
       [{ owns: ['a', ''] }, ['/owns/1']],
       [{ owns: 'a' }, ['/owns']],
       [{ owns: [1] }, ['/owns/0']],
-      [{ limits: [] }, ['/limits']],
+      [{ limits: {} }, ['/limits']],
     ] as const) {
       for (const [method, path] of [
         ['POST', '/v1/accounts'],

@@ -136,10 +136,9 @@ describe('members', () => {
   test('members that nothing enforces yet are refused as such, never stored and ignored', async () => {
     const { id } = await admin.make();
     for (const [json, pointers] of [
-      [{ limits: [] }, ['/limits']],
       [{ rewrite: [] }, ['/rewrite']],
       [{ notify: [] }, ['/notify']],
-      [{ limits: [{ name: 'a', max: -1 }], name: 7, id: 'x', mode: 'shade' }, ['/limits', '/name', '/id', '/mode']],
+      [{ notify: [{ url: 'a' }], name: 7, id: 'x', mode: 'shade' }, ['/notify', '/name', '/id', '/mode']],
     ] as const) {
       for (const [method, path, body] of [
         ['POST', '/v1/tokens', json],
@@ -401,10 +400,10 @@ describe('calls', () => {
     expect(again.status).toBe(201);
     expect(again.json['revoked_before']).toBe(gone.json['account']!['revoked_before']);
     const refused = await admin.ask('POST', '/v1/accounts', {
-      json: { limits: [], id: 'a b' },
+      json: { rewrite: [], id: 'a b' },
     });
-    expect(refused.json['code']).toBe('unsupported_member');
-    expect(pointersOf(refused)).toEqual(['/limits', '/id']);
+    expect(refused.json['code']).toBe('validation_failed');
+    expect(pointersOf(refused)).toEqual(['/rewrite', '/id']);
     const ours = await admin.ask('PATCH', at, { json: { id: 'x', revoked_before: null, deleted: false } });
     expect(pointersOf(ours)).toEqual(['/id', '/revoked_before', '/deleted']);
   });

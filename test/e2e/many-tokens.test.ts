@@ -69,6 +69,7 @@ const theToken = (i: number): StoredToken => ({
   hint: 'pst_…wxyz',
   state: 'enabled',
   mode: 'enforce',
+  limits: [],
   constraints: {},
   createdAt: made + i,
   updatedAt: made + i,

@@ -84,6 +84,7 @@ const ids: Record<string, string> = {};
 const [soon, later] = ['2998-12-31T00:00:00Z', '2999-01-01T00:00:00Z'];
 const sha = (digit: string): string => digit.repeat(64);
 
+const limit = { name: 'day', max: 10, per: '1d' };
 const declaredSha = { acme: `4f1d${'0a1b2c3d4e5f'.repeat(5)}`, globex: `5f1d${'0a1b2c3d4e5f'.repeat(5)}` };
 const settings = `
 admin:
@@ -169,6 +170,7 @@ async function seed(): Promise<void> {
   ids['strongerAcme'] = (await make({ owner: 'acme', permissions: ['*'] })).id;
   ids['confForeign'] = 'conf-globex';
   ids['conf'] = 'conf-acme';
+  ids['limited'] = (await make({ owner: 'acme', permissions: ['db.get'], limits: [limit] })).id;
 }
 
 const elsewhere = ['foreign', 'unowned', 'left', 'confForeign'] as const;
@@ -271,6 +273,7 @@ describe("an owner's key", () => {
     ['PATCH', '/permissions', { 'db.get': true }],
     ['GET', '/usage'],
     ['GET', '/usage?from=2026-01-01T00:00:00Z&step=1d'],
+    ['POST', '/limits/day/reset'],
     ['GET', '/events'],
     ['GET', '/events?limit=1'],
     ['PUT', '', { secret_sha256: 'short' }],
@@ -1063,6 +1066,48 @@ describe("an owner's key", () => {
       target: '/v1/tokens/{strongerAcme}/rotate',
       ...forbidden,
     },
+    // Limits that somebody has set.
+    ...[
+      { name: 'no limits any more', limits: [], pointers: ['/limits'] },
+      { name: 'limits as at the beginning', limits: null, pointers: ['/limits'] },
+      { name: 'a limit raised', limits: [{ ...limit, max: 11 }], pointers: ['/limits/0/max'] },
+      { name: 'a limit of a shorter window', limits: [{ ...limit, per: '1s' }], pointers: ['/limits/0/per'] },
+      {
+        name: 'a limit of which nothing is used yet',
+        limits: [{ ...limit, algorithm: 'bucket' }],
+        pointers: ['/limits/0/algorithm'],
+      },
+      { name: 'a limit under another name', limits: [{ ...limit, name: 'days' }], pointers: ['/limits'] },
+    ].map(({ name, limits, pointers }) => ({
+      name,
+      method: 'PATCH',
+      target: '/v1/tokens/{limited}',
+      body: { limits },
+      ...forbidden,
+      pointers,
+    })),
+    {
+      name: 'a limited token that is declared without',
+      method: 'PUT',
+      target: '/v1/tokens/{limited}',
+      body: { secret_sha256: sha('7'), permissions: ['db.get'] },
+      ...forbidden,
+      pointers: ['/limits'],
+    },
+    { name: 'a limit begun anew', method: 'POST', target: '/v1/tokens/{limited}/limits/day/reset', ...forbidden },
+    {
+      name: 'limits of its account',
+      method: 'PATCH',
+      target: '/v1/accounts/acme',
+      body: { limits: [] },
+      ...forbidden,
+    },
+    {
+      name: 'a limit of its account begun anew',
+      method: 'POST',
+      target: '/v1/accounts/acme/limits/day/reset',
+      ...forbidden,
+    },
     // What is revoked is revoked.
     {
       name: 'a revoked token, enabled',
@@ -1102,6 +1147,7 @@ describe("an owner's key", () => {
       ['POST', `${token}/rotate`],
       ['DELETE', token],
       ['GET', `${token}/usage`],
+      ['POST', `${token}/limits/day/reset`],
       ['GET', `${token}/events`],
       ['GET', `${token}?at=${new Date().toISOString()}`],
     ];

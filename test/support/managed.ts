@@ -16,6 +16,7 @@ import { Vault } from '../../src/secrets/vault.ts';
 import { aToken, type TestedStore } from '../contract/harness.ts';
 import { openInFolder } from './embedded.ts';
 import type { ManualClock } from './manual-clock.ts';
+import { MemoryLedger } from './memory-ledger.ts';
 
 /** The services over a real store, with everything that they touch laid open. */
 export interface Managed {
@@ -28,6 +29,8 @@ export interface Managed {
   readonly clock: ManualClock;
   /** Events that were applied on this process, in order. */
   readonly applied: FeedEvent[];
+  /** Of limits. */
+  readonly limits: MemoryLedger;
   /** Tokens of the configuration. */
   readonly declared: Map<string, StoredToken>;
   /** Counts use of a token on this process; the ledger learns of it when it is flushed. */
@@ -60,12 +63,14 @@ export async function openManaged(
   const { clock } = store;
   const applied: FeedEvent[] = [];
   const declared = new Map<string, StoredToken>();
+  const limits = new MemoryLedger(() => clock.wall());
   let counted: { tokenId: string; hour: number; usage: Usage }[] = [];
   let reports = 0;
   const parts: ManageParts = {
     clock,
     store: store.tokens,
     ledger: store.usage,
+    limits,
     flushUsage: async () => {
       const entries = counted;
       counted = [];
@@ -98,6 +103,7 @@ export async function openManaged(
     store,
     clock,
     applied,
+    limits,
     declared,
     use: (tokenId, usage, at = clock.wall()) =>
       void counted.push({ tokenId, hour: at - (at % hourMs), usage: { ...noUsage, lastUsedAt: at, ...usage } }),

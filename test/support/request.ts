@@ -40,6 +40,7 @@ export const aRoute = (pattern: string, more: Partial<Route> = {}): Route => ({
   commands: null,
   inspectBody: null,
   mode: 'enforce',
+  cost: { units: 1, header: null },
   allow: new Set(),
   cors: null,
   forwardCredential: false,

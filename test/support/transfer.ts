@@ -1,3 +1,4 @@
+import type { Limit } from '../../src/core/limit.ts';
 import { noUsage, type Usage } from '../../src/core/usage.ts';
 import type { StoreRecord, StoreSource, StoreTarget } from '../../src/ports/store-transfer.ts';
 import { anAccount, anAudit, aRole, aToken, changed, made, type TestedStore } from '../contract/harness.ts';
@@ -68,7 +69,15 @@ export async function furnish(store: TestedStore): Promise<void> {
   ]);
   for (const id of ['first', 'second', 'third', 'none']) await tokens.putRole(aRole(id), 0, anAudit('create'));
   await tokens.putRole(changed(aRole('none'), { deleted: true }), 1, anAudit('delete'));
-  await tokens.putAccount(anAccount('acme', { roles: ['first', 'third'], owns: ['a/*'] }), 0, anAudit('create'));
+  const limits: readonly Limit[] = [
+    { name: 'day', max: 0, per: '1d', algorithm: 'window', burst: 0 },
+    { name: 'pace', max: 1_000_000_000_000, per: '1s', algorithm: 'bucket', burst: 7 },
+  ];
+  await tokens.putAccount(
+    anAccount('acme', { roles: ['first', 'third'], owns: ['a/*'], limits }),
+    0,
+    anAudit('create'),
+  );
   await tokens.orderRoles(
     ['third', 'first', 'second'],
     anAudit('order', { changes: { ids: { from: [], to: ['x'] } } }),
@@ -81,7 +90,7 @@ export async function furnish(store: TestedStore): Promise<void> {
     signature: { sealed: 'v1.AAAA' },
     basic: { alice: '$scrypt$ln=15,r=8,p=3$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA' },
   };
-  const plain = aToken('plain', { tags: ['red', 'green'], extra: { any: [null, [], {}, 1.5, 'ü\u2028🙂'] } });
+  const plain = aToken('plain', { limits, tags: ['red', 'green'], extra: { any: [null, [], {}, 1.5, 'ü\u2028🙂'] } });
   await tokens.createToken(plain, anAudit('create'), { key: 'k1', body: 'b1', expiresAt: now + 86_400_000 });
   await tokens.createToken(aToken('of-acme', { owner: 'acme', expiresAt: now + 1 }), anAudit('create'), null);
   await tokens.createToken(aToken('of-gone', { owner: 'gone', kind: 'legacy', constraints }), anAudit('create'), null);

@@ -11,7 +11,7 @@ import { putInPlace, readSealed, removeFile, SnapshotDamaged, syncFolder, writeS
 import { Tombstones } from './tombstones.ts';
 
 /** A version that does not know of roles would serve tokens without their bounds, and what it wrote lacks them. */
-const formatVersion = 2;
+const formatVersion = 3;
 
 /** What a snapshot says of itself, in its first line. */
 interface Head {

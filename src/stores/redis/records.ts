@@ -34,9 +34,15 @@ export function tokenRecord(token: StoredToken): TokenRecord {
 const laterMark = '+';
 
 /** Something stands in it that programs of schema 1 do not keep to. */
-const isLater = ({ permissions, constraints, mode }: Pick<Token, 'permissions' | 'constraints' | 'mode'>): boolean =>
+const isLater = ({
+  permissions,
+  limits,
+  constraints,
+  mode,
+}: Pick<Token, 'permissions' | 'limits' | 'constraints' | 'mode'>): boolean =>
   permissions === 'inherit' ||
   (Array.isArray(permissions) && typeof permissions[0] === 'object') ||
+  limits.length > 0 ||
   Object.keys(constraints).length > 0 ||
   mode !== 'enforce';
 
@@ -44,11 +50,11 @@ export const parseToken = (record: string): StoredToken => readToken(record.slic
 
 /**
  * What scripts are told of an account, before its document: version, mark, whether it is a tombstone, and its roles behind
- * a mark that it has rights. Programs of schema 1 would not hold its tokens to them, and find no account in such a line.
+ * a mark that it has rights or limits. Programs of schema 1 would not hold its tokens to them, and find no account in such a line.
  */
 export function accountValues(account: Account): readonly (string | number)[] {
-  const { version, revokedBefore, deleted, roles, permissions, owns } = account;
-  const later = !deleted && (permissions !== null || owns !== null || roles.length > 0);
+  const { version, revokedBefore, deleted, roles, permissions, owns, limits } = account;
+  const later = !deleted && (permissions !== null || owns !== null || roles.length > 0 || limits.length > 0);
   const end = later ? [laterMark, ...new Set(roles)].join(' ') : '';
   return [version, revokedBefore ?? '-', deleted ? 1 : 0, end];
 }

@@ -43,8 +43,9 @@ describe('a backup', () => {
   });
 
   test('of an earlier version reads as if it had what came later', async () => {
-    const { mode: _, constraints: __, sealed: ______, ...token } = aToken('t', { permissions: { a: true } });
-    const { roles: ___, permissions: ____, owns: _____, ...account } = anAccount('acme');
+    const whole = aToken('t', { permissions: { a: true } });
+    const { mode: _, constraints: __, sealed: ______, limits: _______, ...token } = whole;
+    const { roles: ___, permissions: ____, owns: _____, limits: ________, ...account } = anAccount('acme');
     const records = [
       { kind: 'account', account },
       { kind: 'token', token },

@@ -60,9 +60,9 @@ describe('migrations', () => {
 
   test('documents of earlier versions read as if they had what came later, and can be changed', async () => {
     const db = versionOne();
-    const { mode: _, constraints: __, ...token } = aToken('old', { owner: 'acme' });
+    const { mode: _, constraints: __, limits: ______, ...token } = aToken('old', { owner: 'acme' });
     db.prepare('UPDATE tokens SET owner = ?, doc = ?').run('acme', JSON.stringify(token));
-    const { roles: ___, permissions: ____, owns: _____, ...account } = anAccount('acme');
+    const { roles: ___, permissions: ____, owns: _____, limits: _______, ...account } = anAccount('acme');
     db.prepare("INSERT INTO accounts (id, version, deleted, doc) VALUES ('acme', 1, 0, ?)").run(
       JSON.stringify(account),
     );

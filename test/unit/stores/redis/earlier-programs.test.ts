@@ -43,17 +43,20 @@ const replaceToken = `${records} if parseToken(value).version ~= 1 then return '
 const earlier = (script: string, digest: string): Promise<unknown> => rig.server.client().eval(script, 0, digest);
 const schema = () => rig.server.client().hget('postern:{s}:meta', 'schema');
 
+const limits = [{ name: 'day', max: 1, per: '1d', algorithm: 'window', burst: 1 }] as const;
 const later: [string, Partial<StoredToken>][] = [
   ['constraints', { constraints: { methods: ['GET'] } }],
   ['what its owner has', { permissions: 'inherit' }],
   ['grants on resources', { permissions: [{ resources: ['a'], actions: { b: true } }] }],
   ['a mode', { mode: 'shadow' }],
+  ['limits', { limits }],
 ];
 const bound: [string, Partial<Account>][] = [
   ['permissions', { permissions: ['a'] }],
   ['permissions that are none', { permissions: [] }],
   ['resources', { owns: ['a'] }],
   ['roles', { roles: ['ops'] }],
+  ['limits', { limits }],
 ];
 
 test('read what they know, of a store that they may open', async () => {

@@ -11,8 +11,8 @@ test('records of earlier versions read as if they had what came later, and can b
   await store.tokens.putAccount(anAccount('acme'), 0, anAudit('create'));
   await store.tokens.createToken(aToken('old', { owner: 'acme' }), anAudit('create'), null);
   const client = rig.server.client();
-  const { mode: _, constraints: __, ...token } = aToken('old', { owner: 'acme' });
-  const { roles: ___, permissions: ____, owns: _____, ...account } = anAccount('acme');
+  const { mode: _, constraints: __, limits: ______, ...token } = aToken('old', { owner: 'acme' });
+  const { roles: ___, permissions: ____, owns: _____, limits: _______, ...account } = anAccount('acme');
   const [line] = (await client.get('postern:{s}:token:old'))!.split('\n');
   await client.set('postern:{s}:token:old', `${line}\n${JSON.stringify(token)}`);
   // As that version has written it, and reads it still while no account has a role.
