@@ -257,7 +257,7 @@ export function exchange(
 }
 
 /** What time has done: buckets empty, and what was not heard of for long is summed up. */
-function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
+export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
   if (now <= ledger.at) return ledger;
   let { settled, lost, level } = ledger;
   const leases: Record<string, Lease> = {};

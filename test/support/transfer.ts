@@ -39,6 +39,10 @@ function nameOf(record: StoreRecord): string {
       return `key ${record.id}`;
     case 'creation':
       return `creation ${record.key}`;
+    case 'limit_head':
+      return `limits of ${record.subject.kind} ${record.subject.id}`;
+    case 'limit_window':
+      return `limit ${record.ledger} ${record.label} of ${record.subject.kind} ${record.subject.id}`;
     case 'position':
       return 'position';
   }
