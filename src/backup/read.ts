@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { laterOfAccounts, laterOfTokens } from '../core/document.ts';
-import { algorithms, limitLimits, periods } from '../core/limit.ts';
+import { algorithms, formerLimit, limitLimits, periods } from '../core/limit.ts';
 import { type Account, idPattern, type Json, type Role, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import type { StoreRecord } from '../ports/store-transfer.ts';
@@ -106,7 +106,6 @@ const head = z.strictObject({
     }),
   ),
 });
-const ledgerForm = new RegExp(`:(${periods.join('|')}):(${algorithms.join('|')})$`);
 
 const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('checksum_key'), id: z.string(), key: z.string().regex(/^[0-9a-f]+$/) }),
@@ -149,7 +148,7 @@ const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
       settled: count,
       at: millis,
     })
-    .refine(({ ledger }) => ledgerForm.test(ledger), 'is no name of a ledger'),
+    .refine(({ ledger }) => formerLimit(ledger) !== null, 'is no name of a ledger'),
   z.strictObject({ kind: z.literal('position'), epoch: z.string(), seq: z.int().min(0) }),
 ]);
 

@@ -14,6 +14,8 @@ export interface Holding {
   returned: number;
   /** Of requests whose outcome is known. */
   spent: number;
+  /** Spent without having been granted, while the store did not answer. */
+  overdrawn: number;
   /** Of requests under way: a unit counts as spent until it is known to be refunded. */
   flying: number;
   /** Given back under the present number. Whether that has happened is known when the number is another. */
@@ -25,7 +27,7 @@ export interface Holding {
   /** What the store said last: units that nobody has, and units spent and burned. */
   remaining: number;
   used: number;
-  /** Units spent here that `used` did not know of are `spent - reported`. */
+  /** Units spent here that `used` did not know of are `spent + overdrawn - reported`. */
   reported: number;
   scarce: boolean;
 }
@@ -35,6 +37,7 @@ export const emptyHolding = (): Holding => ({
   granted: 0,
   returned: 0,
   spent: 0,
+  overdrawn: 0,
   flying: 0,
   offered: 0,
   generation: 0,
@@ -52,6 +55,9 @@ export const idleOf = ({ granted, returned, spent, flying, offered }: Holding): 
 
 /** Units held by this process, whatever they are used for. */
 export const heldBy = ({ granted, returned, spent }: Holding): number => Math.max(0, granted - returned - spent);
+
+/** Units spent that the store has not confirmed to know of. */
+export const unreportedOf = ({ spent, overdrawn, reported }: Holding): number => spent + overdrawn - reported;
 
 /** Takes units for a request. False: so many are not idle, and nothing was taken. */
 export function take(holding: Holding, cost: number): boolean {
@@ -80,24 +86,28 @@ export function claimOf(holding: Holding, process: string, { back, need, want, r
   // What was offered under this number is offered again: one of the two claims happens, and which one does not matter.
   const offered = holding.offered + Math.min(back, idleOf(holding));
   holding.offered = offered;
-  const { number, granted, returned, spent, recall } = holding;
+  const { number, granted, returned, spent, overdrawn, recall } = holding;
   const answered = idleOf(holding) === 0 ? recall : 0;
-  return { process, number, granted, returned, spent, back: offered, need, want, answered, recalled };
+  return { process, number, granted, returned, spent, overdrawn, back: offered, need, want, answered, recalled };
 }
 
 /** Takes an answer in. One that is older than what is known changes nothing. */
 export function hear(holding: Holding, claim: Claim, answer: Answer): void {
   if (answer.number < holding.number) return;
-  if (answer.number > holding.number) holding.offered = 0;
-  holding.number = answer.number;
-  holding.granted = answer.granted;
-  holding.returned = answer.returned;
-  holding.answered = answer.answered;
+  if (answer.number > holding.number) {
+    // What was offered under the old number has been given back, or never will be.
+    holding.offered = 0;
+    holding.number = answer.number;
+    holding.granted = answer.granted;
+    holding.returned = answer.returned;
+  }
+  holding.spent = Math.max(holding.spent, answer.spent);
+  holding.answered = Math.max(holding.answered, answer.answered);
   holding.generation = answer.generation;
   holding.recall = Math.max(holding.recall, answer.recall);
   holding.remaining = answer.remaining;
   holding.used = answer.used;
-  holding.reported = claim.spent;
+  holding.reported = Math.max(holding.reported, claim.spent + claim.overdrawn, answer.spent);
   holding.scarce = answer.scarce;
 }
 
@@ -106,7 +116,7 @@ export function hear(holding: Holding, claim: Claim, answer: Answer): void {
  * Units that other processes hold count as left.
  */
 export const leftOf = (holding: Holding, capacity: number): number =>
-  Math.min(capacity, Math.max(0, capacity - holding.used - (holding.spent - holding.reported) - holding.flying));
+  Math.min(capacity, Math.max(0, capacity - holding.used - unreportedOf(holding) - holding.flying));
 
 /** A window's end by the clocks of this process: the store's, counted from when the question was sent, which is early. */
 export interface Leave {

@@ -7,7 +7,7 @@ import type { Millis } from './token.ts';
  * the embedded store runs them, the scripts of the Redis store say the same in Lua, and the model explores them.
  *
  * For a window, after every step: `spent + burned + leased + remaining = max`, unless `max` was lowered below the first
- * three. It holds by construction, since only what leases were granted and have returned is kept, and sums are made of it.
+ * three, or units were overdrawn. It holds by construction, since only what leases were granted and have returned is kept, and sums are made of it.
  *
  * Correctness never rests on a deadline:
  * - A lease has a number, which every change of it raises. A claim carries the last number that its process has seen; one
@@ -45,6 +45,8 @@ export interface Lease {
   readonly returned: number;
   /** As far as reported. */
   readonly spent: number;
+  /** Spent without having been granted, while the store did not answer and that was allowed. */
+  readonly overdrawn: number;
   /** The last recall after which it had no idle units. */
   readonly answered: number;
   /** When it was last heard of, on the ledger's clock. */
@@ -61,6 +63,7 @@ export interface Claim {
   readonly granted: number;
   readonly returned: number;
   readonly spent: number;
+  readonly overdrawn: number;
   /** Units that it gives back; it spends none of them from now on. */
   readonly back: number;
   /** Units without which a request cannot go on; 0: none waits. */
@@ -87,6 +90,8 @@ export interface Answer {
   readonly number: number;
   readonly granted: number;
   readonly returned: number;
+  /** As far as reported: a process that has forgotten its lease must not take spent units for idle ones. */
+  readonly spent: number;
   readonly answered: number;
   readonly generation: number;
   /**
@@ -118,8 +123,12 @@ export const closedMs: Millis = 5000;
 /** How long a lease that nothing is heard of is kept, and how long a window after its end. */
 export const keepMs: Millis = 3_600_000;
 
-/** How long a holder may spend units of a bucket, from sending the claim that was last answered. */
+/**
+ * How long a holder may spend units of a lease, from sending the claim that was last answered: of a bucket, and of a
+ * window. Afterwards it asks first, because the store may have given them up.
+ */
 export const bucketLifeMs: Millis = 2000;
+export const windowLifeMs: Millis = keepMs / 2;
 
 /** Most units of a lease, whatever remains and is asked for, are those of this many requests or two seconds of demand. */
 export const usualUnits = 1000;
@@ -137,7 +146,16 @@ export const emptyLedger = (now: Millis): Ledger => ({
   leases: {},
 });
 
-const noLease: Lease = { number: 0, granted: 0, returned: 0, spent: 0, answered: 0, seen: 0, gone: false };
+const noLease: Lease = {
+  number: 0,
+  granted: 0,
+  returned: 0,
+  spent: 0,
+  overdrawn: 0,
+  answered: 0,
+  seen: 0,
+  gone: false,
+};
 
 /** Units that are out: leased where the process is live, burned where it is not. */
 export const outOf = ({ granted, returned, spent }: Lease): number => granted - returned - spent;
@@ -146,7 +164,7 @@ export const outOf = ({ granted, returned, spent }: Lease): number => granted - 
 export function sums(ledger: Ledger): { spent: number; leased: number; burned: number } {
   let [spent, leased, burned] = [ledger.settled - ledger.waived, 0, ledger.lost];
   for (const lease of Object.values(ledger.leases)) {
-    spent += lease.spent;
+    spent += lease.spent + lease.overdrawn;
     if (lease.gone) burned += outOf(lease);
     else leased += outOf(lease);
   }
@@ -187,8 +205,9 @@ export function exchange(
   const freeBefore = free(ledger, limit);
 
   let excess = 0;
-  if (claim.number > lease.number) {
-    // The store has lost what it answered. What the process knows is newer, and what is not lost is registered.
+  const isOther = claim.granted !== lease.granted || claim.returned !== lease.returned;
+  if (claim.number > lease.number || (claim.number === lease.number && isOther)) {
+    // The store has lost what it answered, and may have gone another way since. What the process knows is registered.
     const { number, granted, returned } = claim;
     lease = { ...lease, number, granted, returned, spent: Math.min(lease.spent, granted - returned) };
     ledger = { ...withLease(ledger, claim.process, lease), closedUntil: now + closedMs };
@@ -196,8 +215,11 @@ export function exchange(
   }
 
   const reported = Math.max(lease.spent, Math.min(claim.spent, lease.granted - lease.returned));
-  if (limit.algorithm === 'bucket') ledger = { ...ledger, level: ledger.level + reported - lease.spent };
-  lease = { ...lease, spent: reported };
+  const overdrawn = Math.max(lease.overdrawn, claim.overdrawn);
+  if (limit.algorithm === 'bucket') {
+    ledger = { ...ledger, level: ledger.level + (reported - lease.spent) + (overdrawn - lease.overdrawn) };
+  }
+  lease = { ...lease, spent: reported, overdrawn };
 
   const current = claim.number === lease.number;
   if (current) {
@@ -242,6 +264,7 @@ export function exchange(
       number: lease.number,
       granted: lease.granted,
       returned: lease.returned,
+      spent: lease.spent,
       answered: lease.answered,
       generation: ledger.generation,
       verdict,
@@ -264,10 +287,12 @@ export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
   const isBucket = limit.algorithm === 'bucket' && limit.per !== 'lifetime';
   if (isBucket) level = Math.max(0, level - ((now - ledger.at) * limit.max) / paceMs(limit.per));
   for (const [process, lease] of Object.entries(ledger.leases)) {
-    if (now - lease.seen > keepMs) {
-      settled += lease.spent;
-      lost += outOf(lease);
-    } else if (isBucket && lease.gone && now - lease.seen > 2 * bucketLifeMs) {
+    const silence = now - lease.seen;
+    if (silence > keepMs) {
+      settled += lease.spent + lease.overdrawn;
+      if (isBucket) level += outOf(lease);
+      else lost += outOf(lease);
+    } else if (isBucket && lease.gone && silence > 2 * bucketLifeMs) {
       // Nobody can spend them any more. They may all have been spent a moment ago.
       level += outOf(lease);
       leases[process] = { ...lease, number: lease.number + 1, returned: lease.granted - lease.spent };
@@ -305,18 +330,12 @@ const withLease = (ledger: Ledger, process: string, lease: Lease): Ledger => ({
 });
 
 /**
- * Begins anew within the window: what was spent and burned is forgiven. What live processes hold is carried over, spent
- * or not; what others held is nobody's any more.
+ * Begins anew within the window: what was spent is forgiven, and what was burned long ago. All leases are carried over,
+ * those of processes that are gone too: one that is only slow may still spend its units, and then in this generation.
  */
 export function reset(before: Ledger, limit: Limit, now: Millis): Ledger {
   const ledger = passed(before, limit, now);
-  const leases: Record<string, Lease> = {};
   let waived = ledger.settled;
-  for (const [process, lease] of Object.entries(ledger.leases)) {
-    waived += lease.spent;
-    leases[process] = lease.gone
-      ? { ...lease, number: lease.number + 1, returned: lease.granted - lease.spent }
-      : lease;
-  }
-  return { ...ledger, generation: ledger.generation + 1, waived, lost: 0, level: 0, leases };
+  for (const { spent, overdrawn } of Object.values(ledger.leases)) waived += spent + overdrawn;
+  return { ...ledger, generation: ledger.generation + 1, waived, lost: 0, level: 0 };
 }

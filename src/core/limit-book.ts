@@ -12,7 +12,7 @@ import {
   sums,
   usedOf,
 } from './ledger.ts';
-import { capacityOf, type Limit, ledgerName, type Window, windowAfter, windowAt } from './limit.ts';
+import { capacityOf, formerLimit, type Limit, ledgerName, type Window, windowAfter, windowAt } from './limit.ts';
 import type { Millis } from './token.ts';
 
 /**
@@ -48,14 +48,14 @@ export interface LimitAnswer {
   /** How far the store's own clock is behind what it said before, in milliseconds. */
   readonly behind: Millis;
   readonly version: number;
-  /** In the order of the claims. Null: there is no such limit any more, or no such window. */
+  /** In the order of the claims. Null: there is no such limit, or no such window. */
   readonly answers: readonly (WindowAnswer | null)[];
 }
 
 export interface WindowAnswer {
   readonly window: Window;
-  /** What the limit comes to now: `max`, or `burst`. */
-  readonly capacity: number;
+  /** What the limit comes to now: `max`, or `burst`. Null: there is no such limit any more; reports are taken. */
+  readonly capacity: number | null;
   readonly answer: Answer;
 }
 
@@ -98,17 +98,18 @@ export function answerQuestion(
   const now = head.clock;
   const entries = new Map<string, Entry>();
   const answers = question.claims.map(({ ledger: name, label, claim }): WindowAnswer | null => {
-    const limit = head.limits.find(each => ledgerName(each) === name);
-    if (limit === undefined) return null;
+    const defined = head.limits.find(each => ledgerName(each) === name) ?? null;
+    const limit = defined ?? formerLimit(name);
+    if (limit === null) return null;
     const current = windowAt(limit, now);
     const window = label === null ? current : windowAt(limit, label);
     const known = entries.get(`${name} ${window.label}`)?.state ?? find(name, window.label);
     const isOpen = window.label === current.label || window.label === windowAfter(limit, current)?.label;
-    if (known === null && !isOpen) return null;
+    if (known === null && (!isOpen || defined === null)) return null;
     const { ledger, answer } = exchange(known ?? emptyLedger(now), limit, window, claim, { now, roll, processes });
     const until = untilOf(limit, window);
     entries.set(`${name} ${window.label}`, { ledger: name, label: window.label, state: ledger, until });
-    return { window, capacity: capacityOf(limit), answer };
+    return { window, capacity: defined === null ? null : capacityOf(defined), answer };
   });
   const behind = Math.max(0, now - storeTime);
   return { head, entries: [...entries.values()], answer: { now, behind, version: head.version, answers } };
@@ -145,7 +146,7 @@ export function resetBook(
   find: (ledger: string, label: Millis) => Ledger | null,
   name: string,
   storeTime: Millis,
-): { readonly head: Head; readonly entry: Entry; readonly state: LimitState } | null {
+): { readonly head: Head; readonly entry: Entry; readonly state: LimitState; readonly notice: BookNotice } | null {
   const limit = kept?.limits.find(each => ledgerName(each) === name);
   if (kept === null || limit === undefined) return null;
   const clock = Math.max(kept.clock, storeTime);
@@ -156,6 +157,7 @@ export function resetBook(
     head: { ...kept, clock },
     entry: { ledger: name, label, state: ledger, until: untilOf(limit, window) },
     state: stateOf(ledger, limit, window, clock),
+    notice: { kind: 'news', ledger: name, label, recall: ledger.recall },
   };
 }
 
@@ -166,21 +168,57 @@ function stateOf(before: Ledger, limit: Limit, { ends }: Window, now: Millis): L
   return { limit, spent, burned, leased, remaining: remainingOf(ledger, limit), ends };
 }
 
-/** What others have to hear of when definitions change: units that may be had, and units that are wanted back. */
-export function changesOf(
-  before: readonly Limit[],
-  after: readonly Limit[],
-): readonly { readonly kind: 'recall' | 'news'; readonly ledger: string }[] {
-  const known = new Map(before.map(limit => [ledgerName(limit), limit]));
-  return after.flatMap(limit => {
-    const ledger = ledgerName(limit);
-    const old = known.get(ledger);
-    if (old === undefined) return [];
-    const lower = limit.max < old.max || limit.burst < old.burst;
-    const higher = limit.max > old.max || limit.burst > old.burst;
+/** Units have come back, or are asked for. */
+export interface BookNotice {
+  readonly kind: 'recall' | 'news';
+  readonly ledger: string;
+  readonly label: Millis;
+  readonly recall: number;
+}
+
+/** What others have to hear of after an answer. */
+export const noticesOf = ({ claims }: LimitQuestion, { answers }: LimitAnswer): readonly BookNotice[] =>
+  claims.flatMap(({ ledger, claim }, i): BookNotice[] => {
+    const answer = answers[i] ?? null;
+    if (answer === null) return [];
+    const { verdict, recall, news } = answer.answer;
+    const about = { ledger, label: answer.window.label, recall };
+    const asks = verdict === 'waiting' && claim.recalled === 0;
     return [
-      ...(lower ? [{ kind: 'recall' as const, ledger }] : []),
-      ...(higher ? [{ kind: 'news' as const, ledger }] : []),
+      ...(asks ? [{ kind: 'recall' as const, ...about }] : []),
+      ...(news ? [{ kind: 'news' as const, ...about }] : []),
     ];
   });
+
+/**
+ * Makes definitions hold. Of a limit that was lowered idle units are recalled in its present window; who was refused by
+ * one that was raised has to hear of it.
+ */
+export function defineBook(
+  kept: Head | null,
+  find: (ledger: string, label: Millis) => Ledger | null,
+  said: Pick<LimitQuestion, 'version' | 'limits'>,
+  storeTime: Millis,
+): { readonly head: Head; readonly entries: readonly Entry[]; readonly notices: readonly BookNotice[] } {
+  const head = headAfter(kept, said, storeTime);
+  const entries: Entry[] = [];
+  const notices: BookNotice[] = [];
+  for (const limit of head.limits) {
+    const name = ledgerName(limit);
+    const old = kept?.limits.find(each => ledgerName(each) === name);
+    const window = windowAt(limit, head.clock);
+    const { label } = window;
+    const ledger = old === undefined ? null : find(name, label);
+    if (old === undefined || ledger === null) continue;
+    const isLower = limit.max < old.max || limit.burst < old.burst;
+    const isHigher = limit.max > old.max || limit.burst > old.burst;
+    const recall = ledger.recall + (isLower ? 1 : 0);
+    const about = { ledger: name, label, recall };
+    if (isLower) {
+      entries.push({ ledger: name, label, state: { ...ledger, recall }, until: untilOf(limit, window) });
+      notices.push({ kind: 'recall', ...about });
+    }
+    if (isHigher) notices.push({ kind: 'news', ...about });
+  }
+  return { head, entries, notices };
 }

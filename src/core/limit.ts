@@ -26,6 +26,15 @@ export const limitLimits = { count: 16, units: 1_000_000_000_000, name: 64 } as 
 export const ledgerName = ({ name, per, algorithm }: Pick<Limit, 'name' | 'per' | 'algorithm'>): string =>
   `${name}:${per}:${algorithm}`;
 
+/** What is kept of a limit that is no more: nothing is granted, but holders report and give back. Null: no such name. */
+export function formerLimit(ledger: string): Limit | null {
+  const [, name, per, algorithm] = /^(.+):([^:]+):([^:]+)$/s.exec(ledger) ?? [];
+  const period = periods.find(each => each === per);
+  const kind = algorithms.find(each => each === algorithm);
+  if (name === undefined || period === undefined || kind === undefined) return null;
+  return { name, max: 0, per: period, algorithm: kind, burst: 0 };
+}
+
 /** The units that can be out at a time. */
 export const capacityOf = ({ algorithm, max, burst }: Limit): number => (algorithm === 'bucket' ? burst : max);
 

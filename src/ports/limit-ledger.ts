@@ -1,6 +1,7 @@
 import type { Circumstances } from '../core/ledger.ts';
 import type { Limit } from '../core/limit.ts';
 import type { LimitAnswer, LimitQuestion, LimitState } from '../core/limit-book.ts';
+import type { Millis } from '../core/token.ts';
 
 /** Whose limits they are. All limits of one lie together. */
 export interface LimitedSubject {
@@ -35,5 +36,12 @@ export interface SubjectQuestion extends LimitQuestion {
 
 /** Something may be missed: then `kind` is `lost`, and every holder and everybody who waits asks for themselves. */
 export type LimitNotice =
-  | { readonly kind: 'recall' | 'news'; readonly subject: LimitedSubject; readonly ledger: string }
+  | {
+      readonly kind: 'recall' | 'news';
+      readonly subject: LimitedSubject;
+      readonly ledger: string;
+      readonly label: Millis;
+      /** The last recall of that window. */
+      readonly recall: number;
+    }
   | { readonly kind: 'lost' };

@@ -1,8 +1,8 @@
 import { emptyLedger, type Lease, type Ledger, sums } from '../core/ledger.ts';
-import { type Algorithm, algorithms, type Limit, type Period, periods, windowAt } from '../core/limit.ts';
-import { type Entry, type LimitAnswer, untilOf } from '../core/limit-book.ts';
+import { formerLimit, windowAt } from '../core/limit.ts';
+import { type Entry, untilOf } from '../core/limit-book.ts';
 import type { Millis } from '../core/token.ts';
-import type { LimitedSubject, LimitNotice, SubjectQuestion } from '../ports/limit-ledger.ts';
+import type { LimitedSubject, SubjectQuestion } from '../ports/limit-ledger.ts';
 import type { StoreRecord } from '../ports/store-transfer.ts';
 
 /** What both stores do with ledgers beside what `core` says. */
@@ -28,38 +28,19 @@ export function partsOf<Question extends SubjectQuestion>(
   return parts;
 }
 
-/** What others have to hear of: units that came back, and that somebody asks for what lies idle. */
-export const noticesOf = ({ subject, claims }: SubjectQuestion, { answers }: LimitAnswer): readonly LimitNotice[] =>
-  claims.flatMap(({ ledger, claim }, i): LimitNotice[] => {
-    const answer = answers[i]?.answer;
-    const asks = answer?.verdict === 'waiting' && claim.recalled === 0;
-    return [
-      ...(asks ? [{ kind: 'recall' as const, subject, ledger }] : []),
-      ...(answer?.news === true ? [{ kind: 'news' as const, subject, ledger }] : []),
-    ];
-  });
-
-const suffix = new RegExp(`:(${periods.join('|')}):(${algorithms.join('|')})$`);
-
-/** Which windows a ledger has, from its name; null when it is no name of one. */
-export function kindOf(ledger: string): Pick<Limit, 'per' | 'algorithm'> | null {
-  const [, per, algorithm] = suffix.exec(ledger) ?? [];
-  return per === undefined ? null : { per: per as Period, algorithm: algorithm as Algorithm };
-}
-
 /** A window for a copy: what is out may be spent, and nobody comes there to say otherwise. */
 export function limitWindowRecord(
   { subject, ledger, label }: { readonly subject: LimitedSubject; readonly ledger: string; readonly label: Millis },
   state: Ledger,
 ): StoreRecord {
   const { spent, burned, leased } = sums(state);
-  const used = kindOf(ledger)?.algorithm === 'bucket' ? state.level : spent;
+  const used = formerLimit(ledger)?.algorithm === 'bucket' ? state.level : spent;
   return { kind: 'limit_window', subject, ledger, label, settled: burned + leased + used, at: state.at };
 }
 
 /** The ledger of a copy, and when it may be forgotten. Throws when its name is none. */
 export function windowIn(ledger: string, label: Millis, settled: number, at: Millis): Pick<Entry, 'state' | 'until'> {
-  const kind = kindOf(ledger);
+  const kind = formerLimit(ledger);
   if (kind === null) throw new Error(`${ledger} is no name of a ledger`);
   const empty = emptyLedger(at);
   return {
@@ -70,13 +51,13 @@ export function windowIn(ledger: string, label: Millis, settled: number, at: Mil
 
 /** Whether a window of this name has not ended. */
 export function isOpen({ ledger, label }: { readonly ledger: string; readonly label: Millis }, now: Millis): boolean {
-  const kind = kindOf(ledger);
+  const kind = formerLimit(ledger);
   const ends = kind === null ? null : windowAt(kind, label).ends;
   return ends === null || ends > now;
 }
 
 const counts = ['generation', 'settled', 'lost', 'waived', 'recall'] as const;
-const ofLease = ['number', 'granted', 'returned', 'spent', 'answered'] as const;
+const ofLease = ['number', 'granted', 'returned', 'spent', 'overdrawn', 'answered'] as const;
 
 /** What cannot be in a ledger; null when it is sound. */
 export function faultIn(ledger: Ledger): string | null {

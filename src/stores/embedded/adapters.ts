@@ -1,7 +1,7 @@
 import { readAccount, readRole, readToken } from '../../core/document.ts';
 import type { Circumstances } from '../../core/ledger.ts';
 import type { Limit } from '../../core/limit.ts';
-import type { LimitAnswer, LimitState } from '../../core/limit-book.ts';
+import { type BookNotice, type LimitAnswer, type LimitState, noticesOf } from '../../core/limit-book.ts';
 import type { Account, Role, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
@@ -29,7 +29,7 @@ import type {
   TokenStore,
 } from '../../ports/token-store.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
-import { noticesOf, partsOf } from '../limits.ts';
+import { partsOf } from '../limits.ts';
 import { type AskTables, dumpTables } from './dump.ts';
 import type { TokenRow } from './operations.ts';
 import type { OwnerClient } from './owner-client.ts';
@@ -233,13 +233,16 @@ export class EmbeddedLimitLedger implements LimitLedger {
     );
     const failed = results.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
     if (failed !== undefined && answers.every(answer => answer === null)) throw failed.reason;
-    for (const [i, answer] of answers.entries()) if (answer !== null) this.#tell(noticesOf(questions[i]!, answer));
+    for (const [i, answer] of answers.entries()) {
+      const question = questions[i]!;
+      if (answer !== null) this.#tell(question.subject, noticesOf(question, answer));
+    }
     return answers;
   }
 
   async define(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<void> {
-    const changes = await this.#owner.call('defineLimits', [subject, version, limits, this.#clock.wall()]);
-    this.#tell(changes.map(({ kind, ledger }) => ({ kind, subject, ledger })));
+    const notices = await this.#owner.call('defineLimits', [subject, version, limits, this.#clock.wall()]);
+    this.#tell(subject, notices);
   }
 
   read(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<readonly LimitState[]> {
@@ -247,9 +250,10 @@ export class EmbeddedLimitLedger implements LimitLedger {
   }
 
   async reset(subject: LimitedSubject, ledger: string): Promise<LimitState | null> {
-    const state = await this.#owner.call('resetLimit', [subject, ledger, this.#clock.wall()]);
-    if (state !== null) this.#tell([{ kind: 'news', subject, ledger }]);
-    return state;
+    const done = await this.#owner.call('resetLimit', [subject, ledger, this.#clock.wall()]);
+    if (done === null) return null;
+    this.#tell(subject, [done.notice]);
+    return done.state;
   }
 
   listen(hear: (notice: LimitNotice) => void, signal: AbortSignal): void {
@@ -260,8 +264,8 @@ export class EmbeddedLimitLedger implements LimitLedger {
     signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
   }
 
-  #tell(notices: readonly LimitNotice[]): void {
-    for (const notice of notices) for (const hear of this.#listeners) hear(notice);
+  #tell(subject: LimitedSubject, notices: readonly BookNotice[]): void {
+    for (const notice of notices) for (const hear of this.#listeners) hear({ ...notice, subject });
   }
 }
 

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Ledger } from '../../core/ledger.ts';
+import { formerLimit } from '../../core/limit.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
-import { faultIn, kindOf } from '../limits.ts';
+import { faultIn } from '../limits.ts';
 import type { LimitLedgerRow } from './dump-tables.ts';
 import { all, one } from './sqlite.ts';
 
@@ -120,7 +121,7 @@ function limitsOf(db: DatabaseSync): Finding {
   >;
   for (const { kind, subject, ledger, state } of rows) {
     ledgers++;
-    const fault = kindOf(ledger) === null ? 'its name is none' : faultOfText(state);
+    const fault = formerLimit(ledger) === null ? 'its name is none' : faultOfText(state);
     if (fault === null) continue;
     faults++;
     if (wrong.length < told) wrong.push(`${ledger} of ${kind} ${subject}: ${fault}`);

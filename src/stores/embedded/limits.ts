@@ -3,10 +3,10 @@ import type { Circumstances, Ledger } from '../../core/ledger.ts';
 import type { Limit } from '../../core/limit.ts';
 import {
   answerQuestion,
-  changesOf,
+  type BookNotice,
+  defineBook,
   type Entry,
   type Head,
-  headAfter,
   type LimitAnswer,
   type LimitState,
   readBook,
@@ -70,27 +70,26 @@ export class LimitTables {
   }
 
   /** Answers what others have to hear of. */
-  define(
-    subject: LimitedSubject,
-    version: number,
-    limits: readonly Limit[],
-    now: Millis,
-  ): ReturnType<typeof changesOf> {
-    const before = this.head(subject);
-    const head = headAfter(before, { version, limits }, now);
-    this.#keep(subject, head, []);
-    return changesOf(before?.limits ?? [], head.limits);
+  define(subject: LimitedSubject, version: number, limits: readonly Limit[], now: Millis): readonly BookNotice[] {
+    const find = this.#find(subject, now);
+    const { head, entries, notices } = defineBook(this.head(subject), find, { version, limits }, now);
+    this.#keep(subject, head, entries);
+    return notices;
   }
 
   read(subject: LimitedSubject, version: number, limits: readonly Limit[], now: Millis): readonly LimitState[] {
     return readBook(this.head(subject), this.#find(subject, now), { version, limits }, now);
   }
 
-  reset(subject: LimitedSubject, ledger: string, now: Millis): LimitState | null {
+  reset(
+    subject: LimitedSubject,
+    ledger: string,
+    now: Millis,
+  ): { readonly state: LimitState; readonly notice: BookNotice } | null {
     const done = resetBook(this.head(subject), this.#find(subject, now), ledger, now);
     if (done === null) return null;
     this.#keep(subject, done.head, [done.entry]);
-    return done.state;
+    return { state: done.state, notice: done.notice };
   }
 
   head({ kind, id }: LimitedSubject): Head | null {

@@ -8,6 +8,7 @@ import type { Keys } from './keys.ts';
 import { ledgerOf, parseHead, parseLedger } from './limit-records.ts';
 import type { Link } from './link.ts';
 import type { Script } from './script.ts';
+import { checkStore } from './scripts/check-store.ts';
 import {
   dumpChanges,
   dumpCreations,
@@ -126,7 +127,7 @@ async function* scanned(
       const found = await usage.whole(used.slice(i, i + atOnce));
       yield found.map(each => ({ kind: 'usage', usage: each }));
     }
-    yield* limitsOf({ link, unit, keys, whole }, names, now);
+    yield* limitsOf({ link, unit, keys, whole }, names);
     const once = names.flatMap(name => keys.creation(name) ?? []);
     if (once.length > 0) yield await creations(unit, once, now);
   }
@@ -136,8 +137,9 @@ async function* scanned(
 async function* limitsOf(
   { link, unit, keys, whole }: Omit<DumpParts, 'usage'>,
   names: readonly string[],
-  now: Millis,
 ): AsyncGenerator<readonly StoreRecord[]> {
+  // Windows are those of the server's clock.
+  const now = Number(await read(unit, checkStore, []));
   const heads = names.flatMap(name => {
     const subject = keys.limited(name);
     return subject === null ? [] : [{ name, subject }];
@@ -173,7 +175,7 @@ export async function readTexts(
 ): Promise<readonly (string | null)[]> {
   const calls = places.map(({ name }) => ({ script: readText, keys: [name], args: [] }));
   const texts = await link.callAll(calls, unit.deadline());
-  if (places.length > 0) await unit.read(dumpHead, []);
+  await unit.check();
   return texts as (string | null)[];
 }
 

@@ -1,5 +1,6 @@
+import { formerLimit } from '../../core/limit.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
-import { faultIn, kindOf } from '../limits.ts';
+import { faultIn } from '../limits.ts';
 import { readTexts } from './dump.ts';
 import type { Keys } from './keys.ts';
 import { ledgerOf, parseHead, parseLedger } from './limit-records.ts';
@@ -67,7 +68,7 @@ function headFault(text: string): string | null {
 
 function ledgerFault(word: string, text: string): string | null {
   try {
-    return kindOf(ledgerOf(word)) === null ? 'its name is none' : faultIn(parseLedger(text));
+    return formerLimit(ledgerOf(word)) === null ? 'its name is none' : faultIn(parseLedger(text));
   } catch {
     return 'it cannot be read';
   }

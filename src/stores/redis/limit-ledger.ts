@@ -35,16 +35,14 @@ export class RedisLimitLedger implements LimitLedger {
   readonly #link: Link;
   readonly #unit: Unit;
   readonly #keys: Keys;
-  readonly #identity: string;
   readonly #notices: LimitNotices;
   /** Each server has a clock of its own. */
   readonly #clocks = new Map<string, StoreClock>();
 
-  constructor(link: Link, unit: Unit, keys: Keys, identity: string, notices: LimitNotices) {
+  constructor(link: Link, unit: Unit, keys: Keys, notices: LimitNotices) {
     this.#link = link;
     this.#unit = unit;
     this.#keys = keys;
-    this.#identity = identity;
     this.#notices = notices;
   }
 
@@ -209,11 +207,11 @@ export class RedisLimitLedger implements LimitLedger {
   #call(script: Script, subjects: readonly LimitedSubject[], args: readonly Argument[]): ScriptCall {
     const heads = subjects.map(subject => this.#keys.limits(subject));
     if (this.#link.clustered) return { script, keys: heads, args: ['', ...args] };
-    return { script, keys: [this.#keys.meta, ...heads], args: [this.#identity, ...args] };
+    return { script, keys: [this.#keys.meta, ...heads], args: [this.#unit.identity, ...args] };
   }
 
   get #channel(): string {
-    return this.#keys.notices(this.#identity);
+    return this.#keys.notices(this.#unit.identity);
   }
 
   /** A deadline on the clock of the server that a key is on. */
@@ -222,7 +220,7 @@ export class RedisLimitLedger implements LimitLedger {
     if (known !== null) return known;
     const call = this.#link.clustered
       ? { script: readTime, keys: [key], args: [] }
-      : { script: checkStore, keys: [this.#keys.meta], args: [this.#identity] };
+      : { script: checkStore, keys: [this.#keys.meta], args: [this.#unit.identity] };
     this.#observe(key, Number(await this.#link.call(call, deadline)));
     return this.#clocks.get(this.#link.serverOf(key))!.at(deadline)!;
   }
@@ -253,8 +251,8 @@ const questionArgs = ({ version, limits, claims }: SubjectQuestion): readonly Ar
 ];
 
 function claimText({ ledger, label, claim }: LimitClaim): string {
-  const { process, number, granted, returned, spent, back, need, want, answered, recalled } = claim;
-  const numbers = [number, granted, returned, spent, back, need, want, answered, recalled];
+  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled } = claim;
+  const numbers = [number, granted, returned, spent, overdrawn, back, need, want, answered, recalled];
   return `${label ?? '-'} ${process} ${numbers.join(' ')} ${wordOf(ledger)}`;
 }
 
@@ -266,15 +264,29 @@ function answerOf([head = '', ...claims]: readonly string[]): LimitAnswer {
 function windowAnswer(text: string): WindowAnswer | null {
   if (text === '') return null;
   const [label, ends, capacity, verdict, ...rest] = text.split(' ');
-  const [number, granted, returned, answered, generation, recall, remaining, used, scarce, news, burned, excess] =
-    rest.map(Number);
+  const [
+    number,
+    granted,
+    returned,
+    spent,
+    answered,
+    generation,
+    recall,
+    remaining,
+    used,
+    scarce,
+    news,
+    burned,
+    excess,
+  ] = rest.map(Number);
   return {
     window: { label: Number(label), ends: ends === '-' ? null : Number(ends) },
-    capacity: Number(capacity),
+    capacity: capacity === '-' ? null : Number(capacity),
     answer: {
       number: number!,
       granted: granted!,
       returned: returned!,
+      spent: spent!,
       answered: answered!,
       generation: generation!,
       verdict: verdict as Answer['verdict'],

@@ -124,7 +124,7 @@ export class LimitNotices {
   }
 
   #hear(text: string): void {
-    const [, kind, tag, word] = /^(recall|news) (\S+) (.*)$/s.exec(text) ?? [];
+    const [, kind, tag, label, recall, word] = /^(recall|news) (\S+) (\S+) (\S+) (.*)$/s.exec(text) ?? [];
     if (kind === undefined) return;
     let ledger: string;
     try {
@@ -133,7 +133,13 @@ export class LimitNotices {
       // Somebody else may publish on the channel, too.
       return;
     }
-    this.#tell({ kind: kind as 'recall' | 'news', subject: this.#keys.subjectOf(tag!), ledger });
+    this.#tell({
+      kind: kind as 'recall' | 'news',
+      subject: this.#keys.subjectOf(tag!),
+      ledger,
+      label: Number(label),
+      recall: Number(recall),
+    });
   }
 
   #tell(notice: LimitNotice): void {

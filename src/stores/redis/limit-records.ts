@@ -44,8 +44,8 @@ export function ledgerText(ledger: Ledger): string {
   const lines = [
     [generation, settled, lost, waived, level, at, recall, awaited ? 1 : 0, closedUntil],
     ...Object.entries(leases).map(([process, lease]) => {
-      const { number, granted, returned, spent, answered, seen, gone } = lease;
-      return [process, number, granted, returned, spent, answered, seen, gone ? 1 : 0];
+      const { number, granted, returned, spent, overdrawn, answered, seen, gone } = lease;
+      return [process, number, granted, returned, spent, overdrawn, answered, seen, gone ? 1 : 0];
     }),
   ];
   return lines.map(line => `${line.join(' ')}\n`).join('');
@@ -70,7 +70,7 @@ export function parseLedger(text: string): Ledger {
 
 function parseLease(line: string): [string, Lease] {
   const space = line.indexOf(' ');
-  const [number, granted, returned, spent, answered, seen, gone] = numbers(line.slice(space + 1));
+  const [number, granted, returned, spent, overdrawn, answered, seen, gone] = numbers(line.slice(space + 1));
   return [
     line.slice(0, space),
     {
@@ -78,6 +78,7 @@ function parseLease(line: string): [string, Lease] {
       granted: granted!,
       returned: returned!,
       spent: spent!,
+      overdrawn: overdrawn!,
       answered: answered!,
       seen: seen!,
       gone: gone === 1,

@@ -109,7 +109,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
       feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
-      limits: new RedisLimitLedger(link, opened, keys, identity, heard),
+      limits: new RedisLimitLedger(link, opened, keys, heard),
       transfer: { dump: () => dumpRedis({ link, unit: opened, keys, usage, whole: false }, clock.wall()) },
       examine: () => examineRedis(link, opened, keys),
       registry: new RedisProcessRegistry(opened, marks),

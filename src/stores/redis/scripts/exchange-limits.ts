@@ -6,10 +6,10 @@ const start = [storeTime, limitBooks, limitsBegin] as const;
 /**
  * Answers processes' questions, each subject whole. ARGV from 3: channel of notices, number of processes, the roll
  * (its time and who is live, or nothing), then for each subject version, definitions, number of claims and the claims:
- * `<label or -> <process> <number> <granted> <returned> <spent> <back> <need> <want> <answered> <recalled> <ledger>`.
+ * `<label or -> <process> <number> <granted> <returned> <spent> <overdrawn> <back> <need> <want> <answered> <recalled> <ledger>`.
  *
  * Answers the time and `done`, then for each subject `<now> <behind> <version>` and for each claim nothing, or
- * `<label> <end or -> <capacity> <verdict> <numbers>`.
+ * `<label> <end or -> <capacity or -> <verdict> <numbers>`.
  */
 const body: string = lua`
 local channel, processes, roll = ARGV[3], tonumber(ARGV[4]), nil
@@ -20,8 +20,8 @@ if ARGV[5] ~= '' then
   end
 end
 
-local claimFields = { 'number', 'granted', 'returned', 'spent', 'back', 'need', 'want', 'answered', 'recalled' }
-local claimForm = '^(%S+) (%S+) (' .. string.rep('%S+ ', 9) .. ')(.*)$'
+local claimFields = { 'number', 'granted', 'returned', 'spent', 'overdrawn', 'back', 'need', 'want', 'answered', 'recalled' }
+local claimForm = '^(%S+) (%S+) (' .. string.rep('%S+ ', 10) .. ')(.*)$'
 local function parseClaim(text)
   local label, process, numbers, ledger = string.match(text, claimForm)
   local claim, i = { process = process, label = label ~= '-' and tonumber(label) or nil, ledger = ledger }, 0
@@ -43,7 +43,7 @@ for k = first, #KEYS do
   local count = tonumber(ARGV[at + 2])
   for i = 1, count do
     local claim = parseClaim(ARGV[at + 2 + i])
-    local limit = limitOf(limits, claim.ledger)
+    local limit, defined = definedOrFormer(limits, claim.ledger)
     answer[i + 1] = ''
     if limit then
       local current = windowAt(limit, clock)
@@ -52,23 +52,23 @@ for k = first, #KEYS do
       local entry = held[name]
       local ledger = entry and entry.ledger or findLedger(name)
       local open = window.label == current.label or (current.ends and window.label == windowAt(limit, current.ends).label)
-      if ledger or open then
+      if ledger or (open and defined) then
         ledger = ledger or emptyLedger(clock)
         local outcome, asks, news = exchange(ledger, limit, window, claim, roll, processes)
         if not entry then
           entry = { name = name, ledger = ledger, ends = window.ends, limit = limit }
           held[name], held[#held + 1] = entry, entry
         end
-        if asks then notices[#notices + 1] = { 'recall', limit.ledger } end
-        if news then notices[#notices + 1] = { 'news', limit.ledger } end
-        answer[i + 1] = num(window.label) .. ' ' .. (window.ends and num(window.ends) or '-') .. ' ' .. num(capacityOf(limit)) .. ' ' .. outcome
+        if asks then notices[#notices + 1] = { 'recall', limit.ledger, window.label, ledger.recall } end
+        if news then notices[#notices + 1] = { 'news', limit.ledger, window.label, ledger.recall } end
+        answer[i + 1] = num(window.label) .. ' ' .. (window.ends and num(window.ends) or '-') .. ' ' .. (defined and num(capacityOf(limit)) or '-') .. ' ' .. outcome
       end
     end
   end
   at = at + 3 + count
   for _, entry in ipairs(held) do keepLedger(entry.name, entry.ledger, entry.ends, entry.limit) end
   keepHead(key, head)
-  for _, notice in ipairs(notices) do said(channel, notice[1], key, notice[2]) end
+  for _, notice in ipairs(notices) do publish(channel, notice[1], key, notice[2], notice[3], notice[4]) end
   answers[#answers + 1] = answer
 end
 return answers
@@ -83,22 +83,34 @@ export const exchangeLimits: Script = exchange('writes');
 export const settleLimits: Script = exchange('frees');
 
 /**
- * Makes definitions hold. ARGV from 3: channel, version, definitions. Who holds units of a limit that was lowered is asked
- * for them; who was refused by one that was raised hears of it.
+ * Makes definitions hold. ARGV from 3: channel, version, definitions. Idle units of a limit that was lowered are recalled;
+ * who was refused by one that was raised hears of it.
  */
 export const defineLimits = script(
   'frees',
   ...start,
   limitsTimely,
+  limitLedgers,
   lua`
 local key = KEYS[first]
-local head, before = headAfter(key, tonumber(ARGV[4]), ARGV[5])
+local head, kept = headAfter(key, tonumber(ARGV[4]), ARGV[5])
 keepHead(key, head)
-local known = before and parseLimits(before.text) or {}
+local known = kept and parseLimits(kept) or {}
+clock = head.clock
 for _, limit in ipairs(parseLimits(head.text)) do
-  local old = limitOf(known, limit.ledger)
-  if old and (limit.max < old.max or limit.burst < old.burst) then said(ARGV[3], 'recall', key, limit.ledger) end
-  if old and (limit.max > old.max or limit.burst > old.burst) then said(ARGV[3], 'news', key, limit.ledger) end
+  local old, window = limitOf(known, limit.ledger), windowAt(limit, clock)
+  local name = windowKey(key, limit.ledger, window.label)
+  local ledger = old and findLedger(name)
+  if ledger then
+    if limit.max < old.max or limit.burst < old.burst then
+      ledger.recall = ledger.recall + 1
+      keepLedger(name, ledger, window.ends, limit)
+      publish(ARGV[3], 'recall', key, limit.ledger, window.label, ledger.recall)
+    end
+    if limit.max > old.max or limit.burst > old.burst then
+      publish(ARGV[3], 'news', key, limit.ledger, window.label, ledger.recall)
+    end
+  end
 end
 return { num(now), 'done' }
 `,
@@ -146,13 +158,12 @@ pass(ledger, limit)
 local waived = ledger.settled
 for _, process in ipairs(ledger.order) do
   local lease = ledger.leases[process]
-  waived = waived + lease.spent
-  if lease.gone == 1 then lease.number, lease.returned = lease.number + 1, lease.granted - lease.spent end
+  waived = waived + (lease.spent + lease.overdrawn)
 end
 ledger.generation, ledger.waived, ledger.lost, ledger.level = ledger.generation + 1, waived, 0, 0
 keepLedger(name, ledger, window.ends, limit)
 keepHead(key, head)
-said(ARGV[3], 'news', key, limit.ledger)
+publish(ARGV[3], 'news', key, limit.ledger, window.label, ledger.recall)
 return { num(now), 'done', num(head.version) .. ' ' .. num(head.clock) .. '\n' .. head.text, redis.call('GET', name) }
 `,
 );

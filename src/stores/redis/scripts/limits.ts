@@ -46,16 +46,17 @@ local function parseLimits(text)
   return limits
 end
 
--- What is kept under a subject's key, and what that and the given definitions come to. Neither version nor clock goes back.
+-- What the head under a subject's key and the given definitions come to, and the definitions that were kept. Neither version nor
+-- clock goes back.
 local function headAfter(key, version, text)
   local kept = redis.call('GET', key)
   if not kept then return { version = version, text = text, clock = now }, nil end
-  local known, clock, lines = string.match(kept, '^(%S+) (%S+)\n(.*)$')
-  local before = { version = tonumber(known), text = lines, clock = math.max(tonumber(clock), now) }
+  local known, seen, lines = string.match(kept, '^(%S+) (%S+)\n(.*)$')
+  local before = { version = tonumber(known), text = lines, clock = math.max(tonumber(seen), now) }
   if version and (version > before.version or (version == 0 and before.version == 0)) then
-    return { version = version, text = text, clock = before.clock }, before
+    return { version = version, text = text, clock = before.clock }, lines
   end
-  return before, before
+  return before, lines
 end
 local function keepHead(key, head)
   redis.call('SET', key, num(head.version) .. ' ' .. num(head.clock) .. '\n' .. head.text)
@@ -67,16 +68,28 @@ end
 local function limitOf(limits, ledger)
   for _, limit in ipairs(limits) do if limit.ledger == ledger then return limit end end
 end
-local function said(channel, kind, head, ledger)
+
+-- The limit that a ledger is of, and whether it is defined. Of one that is no more nothing is granted.
+local algorithms = { window = true, bucket = true }
+local function definedOrFormer(limits, ledger)
+  local limit = limitOf(limits, ledger)
+  if limit then return limit, true end
+  local per, algorithm = string.match(ledger, '^.+:([^:]+):([^:]+)$')
+  if not per or not algorithms[algorithm] or not (lengths[per] or per == '1mo' or per == 'lifetime') then return nil end
+  return { max = 0, burst = 0, per = per, algorithm = algorithm, ledger = ledger }, false
+end
+
+local function publish(channel, kind, head, ledger, label, recall)
+  local about = { kind, string.match(head, '{([^{}]*)}:limits$'), num(label), num(recall), ledger }
   -- Who may not publish has others wait for their next tick; what was written counts all the same.
-  redis.pcall('PUBLISH', channel, kind .. ' ' .. string.match(head, '{([^{}]*)}:limits$') .. ' ' .. ledger)
+  redis.pcall('PUBLISH', channel, table.concat(about, ' '))
 end
 `;
 
 /** Ledgers, and one step of the protocol. */
 export const limitLedgers: string = lua`
 local fields = { 'generation', 'settled', 'lost', 'waived', 'level', 'at', 'recall', 'awaited', 'closedUntil' }
-local leaseFields = { 'number', 'granted', 'returned', 'spent', 'answered', 'seen', 'gone' }
+local leaseFields = { 'number', 'granted', 'returned', 'spent', 'overdrawn', 'answered', 'seen', 'gone' }
 local keepMs, bucketLifeMs, closedMs, tolerance = 3600000, 2000, 5000, 1e-9
 
 -- Leases are a list in the order in which they came, and found by process.
@@ -132,7 +145,7 @@ local function sums(ledger)
   local spent, leased, burned = ledger.settled - ledger.waived, 0, ledger.lost
   for _, process in ipairs(ledger.order) do
     local lease = ledger.leases[process]
-    spent = spent + lease.spent
+    spent = spent + lease.spent + lease.overdrawn
     if lease.gone == 1 then burned = burned + outOf(lease) else leased = leased + outOf(lease) end
   end
   return spent, leased, burned
@@ -158,12 +171,13 @@ local function pass(ledger, limit)
   local order = {}
   for _, process in ipairs(ledger.order) do
     local lease = ledger.leases[process]
-    if clock - lease.seen > keepMs then
-      ledger.settled = ledger.settled + lease.spent
-      ledger.lost = ledger.lost + outOf(lease)
+    local silence = clock - lease.seen
+    if silence > keepMs then
+      ledger.settled = ledger.settled + (lease.spent + lease.overdrawn)
+      if bucket then ledger.level = ledger.level + outOf(lease) else ledger.lost = ledger.lost + outOf(lease) end
       ledger.leases[process] = nil
     else
-      if bucket and lease.gone == 1 and clock - lease.seen > 2 * bucketLifeMs then
+      if bucket and lease.gone == 1 and silence > 2 * bucketLifeMs then
         ledger.level = ledger.level + outOf(lease)
         lease.number, lease.returned = lease.number + 1, lease.granted - lease.spent
       end
@@ -201,7 +215,7 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   pass(ledger, limit)
   local lease = ledger.leases[claim.process]
   local joins = not lease
-  if joins then lease = { number = 0, granted = 0, returned = 0, spent = 0, answered = 0 } end
+  if joins then lease = { number = 0, granted = 0, returned = 0, spent = 0, overdrawn = 0, answered = 0 } end
   local freeBefore = free(ledger, limit)
   lease.seen, lease.gone = clock, 0
   if joins then
@@ -210,7 +224,8 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   end
 
   local excess = 0
-  if claim.number > lease.number then
+  local other = claim.granted ~= lease.granted or claim.returned ~= lease.returned
+  if claim.number > lease.number or (claim.number == lease.number and other) then
     lease.number, lease.granted, lease.returned = claim.number, claim.granted, claim.returned
     lease.spent = math.min(lease.spent, claim.granted - claim.returned)
     ledger.closedUntil = clock + closedMs
@@ -218,8 +233,11 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   end
 
   local reported = math.max(lease.spent, math.min(claim.spent, lease.granted - lease.returned))
-  if limit.algorithm == 'bucket' then ledger.level = ledger.level + reported - lease.spent end
-  lease.spent = reported
+  local overdrawn = math.max(lease.overdrawn, claim.overdrawn)
+  if limit.algorithm == 'bucket' then
+    ledger.level = ledger.level + (reported - lease.spent) + (overdrawn - lease.overdrawn)
+  end
+  lease.spent, lease.overdrawn = reported, overdrawn
 
   local current = claim.number == lease.number
   if current then
@@ -256,7 +274,7 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   local news = awaitedBefore == 1 and moved and not told
   if news then ledger.awaited = 0 end
   local numbers = {
-    lease.number, lease.granted, lease.returned, lease.answered, ledger.generation, ledger.recall, remaining,
+    lease.number, lease.granted, lease.returned, lease.spent, lease.answered, ledger.generation, ledger.recall, remaining,
     usedOf(ledger, limit), remaining < 4 * processes and 1 or 0, news and 1 or 0, burned, excess,
   }
   for i, value in ipairs(numbers) do numbers[i] = num(value) end
