@@ -40,8 +40,12 @@ export interface LocalWindow {
   readonly holding: Holding;
   /** When the claim that was answered last was sent. */
   heardAt: Times | null;
+  /** With fewer idle units more are asked for, before they are needed: half of what there was after the last time. */
+  mark: number;
   /** A claim is under way; there is one at a time. */
   asking: boolean;
+  /** The last claim was not answered: units may have been granted that nobody here knows of. */
+  doubtful: boolean;
 }
 
 /** What this process knows of one limit of a token or account. */
@@ -106,7 +110,9 @@ const blank = (window: Window | null = null, leave: Leave | null = null): LocalW
   leave,
   holding: emptyHolding(),
   heardAt: null,
+  mark: 0,
   asking: false,
+  doubtful: false,
 });
 
 export const localLimit = (limit: Limit, now: Times): LocalLimit => ({
@@ -334,9 +340,9 @@ export function turn(local: LocalLimit, now: Times): void {
     hope(local);
     local.recalled = 0;
   }
-  const { heardAt, holding, asking } = local.current;
+  const { heardAt } = local.current;
   // The store may have forgotten a lease that it has not heard of for long. With nothing out it is begun anew.
-  if (heardAt !== null && !asking && isSilent(heardAt, now, windowLifeMs) && isSettled(holding)) {
+  if (heardAt !== null && isSilent(heardAt, now, windowLifeMs) && isSettled(local.current)) {
     local.current = blank(local.current.window, local.current.leave);
   }
 }
@@ -349,18 +355,23 @@ function after({ limit }: LocalLimit, { window, leave }: LocalWindow): LocalWind
   return blank(next, { monotonic: leave.monotonic + length, wall: leave.wall + length });
 }
 
-const isSettled = (holding: Holding): boolean =>
-  holding.flying === 0 && heldBy(holding) === 0 && holding.offered === 0 && unreportedOf(holding) === 0;
+const isSettled = ({ asking, doubtful, holding }: LocalWindow): boolean =>
+  !asking &&
+  !doubtful &&
+  holding.flying === 0 &&
+  heldBy(holding) === 0 &&
+  holding.offered === 0 &&
+  unreportedOf(holding) === 0;
 
 function keepPast(local: LocalLimit, part: LocalWindow): void {
-  if (!isSettled(part.holding) || part.asking) local.past.push(part);
+  if (!isSettled(part)) local.past.push(part);
 }
 
 /** Nothing would be lost if this process knew nothing of it. */
 export const isForgettable = (local: LocalLimit, now: Times): boolean =>
   local.waiters.length === 0 &&
   local.past.length === 0 &&
-  [local.current, local.next].every(part => part === null || (!part.asking && isSettled(part.holding))) &&
+  [local.current, local.next].every(part => part === null || isSettled(part)) &&
   now.monotonic - local.takenAt >= 2 * restMs;
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
@@ -373,7 +384,7 @@ export function tick(local: LocalLimit, now: Times, elapsedMs: Millis): void {
     demand > 0 ? Math.max(demand, local.demand / 2) : now.monotonic - local.takenAt < restMs ? local.demand : 0;
   local.taken = 0;
   local.told = false;
-  local.past = local.past.filter(part => part.asking || !isSettled(part.holding));
+  local.past = local.past.filter(part => !isSettled(part));
   const { leave } = local.current;
   const isNear = leave !== null && leave.monotonic - now.monotonic <= prefetchMs;
   if (local.next === null && isNear && local.demand > 0) {
@@ -394,11 +405,8 @@ const targetOf = ({ demand, limit }: LocalLimit, cost: number): number =>
   Math.min(capacityOf(limit), Math.max(usualUnits * Math.max(1, cost), 2 * Math.ceil(demand)));
 
 /** Whether units ought to be asked for before they run out. On the hot path: a few comparisons. */
-export const isLow = (local: LocalLimit): boolean =>
-  !local.gone &&
-  !local.current.asking &&
-  !local.current.holding.scarce &&
-  idleOf(local.current.holding) < targetOf(local, 1) / 2;
+export const isLow = ({ gone, current }: LocalLimit): boolean =>
+  !gone && !current.asking && idleOf(current.holding) < current.mark;
 
 /** What is to be said of a window now; null: nothing, or its claim is under way. Said with `sent`, if it is said. */
 export function questionFor(local: LocalLimit, part: LocalWindow, process: string, now: Times): LimitClaim | null {
@@ -410,16 +418,23 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
   const need = isShort ? first.cost : 0;
   const idle = idleOf(holding);
   const isRecalled = local.suspicious || holding.recall > holding.answered;
-  const isResting = now.monotonic - local.takenAt >= restMs;
-  const isIdle = isPast || isRecalled || isResting || (holding.scarce && part === local.current) || local.gone;
+  // Who takes units keeps the others, and asks for more; who has not taken any for a while gives back. Never both.
+  const rest = now.monotonic - local.takenAt;
+  const isIdle = isPast || isRecalled || local.gone || rest >= (holding.scarce ? tickMs : restMs);
   const back = need > 0 || isIdle ? idle : 0;
   const target = targetOf(local, first?.cost ?? 1);
-  const isLean = !isIdle && (local.demand > 0 || local.taken > 0) && idle < target / 2;
+  const isLean = !isIdle && (idle < part.mark || (part === local.next && part.heardAt === null));
   const want = need > 0 || isLean ? Math.max(need, target - (idle - back)) : 0;
   const isDue = part.heardAt !== null && heldBy(holding) > 0 && isSilent(part.heardAt, now, refreshMs(local.limit));
   const hasNumber = part.heardAt !== null || holding.overdrawn > 0;
   const says =
-    back > 0 || holding.offered > 0 || want > 0 || unreportedOf(holding) > 0 || isDue || (isRecalled && hasNumber);
+    back > 0 ||
+    holding.offered > 0 ||
+    want > 0 ||
+    part.doubtful ||
+    unreportedOf(holding) > 0 ||
+    isDue ||
+    (isRecalled && hasNumber);
   if (!says) return null;
   const recalled = need > 0 ? local.recalled : 0;
   const claim = claimOf(holding, process, { back, need, want, recalled });
@@ -434,12 +449,16 @@ export function sent(local: LocalLimit, part: LocalWindow): void {
   local.suspicious = false;
 }
 
-/** No answer: whether it has happened is not known, and need not be. */
+/** No answer: whether it has happened is not known, and the next claim will tell. */
 export function unanswered(part: LocalWindow): void {
   part.asking = false;
+  part.doubtful = true;
 }
 
-/** The answer, and the store's time in it. Afterwards `serve`, and ask again where there is something to say. */
+/**
+ * The answer, and the store's own time in it, `now - behind`: a window that is held open lasts until that clock is at its
+ * end. Afterwards `serve`, and ask again where there is something to say.
+ */
 export function answered(
   local: LocalLimit,
   part: LocalWindow,
@@ -449,6 +468,7 @@ export function answered(
   storeTime: Millis,
 ): void {
   part.asking = false;
+  part.doubtful = false;
   if (answer === null) {
     vanished(local, part);
     return;
@@ -459,16 +479,22 @@ export function answered(
     if (part === local.current) local.current = known;
     local.past = local.past.filter(other => other !== known);
     if (local.next === known) local.next = null;
+    known.leave = leaveOf(answer, sentAt, storeTime);
     return;
   }
   part.window = answer.window;
   part.heardAt = sentAt;
-  const { ends } = answer.window;
-  const left = ends === null ? null : ends - storeTime;
-  part.leave = left === null ? null : { monotonic: sentAt.monotonic + left, wall: sentAt.wall + left };
+  part.leave = leaveOf(answer, sentAt, storeTime);
   hear(part.holding, claim, answer.answer);
+  if (claim.want > 0) part.mark = Math.floor(idleOf(part.holding) / 2);
   local.gone = answer.capacity === null;
   if (part === local.current && claim.need > 0) verdict(local, claim, sentAt, answer);
+}
+
+function leaveOf({ window: { ends } }: WindowAnswer, { monotonic, wall }: Times, storeTime: Millis): Leave | null {
+  if (ends === null) return null;
+  const left = ends - storeTime;
+  return { monotonic: monotonic + left, wall: wall + left };
 }
 
 function verdict(local: LocalLimit, claim: Claim, sentAt: Times, { answer }: WindowAnswer): void {

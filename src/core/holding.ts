@@ -104,7 +104,8 @@ export function hear(holding: Holding, claim: Claim, answer: Answer): void {
   holding.spent = Math.max(holding.spent, answer.spent);
   holding.answered = Math.max(holding.answered, answer.answered);
   holding.generation = answer.generation;
-  holding.recall = Math.max(holding.recall, answer.recall);
+  // A store that has lost something counts recalls anew.
+  holding.recall = claim.answered > answer.recall ? answer.recall : Math.max(holding.recall, answer.recall);
   holding.remaining = answer.remaining;
   holding.used = answer.used;
   holding.reported = Math.max(holding.reported, claim.spent + claim.overdrawn, answer.spent);

@@ -51,8 +51,8 @@ export interface Lease {
   readonly answered: number;
   /** When it was last heard of, on the ledger's clock. */
   readonly seen: Millis;
-  /** Its process was found gone: what is out is burned. */
-  readonly gone: boolean;
+  /** When its process was found gone, on the same clock: what is out is burned. 0: it is live. */
+  readonly gone: Millis;
 }
 
 /** What a process says of its lease, and what it asks for. */
@@ -120,7 +120,7 @@ export interface Answer {
 /** How long nothing is granted after a loss was found, in milliseconds: holders tick once a second. */
 export const closedMs: Millis = 5000;
 
-/** How long a lease that nothing is heard of is kept, and how long a window after its end. */
+/** How long the lease of a process that was found gone is kept, and how long a window after its end. */
 export const keepMs: Millis = 3_600_000;
 
 /**
@@ -154,7 +154,7 @@ const noLease: Lease = {
   overdrawn: 0,
   answered: 0,
   seen: 0,
-  gone: false,
+  gone: 0,
 };
 
 /** Units that are out: leased where the process is live, burned where it is not. */
@@ -165,7 +165,7 @@ export function sums(ledger: Ledger): { spent: number; leased: number; burned: n
   let [spent, leased, burned] = [ledger.settled - ledger.waived, 0, ledger.lost];
   for (const lease of Object.values(ledger.leases)) {
     spent += lease.spent + lease.overdrawn;
-    if (lease.gone) burned += outOf(lease);
+    if (lease.gone > 0) burned += outOf(lease);
     else leased += outOf(lease);
   }
   return { spent, leased, burned };
@@ -201,7 +201,7 @@ export function exchange(
 ): { readonly ledger: Ledger; readonly answer: Answer } {
   const { now } = circumstances;
   let ledger = passed(before, limit, now);
-  let lease: Lease = { ...(ledger.leases[claim.process] ?? noLease), seen: now, gone: false };
+  let lease: Lease = { ...(ledger.leases[claim.process] ?? noLease), seen: now, gone: 0 };
   const freeBefore = free(ledger, limit);
 
   let excess = 0;
@@ -229,7 +229,7 @@ export function exchange(
   }
   ledger = withLease(ledger, claim.process, lease);
 
-  const burning = circumstances.roll === null ? { ledger, burned: 0 } : burn(ledger, circumstances.roll);
+  const burning = circumstances.roll === null ? { ledger, burned: 0 } : burn(ledger, circumstances.roll, now);
   ledger = burning.ledger;
   const { processes } = circumstances;
   let remaining = remainingOf(ledger, limit);
@@ -279,7 +279,10 @@ export function exchange(
   };
 }
 
-/** What time has done: buckets empty, and what was not heard of for long is summed up. */
+/**
+ * What time has done: buckets empty, and leases of processes that have been gone for long are summed up. It is counted
+ * from when they were found gone, or a clock that is set forward would do it to those who are there.
+ */
 export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
   if (now <= ledger.at) return ledger;
   let { settled, lost, level } = ledger;
@@ -287,12 +290,12 @@ export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
   const isBucket = limit.algorithm === 'bucket' && limit.per !== 'lifetime';
   if (isBucket) level = Math.max(0, level - ((now - ledger.at) * limit.max) / paceMs(limit.per));
   for (const [process, lease] of Object.entries(ledger.leases)) {
-    const silence = now - lease.seen;
-    if (silence > keepMs) {
+    const absence = lease.gone === 0 ? 0 : now - lease.gone;
+    if (absence > keepMs) {
       settled += lease.spent + lease.overdrawn;
       if (isBucket) level += outOf(lease);
       else lost += outOf(lease);
-    } else if (isBucket && lease.gone && silence > 2 * bucketLifeMs) {
+    } else if (isBucket && absence > 2 * bucketLifeMs && outOf(lease) > 0) {
       // Nobody can spend them any more. They may all have been spent a moment ago.
       level += outOf(lease);
       leases[process] = { ...lease, number: lease.number + 1, returned: lease.granted - lease.spent };
@@ -307,12 +310,13 @@ export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
 function burn(
   ledger: Ledger,
   roll: NonNullable<Circumstances['roll']>,
+  now: Millis,
 ): { readonly ledger: Ledger; readonly burned: number } {
   let burned = 0;
   const leases: Record<string, Lease> = { ...ledger.leases };
   for (const [process, lease] of Object.entries(leases)) {
-    if (lease.gone || lease.seen >= roll.at || roll.live.has(process)) continue;
-    leases[process] = { ...lease, gone: true };
+    if (lease.gone > 0 || lease.seen >= roll.at || roll.live.has(process)) continue;
+    leases[process] = { ...lease, gone: now };
     burned += outOf(lease);
   }
   return { ledger: { ...ledger, leases }, burned };
@@ -321,7 +325,7 @@ function burn(
 /** Whether another live process has units out, and has not said since the recall that none of them is idle. */
 const mayReturn = ({ leases }: Ledger, process: string, recall: number): boolean =>
   Object.entries(leases).some(
-    ([other, lease]) => other !== process && !lease.gone && outOf(lease) > 0 && lease.answered < recall,
+    ([other, lease]) => other !== process && lease.gone === 0 && outOf(lease) > 0 && lease.answered < recall,
   );
 
 const withLease = (ledger: Ledger, process: string, lease: Lease): Ledger => ({

@@ -74,6 +74,7 @@ export function faultIn(ledger: Ledger): string | null {
 const isSound = (lease: Lease): boolean =>
   ofLease.every(name => isCount(lease[name])) &&
   Number.isFinite(lease.seen) &&
+  Number.isFinite(lease.gone) &&
   lease.returned + lease.spent <= lease.granted;
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;

@@ -414,9 +414,9 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
         verdict: 'refused',
         burned: 10,
       });
-      await store.limitTime(token, noon + 5000);
+      await store.limitTime(token, noon + 6000);
       expect(await step(bucket, aClaim('p2', nothing))).toMatchObject({ used: 10, remaining: 0 });
-      await store.limitTime(token, noon + 8000);
+      await store.limitTime(token, noon + 9000);
       expect(await step(bucket, aClaim('p2', nothing, { need: 3 }))).toMatchObject({
         verdict: 'granted',
         remaining: 0,

@@ -45,7 +45,7 @@ export function ledgerText(ledger: Ledger): string {
     [generation, settled, lost, waived, level, at, recall, awaited ? 1 : 0, closedUntil],
     ...Object.entries(leases).map(([process, lease]) => {
       const { number, granted, returned, spent, overdrawn, answered, seen, gone } = lease;
-      return [process, number, granted, returned, spent, overdrawn, answered, seen, gone ? 1 : 0];
+      return [process, number, granted, returned, spent, overdrawn, answered, seen, gone];
     }),
   ];
   return lines.map(line => `${line.join(' ')}\n`).join('');
@@ -81,7 +81,7 @@ function parseLease(line: string): [string, Lease] {
       overdrawn: overdrawn!,
       answered: answered!,
       seen: seen!,
-      gone: gone === 1,
+      gone: gone!,
     },
   ];
 }

@@ -146,7 +146,7 @@ local function sums(ledger)
   for _, process in ipairs(ledger.order) do
     local lease = ledger.leases[process]
     spent = spent + lease.spent + lease.overdrawn
-    if lease.gone == 1 then burned = burned + outOf(lease) else leased = leased + outOf(lease) end
+    if lease.gone > 0 then burned = burned + outOf(lease) else leased = leased + outOf(lease) end
   end
   return spent, leased, burned
 end
@@ -171,13 +171,13 @@ local function pass(ledger, limit)
   local order = {}
   for _, process in ipairs(ledger.order) do
     local lease = ledger.leases[process]
-    local silence = clock - lease.seen
-    if silence > keepMs then
+    local absence = lease.gone == 0 and 0 or clock - lease.gone
+    if absence > keepMs then
       ledger.settled = ledger.settled + (lease.spent + lease.overdrawn)
       if bucket then ledger.level = ledger.level + outOf(lease) else ledger.lost = ledger.lost + outOf(lease) end
       ledger.leases[process] = nil
     else
-      if bucket and lease.gone == 1 and silence > 2 * bucketLifeMs then
+      if bucket and absence > 2 * bucketLifeMs and outOf(lease) > 0 then
         ledger.level = ledger.level + outOf(lease)
         lease.number, lease.returned = lease.number + 1, lease.granted - lease.spent
       end
@@ -192,7 +192,7 @@ local function burn(ledger, roll)
   for _, process in ipairs(ledger.order) do
     local lease = ledger.leases[process]
     if lease.gone == 0 and lease.seen < roll.at and not roll.live[process] then
-      lease.gone = 1
+      lease.gone = clock
       burned = burned + outOf(lease)
     end
   end
