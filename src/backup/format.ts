@@ -6,8 +6,8 @@ import type { StoreRecord } from '../ports/store-transfer.ts';
  * SHA-256 of all bytes before it. What has no end is not whole.
  */
 const formatName = 'postern-backup';
-/** Version 2 has roles, and members of tokens and accounts that are their defaults in version 1. */
-export const formatVersion = 2;
+/** Version 2 has roles, and members of tokens and accounts that are their defaults in version 1. Version 3 has limits. */
+export const formatVersion = 3;
 export const oldestVersion = 1;
 
 /** How every backup begins: so it is told from a configuration file. */

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { laterOfAccounts, laterOfTokens } from '../core/document.ts';
-import { algorithms, type Limit, periods } from '../core/limit.ts';
+import { algorithms, formerLimit, type Limit, limitLimits, periods } from '../core/limit.ts';
 import { type Account, idPattern, type Json, type Role, type StoredToken } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import type { StoreRecord } from '../ports/store-transfer.ts';
@@ -101,6 +101,22 @@ const changes = z.record(z.string(), z.looseObject({})) as unknown as z.ZodType<
   Extract<StoreRecord, { kind: 'event' }>['event']['changes']
 >;
 
+const limited = z.strictObject({ kind: z.enum(['token', 'account']), id });
+const units = z.int().min(0).max(limitLimits.units);
+const head = z.strictObject({
+  version: z.int().min(0),
+  clock: millis,
+  limits: z.array(
+    z.strictObject({
+      name: z.string(),
+      max: units,
+      per: z.enum(periods),
+      algorithm: z.enum(algorithms),
+      burst: units,
+    }),
+  ),
+});
+
 const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('checksum_key'), id: z.string(), key: z.string().regex(/^[0-9a-f]+$/) }),
   z
@@ -132,6 +148,17 @@ const record: z.ZodType<StoreRecord> = z.discriminatedUnion('kind', [
     tokenId: z.string(),
     expiresAt: millis,
   }),
+  z.strictObject({ kind: z.literal('limit_head'), subject: limited, head }),
+  z
+    .strictObject({
+      kind: z.literal('limit_window'),
+      subject: limited,
+      ledger: z.string(),
+      label: millis,
+      settled: count,
+      at: millis,
+    })
+    .refine(({ ledger }) => formerLimit(ledger) !== null, 'is no name of a ledger'),
   z.strictObject({ kind: z.literal('position'), epoch: z.string(), seq: z.int().min(0) }),
 ]);
 

@@ -283,7 +283,7 @@ export function exchange(
  * What time has done: buckets empty, and leases of processes that have been gone for long are summed up. It is counted
  * from when they were found gone, or a clock that is set forward would do it to those who are there.
  */
-function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
+export function passed(ledger: Ledger, limit: Limit, now: Millis): Ledger {
   if (now <= ledger.at) return ledger;
   let { settled, lost, level } = ledger;
   const leases: Record<string, Lease> = {};

@@ -1,4 +1,17 @@
-import { type Answer, type Circumstances, type Claim, emptyLedger, exchange, keepMs, type Ledger } from './ledger.ts';
+import {
+  type Answer,
+  type Circumstances,
+  type Claim,
+  emptyLedger,
+  exchange,
+  keepMs,
+  type Ledger,
+  passed,
+  remainingOf,
+  reset,
+  sums,
+  usedOf,
+} from './ledger.ts';
 import { capacityOf, formerLimit, type Limit, ledgerName, type Window, windowAfter, windowAt } from './limit.ts';
 import type { Millis } from './token.ts';
 
@@ -54,8 +67,9 @@ export interface Entry {
   readonly until: Millis | null;
 }
 
-/** Windows of a second are too many to be kept for as long as others. */
-const keptMs = ({ per }: Limit): Millis => (per === '1s' ? 60_000 : keepMs);
+/** When the ledger of a window may be forgotten; null: never. Windows of a second are too many to be kept as long as others. */
+export const untilOf = ({ per }: Pick<Limit, 'per'>, { ends }: Window): Millis | null =>
+  ends === null ? null : ends + (per === '1s' ? 60_000 : keepMs);
 
 /** The definitions that hold, and the time: neither goes back. */
 export function headAfter(
@@ -93,10 +107,118 @@ export function answerQuestion(
     const isOpen = window.label === current.label || window.label === windowAfter(limit, current)?.label;
     if (known === null && (!isOpen || defined === null)) return null;
     const { ledger, answer } = exchange(known ?? emptyLedger(now), limit, window, claim, { now, roll, processes });
-    const until = window.ends === null ? null : window.ends + keptMs(limit);
+    const until = untilOf(limit, window);
     entries.set(`${name} ${window.label}`, { ledger: name, label: window.label, state: ledger, until });
     return { window, capacity: defined === null ? null : capacityOf(defined), answer };
   });
   const behind = Math.max(0, now - storeTime);
   return { head, entries: [...entries.values()], answer: { now, behind, version: head.version, answers } };
+}
+
+/** What became of a limit in one window. */
+export interface LimitState {
+  readonly limit: Limit;
+  readonly spent: number;
+  readonly burned: number;
+  readonly leased: number;
+  readonly remaining: number;
+  /** When the window ends on the store's clock; null: never. */
+  readonly ends: Millis | null;
+}
+
+/** What of the limits is used in the present windows. */
+export function readBook(
+  kept: Head | null,
+  find: (ledger: string, label: Millis) => Ledger | null,
+  said: Pick<LimitQuestion, 'version' | 'limits'>,
+  storeTime: Millis,
+): readonly LimitState[] {
+  const { limits, clock } = headAfter(kept, said, storeTime);
+  return limits.map(limit => {
+    const window = windowAt(limit, clock);
+    return stateOf(find(ledgerName(limit), window.label) ?? emptyLedger(clock), limit, window, clock);
+  });
+}
+
+/** Begins the present window of a limit anew. Null: there is no such limit. */
+export function resetBook(
+  kept: Head | null,
+  find: (ledger: string, label: Millis) => Ledger | null,
+  name: string,
+  storeTime: Millis,
+): { readonly head: Head; readonly entry: Entry; readonly state: LimitState; readonly notice: BookNotice } | null {
+  const limit = kept?.limits.find(each => ledgerName(each) === name);
+  if (kept === null || limit === undefined) return null;
+  const clock = Math.max(kept.clock, storeTime);
+  const window = windowAt(limit, clock);
+  const { label } = window;
+  const ledger = reset(find(name, label) ?? emptyLedger(clock), limit, clock);
+  return {
+    head: { ...kept, clock },
+    entry: { ledger: name, label, state: ledger, until: untilOf(limit, window) },
+    state: stateOf(ledger, limit, window, clock),
+    notice: { kind: 'news', ledger: name, label, recall: ledger.recall },
+  };
+}
+
+function stateOf(before: Ledger, limit: Limit, { ends }: Window, now: Millis): LimitState {
+  const ledger = passed(before, limit, now);
+  const { burned, leased } = sums(ledger);
+  const spent = usedOf(ledger, limit) - burned;
+  return { limit, spent, burned, leased, remaining: remainingOf(ledger, limit), ends };
+}
+
+/** Units have come back, or are asked for. */
+export interface BookNotice {
+  readonly kind: 'recall' | 'news';
+  readonly ledger: string;
+  readonly label: Millis;
+  readonly recall: number;
+}
+
+/** What others have to hear of after an answer. */
+export const noticesOf = ({ claims }: LimitQuestion, { answers }: LimitAnswer): readonly BookNotice[] =>
+  claims.flatMap(({ ledger, claim }, i): BookNotice[] => {
+    const answer = answers[i] ?? null;
+    if (answer === null) return [];
+    const { verdict, recall, news } = answer.answer;
+    const about = { ledger, label: answer.window.label, recall };
+    const asks = verdict === 'waiting' && claim.recalled === 0;
+    return [
+      ...(asks ? [{ kind: 'recall' as const, ...about }] : []),
+      ...(news ? [{ kind: 'news' as const, ...about }] : []),
+    ];
+  });
+
+/**
+ * Makes definitions hold. Of a limit that was lowered idle units are recalled in its present window; who was refused by
+ * one that was raised has to hear of it.
+ */
+export function defineBook(
+  kept: Head | null,
+  find: (ledger: string, label: Millis) => Ledger | null,
+  said: Pick<LimitQuestion, 'version' | 'limits'>,
+  storeTime: Millis,
+): { readonly head: Head; readonly entries: readonly Entry[]; readonly notices: readonly BookNotice[] } {
+  const head = headAfter(kept, said, storeTime);
+  const entries: Entry[] = [];
+  const notices: BookNotice[] = [];
+  for (const limit of head.limits) {
+    const name = ledgerName(limit);
+    const old = kept?.limits.find(each => ledgerName(each) === name);
+    const window = windowAt(limit, head.clock);
+    const { label } = window;
+    const ledger = old === undefined ? null : find(name, label);
+    if (old === undefined || ledger === null) continue;
+    const isLower = limit.max < old.max || limit.burst < old.burst;
+    const isHigher = limit.max > old.max || limit.burst > old.burst;
+    const recall = ledger.recall + (isLower ? 1 : 0);
+    const about = { ledger: name, label, recall };
+    if (isLower) {
+      entries.push({ ledger: name, label, state: { ...ledger, recall }, until: untilOf(limit, window) });
+      notices.push({ kind: 'recall', ...about });
+    }
+    if (isHigher) notices.push({ kind: 'news', ...about });
+  }
+  return { head, entries, notices };
 }

@@ -1,6 +1,6 @@
 import type { Circumstances } from '../core/ledger.ts';
 import type { Limit } from '../core/limit.ts';
-import type { LimitAnswer, LimitQuestion } from '../core/limit-book.ts';
+import type { LimitAnswer, LimitQuestion, LimitState } from '../core/limit-book.ts';
 import type { Millis } from '../core/token.ts';
 
 /** Whose limits they are. All limits of one lie together. */
@@ -45,13 +45,3 @@ export type LimitNotice =
       readonly recall: number;
     }
   | { readonly kind: 'lost' };
-
-export interface LimitState {
-  readonly limit: Limit;
-  readonly spent: number;
-  readonly burned: number;
-  readonly leased: number;
-  readonly remaining: number;
-  /** When the window ends on the store's clock; null: never. */
-  readonly ends: Millis | null;
-}

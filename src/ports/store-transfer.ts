@@ -1,5 +1,7 @@
+import type { Head } from '../core/limit-book.ts';
 import type { Account, Millis, Role, StoredToken } from '../core/token.ts';
 import type { Usage, UsageBucket } from '../core/usage.ts';
+import type { LimitedSubject } from './limit-ledger.ts';
 import type { AuditEvent } from './token-store.ts';
 
 /** Everything that a store keeps, in a form that any store can take: for backups, and to move to another store. */
@@ -8,7 +10,7 @@ export interface StoreSource {
    * What is kept, in pages that are read as they are asked for; the last record is the `position`. Roles, tokens, accounts
    * and their events are together those of that position in the feed, whatever changed meanwhile: what did is read again,
    * and a later record of a role, token, account or usage takes the place of an earlier one. Usage is that of the moment at
-   * which each token's was read. A creation that was asked for meanwhile may be made again after a restore.
+   * which each token's was read, and so are units of limits. A creation that was asked for meanwhile may be made again after a restore.
    *
    * Rejects with `StoreUnavailable`, also when changes come faster than they can be read.
    */
@@ -40,6 +42,18 @@ export type StoreRecord =
       readonly body: string;
       readonly tokenId: string;
       readonly expiresAt: Millis;
+    }
+  /** Limits of a token or account, as they were last said to its ledgers, and the time that those have seen. */
+  | { readonly kind: 'limit_head'; readonly subject: LimitedSubject; readonly head: Head }
+  /** Units of a window that count as used: those that were spent and burned, and those that processes held. */
+  | {
+      readonly kind: 'limit_window';
+      readonly subject: LimitedSubject;
+      readonly ledger: string;
+      readonly label: Millis;
+      /** Of a bucket: how full it was. */
+      readonly settled: number;
+      readonly at: Millis;
     }
   /** Where the feed stood when all of this was so. */
   | { readonly kind: 'position'; readonly epoch: string; readonly seq: number };

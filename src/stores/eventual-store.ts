@@ -29,6 +29,7 @@ export interface Opening {
 export class EventualStore {
   readonly #opening: Opening;
   readonly #stop = new AbortController();
+  readonly #onOpened: ((store: Store) => void)[] = [];
   #store: Store | null = null;
   #why = 'it was not opened yet';
   #trying: Promise<void> = Promise.resolve();
@@ -37,6 +38,7 @@ export class EventualStore {
   readonly feed: Store['feed'] = this.#late(({ feed }) => feed);
   readonly usage: Store['usage'] = this.#late(({ usage }) => usage);
   readonly registry: Store['registry'] = this.#late(({ registry }) => registry);
+  readonly limits: Store['limits'] = this.#lateLimits();
 
   private constructor(opening: Opening) {
     this.#opening = opening;
@@ -89,6 +91,7 @@ export class EventualStore {
       return;
     }
     this.#opening.watcher.opened();
+    for (const act of this.#onOpened.splice(0)) act(this.#store);
   }
 
   async #insist(): Promise<void> {
@@ -102,6 +105,16 @@ export class EventualStore {
         this.#why = error.message;
       });
     }
+  }
+
+  /** Who listens before the store is open has missed nothing: nobody could say anything through it. */
+  #lateLimits(): Store['limits'] {
+    const { exchange, define, read, reset } = this.#late(({ limits }) => limits);
+    const listen: Store['limits']['listen'] = (hear, signal) => {
+      if (this.#store !== null) this.#store.limits.listen(hear, signal);
+      else this.#onOpened.push(({ limits }) => limits.listen(hear, signal));
+    };
+    return { exchange, define, read, reset, listen };
   }
 
   /** One of the store's ports, whose every method answers a promise. */

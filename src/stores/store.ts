@@ -1,4 +1,5 @@
 import type { ChangeFeed } from '../ports/change-feed.ts';
+import type { LimitLedger } from '../ports/limit-ledger.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
 import type { Finding, StoreSource } from '../ports/store-transfer.ts';
 import type { TokenStore } from '../ports/token-store.ts';
@@ -11,6 +12,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly feed: ChangeFeed;
   readonly usage: UsageLedger;
+  readonly limits: LimitLedger;
   readonly transfer: StoreSource;
   readonly registry: ProcessRegistry;
   /**

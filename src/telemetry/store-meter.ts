@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../errors.ts';
 import type { ChangeFeed } from '../ports/change-feed.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { LimitLedger } from '../ports/limit-ledger.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { UsageLedger } from '../ports/usage-ledger.ts';
@@ -77,6 +78,15 @@ export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger
   total: tokenId => meter.timed('usage_total', () => ledger.total(tokenId)),
   totals: tokenIds => meter.timed('usage_totals', () => ledger.totals(tokenIds)),
   series: (tokenId, step, from, to) => meter.timed('usage_series', () => ledger.series(tokenId, step, from, to)),
+});
+
+export const meterLimits = (ledger: LimitLedger, meter: StoreMeter): LimitLedger => ({
+  exchange: (questions, circumstances) =>
+    meter.timed('limits_exchange', () => ledger.exchange(questions, circumstances)),
+  define: (subject, version, limits) => meter.timed('limits_define', () => ledger.define(subject, version, limits)),
+  read: (subject, version, limits) => meter.timed('limits_read', () => ledger.read(subject, version, limits)),
+  reset: (subject, name) => meter.timed('limits_reset', () => ledger.reset(subject, name)),
+  listen: (hear, signal) => ledger.listen(hear, signal),
 });
 
 export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): ProcessRegistry => ({

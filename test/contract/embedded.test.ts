@@ -1,5 +1,6 @@
 import { beginInFolder, openInFolder } from '../support/embedded.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { limitLedgerContract } from './limit-ledger.ts';
 import { processRegistryContract } from './process-registry.ts';
 import { rolesContract } from './roles.ts';
 import { storeTransferContract } from './store-transfer.ts';
@@ -12,5 +13,6 @@ rolesContract('embedded', openInFolder);
 tokenListContract('embedded', openInFolder);
 changeFeedContract('embedded', openInFolder);
 usageLedgerContract('embedded', openInFolder);
+limitLedgerContract('embedded', openInFolder);
 storeTransferContract('embedded', openInFolder, beginInFolder);
 processRegistryContract('embedded', openInFolder);

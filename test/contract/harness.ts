@@ -1,4 +1,5 @@
 import type { Account, Role, StoredToken } from '../../src/core/token.ts';
+import type { LimitedSubject } from '../../src/ports/limit-ledger.ts';
 import type { StoreTarget } from '../../src/ports/store-transfer.ts';
 import type { Audit } from '../../src/ports/token-store.ts';
 import type { Store } from '../../src/stores/store.ts';
@@ -13,9 +14,14 @@ export interface StoreOptions {
 export interface TestedStore
   extends Pick<
     Store,
-    'identity' | 'tokens' | 'feed' | 'usage' | 'registry' | 'keepChecksumKeys' | 'transfer' | 'examine'
+    'identity' | 'tokens' | 'feed' | 'usage' | 'limits' | 'registry' | 'keepChecksumKeys' | 'transfer' | 'examine'
   > {
   readonly clock: ManualClock;
+  /**
+   * Makes it this time for the ledgers of a subject whose limits were said before: the store's clock where that can be set,
+   * else what those ledgers have seen.
+   */
+  limitTime(subject: LimitedSubject, at: number): Promise<void>;
   /** Closes it and opens what it left. */
   reopen(): Promise<TestedStore>;
   /** Closes it and removes what it left. */

@@ -3,6 +3,7 @@ import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { patience } from '../support/tiers.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { limitLedgerContract } from './limit-ledger.ts';
 import { processRegistryContract } from './process-registry.ts';
 import { rolesContract } from './roles.ts';
 import { storeTransferContract } from './store-transfer.ts';
@@ -24,6 +25,7 @@ rolesContract('redis cluster', open);
 tokenListContract('redis cluster', open);
 changeFeedContract('redis cluster', open);
 usageLedgerContract('redis cluster', open);
+limitLedgerContract('redis cluster', open);
 processRegistryContract('redis cluster', open);
 storeTransferContract(
   'redis cluster',

@@ -6,6 +6,7 @@ import { documentedUser, setUser } from '../support/redis-acl.ts';
 import { SentinelTrio } from '../support/redis-sentinel.ts';
 import { patience } from '../support/tiers.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { limitLedgerContract } from './limit-ledger.ts';
 import { processRegistryContract } from './process-registry.ts';
 import { rolesContract } from './roles.ts';
 import { tokenListContract } from './token-list.ts';
@@ -33,6 +34,7 @@ rolesContract('redis behind sentinels', open);
 tokenListContract('redis behind sentinels', open);
 changeFeedContract('redis behind sentinels', open);
 usageLedgerContract('redis behind sentinels', open);
+limitLedgerContract('redis behind sentinels', open);
 processRegistryContract('redis behind sentinels', open);
 
 test('the users of the README have sent all of this, and were refused nothing', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { beginOn, openOn, RedisServer } from '../support/redis.ts';
 import { changeFeedContract } from './change-feed.ts';
+import { limitLedgerContract } from './limit-ledger.ts';
 import { processRegistryContract } from './process-registry.ts';
 import { rolesContract } from './roles.ts';
 import { storeTransferContract } from './store-transfer.ts';
@@ -21,6 +22,7 @@ rolesContract('redis', open);
 tokenListContract('redis', open);
 changeFeedContract('redis', open);
 usageLedgerContract('redis', open);
+limitLedgerContract('redis', open);
 storeTransferContract(
   'redis',
   open,

@@ -74,6 +74,15 @@ export function storeTransferContract(name: string, open: OpenStore, begin: Begi
         s => s.usage.series('plain', 'hour', 0, made * 2),
         s => s.usage.series('plain', 'day', 0, made * 2),
         s => s.keepChecksumKeys([]),
+        ...(['token', 'account'] as const).map(kind => async (s: TestedStore) => {
+          const states = await s.limits.read({ kind, id: kind === 'token' ? 'plain' : 'acme' }, 1, []);
+          // What is out in the original may be spent, and is in a copy.
+          return states.map(({ limit, spent, burned, leased, remaining }) => ({
+            limit,
+            used: spent + burned + leased,
+            remaining,
+          }));
+        }),
         s => s.tokens.listEvents({ ...page, kind: 'token', id: 'plain' }),
         s => s.tokens.listEvents({ ...page, kind: 'account', id: 'gone' }),
         ...['first', 'none', 'order'].map(id => (s: TestedStore) => s.tokens.listEvents({ ...page, kind: 'role', id })),

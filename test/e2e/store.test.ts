@@ -86,7 +86,13 @@ async function furnished(name: string, more = 0): Promise<readonly string[]> {
   await many.add(Array.from({ length: more }, (_, i) => ({ kind: 'token', token: aToken(`more-${i}`) })));
   await many.finish();
   const store = await openEmbeddedStore({ folder: inFolder(name), clock });
-  await furnish({ ...store, clock, reopen: () => Promise.reject(), dispose: async () => {} });
+  await furnish({
+    ...store,
+    clock,
+    limitTime: () => Promise.reject(),
+    reopen: () => Promise.reject(),
+    dispose: async () => {},
+  });
   const held = await contentsOf(store.transfer);
   await store.close();
   return held;

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Script } from '../../src/stores/redis/script.ts';
-import { addUsage } from '../../src/stores/redis/scripts/add-usage.ts';
+import { addReport, addUsage } from '../../src/stores/redis/scripts/add-usage.ts';
 import { checkStore } from '../../src/stores/redis/scripts/check-store.ts';
+import { exchangeLimits, settleLimits } from '../../src/stores/redis/scripts/exchange-limits.ts';
 import { beat } from '../../src/stores/redis/scripts/processes.ts';
 import { readFeed } from '../../src/stores/redis/scripts/read-feed.ts';
 import { keepReportNumber, readReportNumber } from '../../src/stores/redis/scripts/report-number.ts';
@@ -15,8 +16,10 @@ const idle: ReadonlyMap<string, string> = new Map([
   ...named('heartbeat', [beat]),
   // On a busy machine a read of the feed is given up, and made again over a new connection.
   ...['hello', 'client', 'info', 'select'].map((name): [string, string] => [name, 'connecting']),
-  // A report asks first whether it is still the same store.
-  ...named('usage', [checkStore, readReportNumber, addUsage, keepReportNumber]),
+  // In a cluster a report asks first whether it is still the same store.
+  ...named('usage', [addReport, checkStore, readReportNumber, addUsage, keepReportNumber]),
+  ...named('limits', [exchangeLimits, settleLimits]),
+  ...['subscribe', 'ping'].map((name): [string, string] => [name, 'notices']),
 ]);
 
 function named(kind: string, scripts: readonly Script[]): [string, string][] {

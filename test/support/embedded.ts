@@ -35,6 +35,7 @@ async function tested(options: EmbeddedStoreOptions & { readonly clock: ManualCl
   return {
     ...store,
     clock: options.clock,
+    limitTime: async (_, at) => options.clock.stepWall(at - options.clock.wall()),
     reopen: async () => {
       await store.close();
       return tested(options);

@@ -6,8 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { Keys } from '../../src/stores/redis/keys.ts';
+import { Link } from '../../src/stores/redis/link.ts';
 import { openRedisStore, type RedisStoreOptions } from '../../src/stores/redis/open.ts';
+import { lua, script } from '../../src/stores/redis/script.ts';
 import type { RedisEndpoint, RedisPlace } from '../../src/stores/redis/settings.ts';
+import { monotonic } from '../../src/stores/redis/store-clock.ts';
 import { beginRedis } from '../../src/stores/redis/target.ts';
 import type { BeginStore, OpenStore, TestedStore } from '../contract/harness.ts';
 import type { Certificate } from './certificate.ts';
@@ -194,12 +198,37 @@ export const beginOn =
     };
   };
 
+/** Has the ledgers of a subject have seen a time. KEYS[1] is their head, ARGV[1] the time. */
+const leadLimits = script(
+  'frees',
+  lua`
+local version, rest = string.match(redis.call('GET', KEYS[1]), '^(%S+) %S+\n(.*)$')
+return redis.call('SET', KEYS[1], version .. ' ' .. ARGV[1] .. '\n' .. rest)
+`,
+);
+
+/** Calls scripts of a test's own, wherever their keys are. */
+export async function onLink(place: RedisPlace, home: string, act: (link: Link) => Promise<unknown>): Promise<void> {
+  const link = new Link({ place, home, confirm: 'none', silenceMs: 20_000 }, { lost: () => {}, restored: () => {} });
+  try {
+    await link.open(monotonic() + 20_000);
+    await act(link);
+  } finally {
+    await link.close();
+  }
+}
+
 async function tested(options: RedisStoreOptions & { readonly clock: ManualClock }): Promise<TestedStore> {
   // A busy test machine is no outage.
   const store = await openRedisStore({ deadlineMs: 10_000, mutationDeadlineMs: 20_000, ...options });
   return {
     ...store,
     clock: options.clock,
+    limitTime: ({ kind, id }, at) =>
+      onLink(options.endpoint, `${options.prefix}{s}:meta`, link => {
+        const key = new Keys(options.prefix ?? '').limits({ kind, id });
+        return link.call({ script: leadLimits, keys: [key], args: [at] }, monotonic() + 20_000);
+      }),
     reopen: async () => {
       await store.close();
       return tested(options);

@@ -1,4 +1,5 @@
-import type { Limit } from '../../src/core/limit.ts';
+import type { Claim } from '../../src/core/ledger.ts';
+import { type Limit, ledgerName } from '../../src/core/limit.ts';
 import { noUsage, type Usage } from '../../src/core/usage.ts';
 import type { StoreRecord, StoreSource, StoreTarget } from '../../src/ports/store-transfer.ts';
 import { anAccount, anAudit, aRole, aToken, changed, made, type TestedStore } from '../contract/harness.ts';
@@ -40,6 +41,10 @@ function nameOf(record: StoreRecord): string {
       return `key ${record.id}`;
     case 'creation':
       return `creation ${record.key}`;
+    case 'limit_head':
+      return `limits of ${record.subject.kind} ${record.subject.id}`;
+    case 'limit_window':
+      return `limit ${record.ledger} ${record.label} of ${record.subject.kind} ${record.subject.id}`;
     case 'position':
       return 'position';
   }
@@ -122,4 +127,48 @@ export async function furnish(store: TestedStore): Promise<void> {
       ],
     });
   }
+  await useLimits(store);
+}
+
+/** Uses limits of a token and an account: some units are spent, some are out, and some are burned. */
+async function useLimits({ limits, clock }: TestedStore): Promise<void> {
+  const [all, hourly, paced] = [
+    { name: 'ü "all"', max: 1000, per: 'lifetime', algorithm: 'window', burst: 1000 },
+    { name: 'calls', max: 100, per: '1d', algorithm: 'window', burst: 100 },
+    { name: 'pace', max: 7, per: '1d', algorithm: 'bucket', burst: 50 },
+  ] as const satisfies readonly Limit[];
+  const claim = (process: string, lease: Partial<Claim>): Claim => ({
+    process,
+    number: 0,
+    granted: 0,
+    returned: 0,
+    spent: 0,
+    overdrawn: 0,
+    back: 0,
+    need: 0,
+    want: 0,
+    answered: 0,
+    recalled: 0,
+    ...lease,
+  });
+  const of = (each: readonly Limit[], lease: Partial<Claim>) =>
+    each.map(limit => ({ ledger: ledgerName(limit), label: null, claim: claim('p', lease) }));
+  const both = { version: 3, limits: [all, hourly, paced] };
+  const plain = { ...both, subject: { kind: 'token', id: 'plain' } } as const;
+  const acme = { ...both, subject: { kind: 'account', id: 'acme' } } as const;
+  const roll = { at: clock.wall(), live: new Set(['p']) };
+  const around = { roll, processes: 2 };
+  await limits.exchange(
+    [
+      { ...plain, claims: of(both.limits, { need: 20 }) },
+      { ...acme, claims: of([all], { need: 5 }) },
+    ],
+    around,
+  );
+  await limits.exchange(
+    [{ ...plain, claims: of(both.limits, { number: 1, granted: 20, spent: 13, back: 3 }) }],
+    around,
+  );
+  await limits.reset(plain.subject, ledgerName(all));
+  await limits.define({ kind: 'token', id: 'unused' }, 0, [hourly]);
 }

@@ -1,8 +1,12 @@
 import { readAccount, readRole, readToken } from '../../core/document.ts';
+import type { Circumstances } from '../../core/ledger.ts';
+import type { Limit } from '../../core/limit.ts';
+import { type BookNotice, type LimitAnswer, type LimitState, noticesOf } from '../../core/limit-book.ts';
 import type { Account, Role, StoredToken } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import type { ChangeFeed, Cursor, FeedAnswer } from '../../ports/change-feed.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { LimitedSubject, LimitLedger, LimitNotice, SubjectQuestion } from '../../ports/limit-ledger.ts';
 import type { Heartbeat, ProcessRegistry, Roll } from '../../ports/process-registry.ts';
 import type { StoreRecord, StoreSource } from '../../ports/store-transfer.ts';
 import type {
@@ -25,6 +29,7 @@ import type {
   TokenStore,
 } from '../../ports/token-store.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
+import { partsOf } from '../limits.ts';
 import { type AskTables, dumpTables } from './dump.ts';
 import type { TokenRow } from './operations.ts';
 import type { OwnerClient } from './owner-client.ts';
@@ -204,6 +209,66 @@ export class EmbeddedUsageLedger implements UsageLedger {
   }
 }
 
+/** What one process says, it hears itself. */
+export class EmbeddedLimitLedger implements LimitLedger {
+  readonly #owner: OwnerClient;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<(notice: LimitNotice) => void>();
+
+  constructor(owner: OwnerClient, clock: Clock) {
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  async exchange(
+    questions: readonly SubjectQuestion[],
+    circumstances: Pick<Circumstances, 'roll' | 'processes'>,
+  ): Promise<readonly (LimitAnswer | null)[]> {
+    const parts = partsOf(questions);
+    const now = this.#clock.wall();
+    const asked = parts.map(part => this.#owner.call('exchangeLimits', [part, circumstances, now]));
+    const results = await Promise.allSettled(asked);
+    const answers = results.flatMap((result, i): readonly (LimitAnswer | null)[] =>
+      result.status === 'fulfilled' ? result.value : parts[i]!.map(() => null),
+    );
+    const failed = results.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (failed !== undefined && answers.every(answer => answer === null)) throw failed.reason;
+    for (const [i, answer] of answers.entries()) {
+      const question = questions[i]!;
+      if (answer !== null) this.#tell(question.subject, noticesOf(question, answer));
+    }
+    return answers;
+  }
+
+  async define(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<void> {
+    const notices = await this.#owner.call('defineLimits', [subject, version, limits, this.#clock.wall()]);
+    this.#tell(subject, notices);
+  }
+
+  read(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<readonly LimitState[]> {
+    return this.#owner.call('readLimits', [subject, version, limits, this.#clock.wall()]);
+  }
+
+  async reset(subject: LimitedSubject, ledger: string): Promise<LimitState | null> {
+    const done = await this.#owner.call('resetLimit', [subject, ledger, this.#clock.wall()]);
+    if (done === null) return null;
+    this.#tell(subject, [done.notice]);
+    return done.state;
+  }
+
+  listen(hear: (notice: LimitNotice) => void, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    // The same function may listen twice.
+    const listener = (notice: LimitNotice): void => hear(notice);
+    this.#listeners.add(listener);
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
+  }
+
+  #tell(subject: LimitedSubject, notices: readonly BookNotice[]): void {
+    for (const notice of notices) for (const hear of this.#listeners) hear({ ...notice, subject });
+  }
+}
+
 export class EmbeddedSource implements StoreSource {
   readonly #owner: OwnerClient;
   readonly #clock: Clock;
@@ -224,6 +289,8 @@ export class EmbeddedSource implements StoreSource {
       documents: (...args) => owner.call('dumpDocuments', args),
       usage: (...args) => owner.call('dumpUsage', args),
       creations: (...args) => owner.call('dumpCreations', args),
+      limitHeads: (...args) => owner.call('dumpLimitHeads', args),
+      limitLedgers: (...args) => owner.call('dumpLimitLedgers', args),
       changes: (...args) => owner.call('dumpChanges', args),
     };
     return dumpTables(ask, this.#clock.wall(), this.#retention);

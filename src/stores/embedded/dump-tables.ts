@@ -44,6 +44,31 @@ export interface RolePage {
   readonly next: number | null;
 }
 
+export interface LimitHeadRow {
+  readonly kind: 'token' | 'account';
+  readonly subject: string;
+  readonly version: number;
+  readonly clock: Millis;
+  readonly limits: string;
+}
+
+export interface LimitLedgerRow {
+  readonly kind: 'token' | 'account';
+  readonly subject: string;
+  readonly ledger: string;
+  readonly label: Millis;
+  readonly state: string;
+}
+
+/** Where a page of rows about limits begins: behind the row of this key. */
+export type LimitHeadKey = readonly [kind: string, subject: string];
+export type LimitLedgerKey = readonly [kind: string, subject: string, ledger: string, label: Millis];
+
+export interface TuplePage<Row, Key> {
+  readonly rows: readonly Row[];
+  readonly next: Key | null;
+}
+
 export interface EventRow {
   readonly id: number;
   readonly kind: 'token' | 'account' | 'role';
@@ -83,6 +108,8 @@ export class DumpTables {
   readonly #totals: StatementSync;
   readonly #buckets: StatementSync;
   readonly #creations: StatementSync;
+  readonly #limitHeads: StatementSync;
+  readonly #limitLedgers: StatementSync;
   readonly #changed: StatementSync;
   readonly #events: StatementSync;
 
@@ -104,6 +131,14 @@ export class DumpTables {
     this.#creations = db.prepare(
       `SELECT key, body, token_id, expires_at FROM idempotency WHERE key > ? AND expires_at > ?
        ORDER BY key LIMIT ${pageRows}`,
+    );
+    this.#limitHeads = db.prepare(
+      `SELECT kind, subject, version, clock, limits FROM limit_heads
+       WHERE (kind, subject) > (?, ?) ORDER BY kind, subject LIMIT ${pageRows}`,
+    );
+    this.#limitLedgers = db.prepare(
+      `SELECT kind, subject, ledger, label, state FROM limit_ledgers
+       WHERE (kind, subject, ledger, label) > (?, ?, ?, ?) ORDER BY kind, subject, ledger, label LIMIT ${pageRows}`,
     );
     this.#changed = db.prepare(`SELECT seq, kind, subject FROM feed WHERE seq > ? ORDER BY seq LIMIT ${pageRows}`);
     this.#events = db.prepare(`SELECT id, kind, subject, doc FROM audit WHERE id > ? ORDER BY id LIMIT ${pageRows}`);
@@ -151,6 +186,18 @@ export class DumpTables {
   creations(after: string, now: Millis): KeyedPage<CreationRow> {
     const rows = all<CreationRow>(this.#creations, after, now);
     return { rows, next: rows.length < pageRows ? null : rows.at(-1)!.key };
+  }
+
+  limitHeads(after: LimitHeadKey): TuplePage<LimitHeadRow, LimitHeadKey> {
+    const rows = all<LimitHeadRow>(this.#limitHeads, ...after);
+    const last = rows.length < pageRows ? undefined : rows.at(-1);
+    return { rows, next: last === undefined ? null : [last.kind, last.subject] };
+  }
+
+  limitLedgers(after: LimitLedgerKey): TuplePage<LimitLedgerRow, LimitLedgerKey> {
+    const rows = all<LimitLedgerRow>(this.#limitLedgers, ...after);
+    const last = rows.length < pageRows ? undefined : rows.at(-1);
+    return { rows, next: last === undefined ? null : [last.kind, last.subject, last.ledger, last.label] };
   }
 
   /** What came after a position; `gap` when the feed has lost a part of it. */

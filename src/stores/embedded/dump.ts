@@ -1,10 +1,22 @@
 import { readAccount, readRole, readToken } from '../../core/document.ts';
+import type { Ledger } from '../../core/ledger.ts';
+import type { Limit } from '../../core/limit.ts';
 import type { Millis } from '../../core/token.ts';
 import type { Usage, UsageBucket } from '../../core/usage.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { StoreRecord } from '../../ports/store-transfer.ts';
 import type { Audit } from '../../ports/token-store.ts';
-import type { DumpTables, EventRow, RoleRow, UsageRow } from './dump-tables.ts';
+import { isOpen, limitWindowRecord } from '../limits.ts';
+import type {
+  DumpTables,
+  EventRow,
+  LimitHeadKey,
+  LimitHeadRow,
+  LimitLedgerKey,
+  LimitLedgerRow,
+  RoleRow,
+  UsageRow,
+} from './dump-tables.ts';
 import type { BucketRow } from './operations.ts';
 import type { UsageRetention } from './usage.ts';
 
@@ -54,6 +66,18 @@ export async function* dumpTables(
     }));
     after = page.next;
   }
+  for (let after: LimitHeadKey | null = ['', '']; after !== null; ) {
+    const page: Awaited<ReturnType<AskTables['limitHeads']>> = await ask.limitHeads(after);
+    yield page.rows.map(limitHeadRecord);
+    after = page.next;
+  }
+  for (let after: LimitLedgerKey | null = ['', '', '', 0]; after !== null; ) {
+    const page: Awaited<ReturnType<AskTables['limitLedgers']>> = await ask.limitLedgers(after);
+    yield page.rows.flatMap(row =>
+      retention.hours === Number.POSITIVE_INFINITY || isOpen(row, now) ? limitLedgerRecord(row) : [],
+    );
+    after = page.next;
+  }
   for (let complete = false; !complete; ) {
     const page: Awaited<ReturnType<AskTables['changes']>> = await ask.changes(position);
     if (page.kind === 'gap') throw new StoreUnavailable('the store changes faster than it can be read');
@@ -90,5 +114,14 @@ export const usageRecord = ({ token, total, hours, days }: UsageRow): StoreRecor
   kind: 'usage',
   usage: { tokenId: token, total: JSON.parse(total) as Usage, hours: hours.map(bucket), days: days.map(bucket) },
 });
+
+export const limitHeadRecord = ({ kind, subject, version, clock, limits }: LimitHeadRow): StoreRecord => ({
+  kind: 'limit_head',
+  subject: { kind, id: subject },
+  head: { version, clock, limits: JSON.parse(limits) as readonly Limit[] },
+});
+
+export const limitLedgerRecord = ({ kind, subject, ledger, label, state }: LimitLedgerRow): StoreRecord =>
+  limitWindowRecord({ subject: { kind, id: subject }, ledger, label }, JSON.parse(state) as Ledger);
 
 const bucket = ({ at, usage }: BucketRow): UsageBucket => ({ at, usage: JSON.parse(usage) as Usage });

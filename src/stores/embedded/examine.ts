@@ -1,5 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { Ledger } from '../../core/ledger.ts';
+import { formerLimit } from '../../core/limit.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
+import { faultIn } from '../limits.ts';
+import type { LimitLedgerRow } from './dump-tables.ts';
 import { all, one } from './sqlite.ts';
 
 interface Question {
@@ -70,6 +74,9 @@ const questions: readonly Question[] = [
   },
 ];
 
+/** Most faults that are told one by one. */
+const told = 5;
+
 const remedy = 'stop the program, move the folder away and restore a backup (postern store migrate)';
 
 /** Looks at the whole file. That takes a while, and nothing else is done meanwhile: not for a file that is served from. */
@@ -99,7 +106,36 @@ export function examineTables(db: DatabaseSync): readonly Finding[] {
       detail: `tokens ${counts['tokens']}, accounts ${counts['accounts']}, roles ${counts['roles']}, audit events ${counts['events']}, tokens with usage ${counts['used']}`,
     },
     ...questions.map(question => ask(db, question)),
+    limitsOf(db),
   ];
+}
+
+/** A ledger that cannot be read refuses every request of its token or account. */
+function limitsOf(db: DatabaseSync): Finding {
+  const name = 'limits';
+  const wrong: string[] = [];
+  let faults = 0;
+  let ledgers = 0;
+  const rows = db.prepare('SELECT kind, subject, ledger, state FROM limit_ledgers').iterate() as Iterable<
+    Pick<LimitLedgerRow, 'kind' | 'subject' | 'ledger' | 'state'>
+  >;
+  for (const { kind, subject, ledger, state } of rows) {
+    ledgers++;
+    const fault = formerLimit(ledger) === null ? 'its name is none' : faultOfText(state);
+    if (fault === null) continue;
+    faults++;
+    if (wrong.length < told) wrong.push(`${ledger} of ${kind} ${subject}: ${fault}`);
+  }
+  if (faults === 0) return { name, state: 'good', detail: `${ledgers} ledgers, consistent` };
+  return { name, state: 'bad', detail: `${faults} faults: ${wrong.join('; ')}; ${remedy}` };
+}
+
+function faultOfText(state: string): string | null {
+  try {
+    return faultIn(JSON.parse(state) as Ledger);
+  } catch {
+    return 'it cannot be read';
+  }
 }
 
 function ask(db: DatabaseSync, { name, sql, wrong }: Question): Finding {

@@ -2,8 +2,9 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { readAccount, readToken } from '../../core/document.ts';
 import type { Account, StoredToken } from '../../core/token.ts';
 import type { StoreRecord, TokenUsage } from '../../ports/store-transfer.ts';
-import { roleRecord, usageRecord } from './dump.ts';
-import type { RoleRow } from './dump-tables.ts';
+import { windowIn } from '../limits.ts';
+import { limitHeadRecord, limitLedgerRecord, roleRecord, usageRecord } from './dump.ts';
+import type { LimitHeadRow, LimitLedgerRow, RoleRow } from './dump-tables.ts';
 import { keepChecksumKeys } from './schema.ts';
 import { all, one } from './sqlite.ts';
 import { columns, digestsOf } from './tokens.ts';
@@ -41,6 +42,10 @@ export class Filler {
         this.#sql(sql).run(record.key, record.body, record.tokenId, record.expiresAt);
         return [];
       }
+      case 'limit_head':
+        return this.#limitHead(record);
+      case 'limit_window':
+        return this.#limitWindow(record);
       case 'position':
         return [];
     }
@@ -119,6 +124,30 @@ export class Filler {
     for (const each of hours) put.run(tokenId, 'hour', each.at, JSON.stringify(each.usage));
     for (const each of days) put.run(tokenId, 'day', each.at, JSON.stringify(each.usage));
     return before === null ? [] : [{ kind: 'usage', usage: before }];
+  }
+
+  #limitHead({ subject: { kind, id }, head }: Of<'limit_head'>): readonly StoreRecord[] {
+    const sql = 'SELECT kind, subject, version, clock, limits FROM limit_heads WHERE kind = ? AND subject = ?';
+    const before = one<LimitHeadRow>(this.#sql(sql), kind, id);
+    this.#sql('INSERT OR REPLACE INTO limit_heads (kind, subject, version, clock, limits) VALUES (?, ?, ?, ?, ?)').run(
+      kind,
+      id,
+      head.version,
+      head.clock,
+      JSON.stringify(head.limits),
+    );
+    return before === undefined ? [] : [limitHeadRecord(before)];
+  }
+
+  #limitWindow({ subject: { kind, id }, ledger, label, settled, at }: Of<'limit_window'>): readonly StoreRecord[] {
+    const sql = `SELECT kind, subject, ledger, label, state FROM limit_ledgers
+                 WHERE kind = ? AND subject = ? AND ledger = ? AND label = ?`;
+    const before = one<LimitLedgerRow>(this.#sql(sql), kind, id, ledger, label);
+    const state = windowIn(ledger, label, settled, at);
+    this.#sql(
+      'INSERT OR REPLACE INTO limit_ledgers (kind, subject, ledger, label, until, state) VALUES (?, ?, ?, ?, ?, ?)',
+    ).run(kind, id, ledger, label, state.until, JSON.stringify(state.state));
+    return before === undefined ? [] : [limitLedgerRecord(before)];
   }
 
   #usageOf(token: string): TokenUsage | null {

@@ -3,6 +3,7 @@ import { Accounts } from './accounts.ts';
 import { DumpTables } from './dump-tables.ts';
 import { examineTables } from './examine.ts';
 import { Journal } from './journal.ts';
+import { LimitTables } from './limits.ts';
 import type { Handlers } from './operations.ts';
 import { Processes } from './processes.ts';
 import { Roles } from './roles.ts';
@@ -25,6 +26,7 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
   const list = new TokenList(db);
   const processes = new Processes(journal);
   const usage = new UsageTables(db, settings.usageRetention);
+  const limits = new LimitTables(db);
   const dump = new DumpTables(db);
   return {
     find: (digests, now) => tokens.find(digests, now),
@@ -53,12 +55,18 @@ export function makeHandlers(db: DatabaseSync, settings: HandlerSettings): Handl
     signOff: process => processes.signOff(process),
     roll: now => processes.roll(now),
     usageSeries: (id, step, from, to) => usage.series(id, step, from, to),
+    exchangeLimits: (questions, circumstances, now) => limits.exchange(questions, circumstances, now),
+    defineLimits: (subject, version, given, now) => limits.define(subject, version, given, now),
+    readLimits: (subject, version, given, now) => limits.read(subject, version, given, now),
+    resetLimit: (subject, ledger, now) => limits.reset(subject, ledger, now),
     dumpBegin: () => dump.begin(),
     dumpChecksumKeys: () => dump.checksumKeys(),
     dumpRoles: after => dump.roles(after),
     dumpDocuments: (of, after) => dump.documents(of, after),
     dumpUsage: after => dump.usage(after),
     dumpCreations: (after, now) => dump.creations(after, now),
+    dumpLimitHeads: after => dump.limitHeads(after),
+    dumpLimitLedgers: after => dump.limitLedgers(after),
     dumpChanges: position => dump.changes(position),
     examine: () => examineTables(db),
   };

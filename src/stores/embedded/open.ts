@@ -6,6 +6,7 @@ import { StoreMissing } from '../faults.ts';
 import type { Store, StoreWatcher } from '../store.ts';
 import {
   EmbeddedChangeFeed,
+  EmbeddedLimitLedger,
   EmbeddedProcessRegistry,
   EmbeddedSource,
   EmbeddedTokenStore,
@@ -68,6 +69,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     tokens: new EmbeddedTokenStore(owner, clock),
     feed: new EmbeddedChangeFeed(owner),
     usage: new EmbeddedUsageLedger(owner, clock),
+    limits: new EmbeddedLimitLedger(owner, clock),
     transfer: new EmbeddedSource(owner, clock, usageRetention),
     registry: new EmbeddedProcessRegistry(owner, clock),
     keepChecksumKeys: add => owner.call('keepChecksumKeys', [add]),

@@ -20,6 +20,7 @@ import type {
 import type { UsageEntry } from '../../ports/usage-ledger.ts';
 import type { KeptKeys, PepperKey } from '../store.ts';
 import type { DumpTables } from './dump-tables.ts';
+import type { LimitTables } from './limits.ts';
 
 /** A token, its owner's account and roles as JSON text. The asking side parses: the owner thread has enough to do. */
 export interface TokenRow {
@@ -79,12 +80,18 @@ export interface Operations {
   usageTotals(tokenIds: readonly string[]): readonly (readonly [string, string])[];
   keepChecksumKeys(add: readonly PepperKey[]): KeptKeys;
   usageSeries(tokenId: string, step: 'hour' | 'day', from: Millis, to: Millis): readonly BucketRow[];
+  exchangeLimits: LimitTables['exchange'];
+  defineLimits: LimitTables['define'];
+  readLimits: LimitTables['read'];
+  resetLimit: LimitTables['reset'];
   dumpBegin: DumpTables['begin'];
   dumpChecksumKeys: DumpTables['checksumKeys'];
   dumpRoles: DumpTables['roles'];
   dumpDocuments: DumpTables['documents'];
   dumpUsage: DumpTables['usage'];
   dumpCreations: DumpTables['creations'];
+  dumpLimitHeads: DumpTables['limitHeads'];
+  dumpLimitLedgers: DumpTables['limitLedgers'];
   dumpChanges: DumpTables['changes'];
   examine(): readonly Finding[];
 }
@@ -130,12 +137,18 @@ export const ranks: { readonly [K in Operation]: Rank } = {
   usageTotals: 'read',
   usageSeries: 'read',
   keepChecksumKeys: 'mutation',
+  exchangeLimits: 'mutation',
+  defineLimits: 'mutation',
+  readLimits: 'read',
+  resetLimit: 'mutation',
   dumpBegin: 'read',
   dumpChecksumKeys: 'read',
   dumpRoles: 'read',
   dumpDocuments: 'read',
   dumpUsage: 'read',
   dumpCreations: 'read',
+  dumpLimitHeads: 'read',
+  dumpLimitLedgers: 'read',
   dumpChanges: 'read',
   examine: 'read',
 };

@@ -6,7 +6,7 @@ import { WaitingReaders } from './waiting-readers.ts';
 
 /** Bounds of one turn: what a look-up may have to wait for, beside an fsync. */
 const turnMs = 5;
-/** Most weight in one transaction; an entry of a usage report weighs as much as any other mutation. */
+/** Most weight in one transaction; an entry of a usage report, and a claim of limits, weigh as much as any other mutation. */
 const batchWeight = 500;
 
 /** A read that may take several steps. */
@@ -176,7 +176,11 @@ const isSteps = <T>(outcome: T | Steps<T>): outcome is Steps<T> =>
 /** A call that nobody waits for any more was answered as failed, and must not be carried out. */
 const isAwaited = (call: Call): boolean => monotonic() < call.deadline;
 
-const weightOf = (call: Call): number => (call.operation === 'reportUsage' ? call.args[0].entries.length : 1);
+function weightOf(call: Call): number {
+  if (call.operation === 'reportUsage') return call.args[0].entries.length;
+  if (call.operation !== 'exchangeLimits') return 1;
+  return call.args[0].reduce((sum, { claims }) => sum + claims.length, 1);
+}
 
 const answered = (call: Call, answer: Answer<Operation>): Reply => ({ id: call.id, kind: 'answer', answer });
 

@@ -136,6 +136,29 @@ export const migrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX account_roles_by_role ON account_roles (role, account);
     `),
+  db =>
+    db.exec(`
+      CREATE TABLE limit_heads (
+        kind TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        clock REAL NOT NULL,
+        limits TEXT NOT NULL,
+        PRIMARY KEY (kind, subject)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE limit_ledgers (
+        kind TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        ledger TEXT NOT NULL,
+        label REAL NOT NULL,
+        -- When it may be forgotten; NULL for never.
+        until REAL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (kind, subject, ledger, label)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX limit_ledgers_by_end ON limit_ledgers (until) WHERE until IS NOT NULL;
+    `),
 ];
 
 /** What a file is, before it is touched. */

@@ -65,6 +65,8 @@ class EmbeddedTarget implements StoreTarget {
         documents: (of, after) => tables.documents(of, after),
         usage: after => tables.usage(after),
         creations: (after, now) => tables.creations(after, now),
+        limitHeads: after => tables.limitHeads(after),
+        limitLedgers: after => tables.limitLedgers(after),
         changes: position => tables.changes(position),
       },
       this.#clock.wall(),

@@ -3,10 +3,21 @@ import { type Millis, roleOrderId } from '../../core/token.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { StoreRecord } from '../../ports/store-transfer.ts';
 import type { Audit } from '../../ports/token-store.ts';
+import { isOpen, limitWindowRecord } from '../limits.ts';
 import type { Keys } from './keys.ts';
+import { ledgerOf, parseHead, parseLedger } from './limit-records.ts';
 import type { Link } from './link.ts';
 import type { Script } from './script.ts';
-import { dumpChanges, dumpCreations, dumpDocuments, dumpEvents, dumpHead, dumpRoles } from './scripts/dump.ts';
+import { checkStore } from './scripts/check-store.ts';
+import {
+  dumpChanges,
+  dumpCreations,
+  dumpDocuments,
+  dumpEvents,
+  dumpHead,
+  dumpRoles,
+  readText,
+} from './scripts/dump.ts';
 import type { Argument, Unit } from './unit.ts';
 import type { RedisUsageLedger } from './usage-ledger.ts';
 
@@ -23,6 +34,8 @@ export interface DumpParts {
   readonly unit: Unit;
   readonly keys: Keys;
   readonly usage: RedisUsageLedger;
+  /** Windows of limits that have ended are read, too. */
+  readonly whole: boolean;
 }
 
 /**
@@ -104,16 +117,66 @@ async function* trails(
 }
 
 /** What no order leads to, and what lies in other slots: usage, and creations that may be asked for again. */
-async function* scanned({ link, unit, keys, usage }: DumpParts, now: Millis): AsyncGenerator<readonly StoreRecord[]> {
+async function* scanned(
+  { link, unit, keys, usage, whole }: DumpParts,
+  now: Millis,
+): AsyncGenerator<readonly StoreRecord[]> {
   for await (const names of link.scan(keys.everything, () => unit.deadline())) {
     const used = names.flatMap(name => keys.usedToken(name) ?? []);
     for (let i = 0; i < used.length; i += atOnce) {
       const found = await usage.whole(used.slice(i, i + atOnce));
       yield found.map(each => ({ kind: 'usage', usage: each }));
     }
+    yield* limitsOf({ link, unit, keys, whole }, names);
     const once = names.flatMap(name => keys.creation(name) ?? []);
     if (once.length > 0) yield await creations(unit, once, now);
   }
+}
+
+/** Heads and ledgers of limits among some keys. */
+async function* limitsOf(
+  { link, unit, keys, whole }: Omit<DumpParts, 'usage'>,
+  names: readonly string[],
+): AsyncGenerator<readonly StoreRecord[]> {
+  // Windows are those of the server's clock.
+  const now = Number(await read(unit, checkStore, []));
+  const heads = names.flatMap(name => {
+    const subject = keys.limited(name);
+    return subject === null ? [] : [{ name, subject }];
+  });
+  const windows = names.flatMap(name => {
+    const window = keys.limitWindow(name);
+    if (window === null) return [];
+    const { subject, word, label } = window;
+    const place = { name, subject, ledger: ledgerOf(word), label };
+    return whole || isOpen(place, now) ? [place] : [];
+  });
+  for (let i = 0; i < heads.length; i += atOnce) {
+    const some = heads.slice(i, i + atOnce);
+    const texts = await readTexts(link, unit, some);
+    yield some.flatMap(({ subject }, k) =>
+      texts[k] === null ? [] : [{ kind: 'limit_head', subject, head: parseHead(texts[k]!) }],
+    );
+  }
+  for (let i = 0; i < windows.length; i += atOnce) {
+    const some = windows.slice(i, i + atOnce);
+    const texts = await readTexts(link, unit, some);
+    yield some.flatMap(({ name: _, ...place }, k) =>
+      texts[k] === null ? [] : [limitWindowRecord(place, parseLedger(texts[k]!))],
+    );
+  }
+}
+
+/** What is under some keys, of a store that is still the one that was opened. */
+export async function readTexts(
+  link: Link,
+  unit: Unit,
+  places: readonly { readonly name: string }[],
+): Promise<readonly (string | null)[]> {
+  const calls = places.map(({ name }) => ({ script: readText, keys: [name], args: [] }));
+  const texts = await link.callAll(calls, unit.deadline());
+  await unit.check();
+  return texts as (string | null)[];
 }
 
 async function creations(unit: Unit, keys: readonly string[], now: Millis): Promise<readonly StoreRecord[]> {

@@ -1,4 +1,9 @@
+import { formerLimit } from '../../core/limit.ts';
 import type { Finding } from '../../ports/store-transfer.ts';
+import { faultIn } from '../limits.ts';
+import { readTexts } from './dump.ts';
+import type { Keys } from './keys.ts';
+import { ledgerOf, parseHead, parseLedger } from './limit-records.ts';
 import type { Link } from './link.ts';
 import { examineFeed, examineRoles, examineTokens } from './scripts/examine.ts';
 import { monotonic } from './store-clock.ts';
@@ -17,8 +22,56 @@ const remedy =
   'restore a backup into another prefix (postern store migrate), and keep this one for those who look into it';
 
 /** Looks at the server and at everything that the store has in it, a little at a time: it goes on serving. */
-export async function examineRedis(link: Link, unit: Unit): Promise<readonly Finding[]> {
-  return [...(await examineServer(link, unit)), ...(await examineContents(unit))];
+export async function examineRedis(link: Link, unit: Unit, keys: Keys): Promise<readonly Finding[]> {
+  return [
+    ...(await examineServer(link, unit)),
+    ...(await examineContents(unit)),
+    await examineLimits(link, unit, keys),
+  ];
+}
+
+/** A ledger that cannot be read refuses every request of its token or account. */
+async function examineLimits(link: Link, unit: Unit, keys: Keys): Promise<Finding> {
+  const name = 'limits';
+  const wrong: string[] = [];
+  let faults = 0;
+  let ledgers = 0;
+  for await (const names of link.scan(keys.everything, () => unit.deadline())) {
+    const found = names.filter(key => keys.limited(key) !== null || keys.limitWindow(key) !== null);
+    for (let i = 0; i < found.length; i += atOnce) {
+      const places = found.slice(i, i + atOnce).map(key => ({ name: key }));
+      const texts = await readTexts(link, unit, places);
+      for (const [k, text] of texts.entries()) {
+        if (text === null) continue;
+        const window = keys.limitWindow(places[k]!.name);
+        if (window !== null) ledgers++;
+        const fault = window === null ? headFault(text) : ledgerFault(window.word, text);
+        if (fault === null) continue;
+        faults++;
+        if (wrong.length < told) wrong.push(`${places[k]!.name}: ${fault}`);
+      }
+    }
+  }
+  if (faults === 0) return { name, state: 'good', detail: `${ledgers} ledgers, consistent` };
+  return { name, state: 'bad', detail: `${faults} faults: ${wrong.join('; ')}; ${remedy}` };
+}
+
+function headFault(text: string): string | null {
+  try {
+    const { version, clock, limits } = parseHead(text);
+    const units = limits.flatMap(({ max, burst }) => [max, burst]);
+    return [version, clock, ...units].every(value => value >= 0) ? null : 'it has numbers that are none';
+  } catch {
+    return 'it cannot be read';
+  }
+}
+
+function ledgerFault(word: string, text: string): string | null {
+  try {
+    return formerLimit(ledgerOf(word)) === null ? 'its name is none' : faultIn(parseLedger(text));
+  } catch {
+    return 'it cannot be read';
+  }
 }
 
 async function examineServer(link: Link, unit: Unit): Promise<readonly Finding[]> {

@@ -54,6 +54,9 @@ const confirmMargin = 10;
 /** What a call came to: its answer, or the address of another node that has its keys, and nothing was done. */
 type Outcome = { readonly answer: unknown } | { readonly moved: string };
 
+/** What one of many calls came to. */
+export type Settled = { readonly answer: unknown } | { readonly failed: StoreUnavailable };
+
 /** The way to the servers that scripts are called on: wherever the masters are, and have come to be. */
 export class Link {
   readonly #topology: Topology;
@@ -106,8 +109,29 @@ export class Link {
 
   /** Calls one script many times, in one write to each master. The calls are of one kind, and in no order. */
   async callAll(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
-    if (calls.length === 0) return [];
+    // Where one has no master, none is sent.
+    for (const { keys } of calls) this.#masterOf(slotOf(keys[0]!));
+    const mutation = calls[0]?.script.kind !== 'reads';
+    return (await this.#spread(calls, deadline)).map(settled => {
+      if ('answer' in settled) return settled.answer;
+      // What became of the other calls is another matter.
+      throw new StoreUnavailable(settled.failed.message, { sent: mutation });
+    });
+  }
+
+  /** The same, where each call is for itself. */
+  callEach(calls: readonly ScriptCall[], deadline: number): Promise<readonly Settled[]> {
     return this.#spread(calls, deadline);
+  }
+
+  /** Whether keys of different slots may lie on different servers. A script takes keys of one slot then. */
+  get clustered(): boolean {
+    return 'cluster' in this.#options.place;
+  }
+
+  /** Names the server that a key is on now. Throws when there is none. */
+  serverOf(key: string): string {
+    return addressText(this.#masterOf(slotOf(key)).endpoint);
   }
 
   /** What the masters that can be reached say of themselves: the named section of INFO. That of the unit comes first. */
@@ -151,31 +175,48 @@ export class Link {
   }
 
   /** Sends each call to the master that has its keys, and on to another one when that says that it has not. */
-  async #spread(calls: readonly ScriptCall[], deadline: number): Promise<unknown[]> {
-    const answers: unknown[] = new Array(calls.length);
+  async #spread(calls: readonly ScriptCall[], deadline: number): Promise<Settled[]> {
+    const settled: Settled[] = new Array(calls.length);
+    if (calls.length === 0) return settled;
     const mutation = calls[0]!.script.kind !== 'reads';
+    const fail = (i: number, error: unknown): void => {
+      settled[i] = { failed: unavailable(error, mutation) };
+    };
     let groups = new Map<Master, number[]>();
-    for (const [i, { keys }] of calls.entries()) put(groups, this.#masterOf(slotOf(keys[0]!)), i);
+    for (const [i, { keys }] of calls.entries()) {
+      try {
+        put(groups, this.#masterOf(slotOf(keys[0]!)), i);
+      } catch (error) {
+        fail(i, error);
+      }
+    }
     for (let moves = 0; groups.size > 0; moves++) {
       const elsewhere = new Map<Master, number[]>();
       const sent = [...groups].map(async ([master, places]) => {
         const some = places.map(i => calls[i]!);
-        const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session =>
-          this.#callMany(session, some, deadline),
-        );
-        for (const [k, outcome] of outcomes.entries()) {
-          if ('answer' in outcome) answers[places[k]!] = outcome.answer;
-          else put(elsewhere, this.#elsewhere(outcome.moved, master, moves), places[k]!);
+        try {
+          const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session =>
+            this.#callMany(session, some, deadline),
+          );
+          for (const [k, outcome] of outcomes.entries()) {
+            const i = places[k]!;
+            if (!('moved' in outcome)) settled[i] = outcome;
+            else {
+              try {
+                put(elsewhere, this.#elsewhere(outcome.moved, master, moves), i);
+              } catch (error) {
+                fail(i, error);
+              }
+            }
+          }
+        } catch (error) {
+          for (const i of places) fail(i, error);
         }
       });
-      for (const result of await Promise.allSettled(sent)) {
-        if (result.status === 'fulfilled') continue;
-        // What became of the other calls is another matter.
-        throw new StoreUnavailable(unavailable(result.reason, mutation).message, { sent: mutation });
-      }
+      await Promise.all(sent);
       groups = elsewhere;
     }
-    return answers;
+    return settled;
   }
 
   async #callOne(session: Session, call: ScriptCall, deadline: number): Promise<Outcome> {
@@ -208,29 +249,37 @@ export class Link {
     }
   }
 
-  async #callMany(session: Session, calls: readonly ScriptCall[], deadline: number): Promise<Outcome[]> {
+  async #callMany(
+    session: Session,
+    calls: readonly ScriptCall[],
+    deadline: number,
+  ): Promise<readonly (Settled | { readonly moved: string })[]> {
     const { redis } = session;
-    const [first] = calls as readonly [ScriptCall];
-    const send = (some: readonly ScriptCall[]): Promise<Answered[]> => {
+    const needed = Math.max(...calls.map(call => this.#needed(call)));
+    const confirming = calls.find(call => this.#needed(call) === needed)!;
+    // The wait goes along. What comes after it, because a text was not known, is waited for once more.
+    let waited: Answered = [null, 0];
+    const send = async (some: readonly ScriptCall[]): Promise<Answered[]> => {
       const pipeline = redis.pipeline();
       for (const { script, keys, args } of some) pipeline.evalsha(script.sha, keys.length, ...keys, ...args);
-      return answersOf(pipeline);
+      if (needed > 0) pipeline.call('WAIT', needed, slice(deadline));
+      const answers = await answersOf(pipeline);
+      if (needed > 0) waited = answers.pop() ?? waited;
+      return answers;
     };
     const answers = await send(calls);
     const unknown = answers.flatMap(([error], i) => (isUnknownScript(error) ? [i] : []));
     if (unknown.length > 0 && monotonic() < deadline) {
-      await redis.script('LOAD', first.script.text);
+      await redis.script('LOAD', calls[0]!.script.text);
       const again = await send(unknown.map(i => calls[i]!));
       for (const [k, i] of unknown.entries()) answers[i] = again[k]!;
     }
-    const outcomes = answers.map(([error, answer]): Outcome => {
+    if (needed > 0) await this.#confirm(session, confirming, waited, deadline);
+    return answers.map(([error, answer]) => {
+      if (error === null) return { answer };
       const moved = movedTo(error);
-      if (error !== null && moved === null) throw error;
-      return moved === null ? { answer } : { moved };
+      return moved === null ? { failed: unavailable(error, calls[0]!.script.kind !== 'reads') } : { moved };
     });
-    const needed = this.#needed(first);
-    if (needed > 0) await this.#confirm(session, first, [null, 0], deadline);
-    return outcomes;
   }
 
   /**

@@ -8,6 +8,8 @@ import { examineRedis } from './examine.ts';
 import { StoreLost, StoreUnfit } from './faults.ts';
 import { FeedConnections } from './feed-connections.ts';
 import { Keys } from './keys.ts';
+import { RedisLimitLedger } from './limit-ledger.ts';
+import { LimitNotices } from './limit-notices.ts';
 import { type Confirm, Link } from './link.ts';
 import { Marks } from './marks.ts';
 import { RedisProcessRegistry } from './process-registry.ts';
@@ -69,10 +71,12 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const deadline = monotonic() + mutationDeadlineMs;
 
   let unit: Unit | null = null;
+  let notices: LimitNotices | null = null;
   const settings = { place: endpoint, home: keys.meta, confirm, silenceMs: mutationDeadlineMs };
   const link: Link = new Link(settings, {
     lost: cause => {
       connections.leave();
+      notices?.leave();
       unit?.lost(cause);
     },
     restored: () => unit?.restored(),
@@ -97,20 +101,24 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
       watcher?.made?.();
     }
     const marks = new Marks();
+    const heard = new LimitNotices(() => link.home, keys, identity);
+    notices = heard;
     const usage = new RedisUsageLedger(link, opened, keys, clock, usageRetention);
     return {
       identity,
       tokens: new RedisTokenStore(opened, clock, Math.max(1, feedEvents)),
       feed: new RedisChangeFeed(opened, connections, keys, marks, watcher),
       usage,
-      transfer: { dump: () => dumpRedis({ link, unit: opened, keys, usage }, clock.wall()) },
-      examine: () => examineRedis(link, opened),
+      limits: new RedisLimitLedger(link, opened, keys, heard),
+      transfer: { dump: () => dumpRedis({ link, unit: opened, keys, usage, whole: false }, clock.wall()) },
+      examine: () => examineRedis(link, opened, keys),
       registry: new RedisProcessRegistry(opened, marks),
       keepChecksumKeys: add => keep(opened, add),
       // Its owner is whoever runs the server: there is no folder of ours to leave a key in.
       adminKey: () => Promise.resolve(null),
       close: async () => {
         connections.close();
+        heard.close();
         // A report takes several calls: half of one would have to be sent again by somebody who is about to end.
         await usage.settled();
         await link.close();

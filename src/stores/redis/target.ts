@@ -4,8 +4,10 @@ import type { Millis } from '../../core/token.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { StoreRecord, StoreTarget, TokenUsage } from '../../ports/store-transfer.ts';
 import { TargetTaken } from '../faults.ts';
+import { limitWindowRecord, windowIn } from '../limits.ts';
 import { dumpRedis } from './dump.ts';
 import { Keys } from './keys.ts';
+import { headText, ledgerText, parseHead, parseLedger, wordOf } from './limit-records.ts';
 import { Link } from './link.ts';
 import { type RedisStoreOptions, refuseUnfit } from './open.ts';
 import { accountValues, tokenRecord } from './records.ts';
@@ -18,6 +20,7 @@ import {
   fillEvents,
   fillPeppers,
   fillRoles,
+  fillText,
   fillTokens,
   fillUsage,
   finishFilling,
@@ -40,6 +43,14 @@ const leastKept = dayMs;
 
 type Of<K extends StoreRecord['kind']> = Extract<StoreRecord, { readonly kind: K }>;
 type Values = readonly (string | number)[];
+
+/** A text about limits, when it ends, and the record that another one in its place was. */
+interface LimitText {
+  readonly key: string;
+  readonly text: string;
+  readonly until: Millis | null;
+  record(text: string): StoreRecord;
+}
 
 /**
  * A store under a prefix that has none yet. Its keys are filled in while there is no identity, which comes last. What a
@@ -126,7 +137,7 @@ class RedisTarget implements StoreTarget {
 
   dump(): AsyncIterable<readonly StoreRecord[]> {
     const { link, unit, keys, clock } = this.#parts;
-    return dumpRedis({ link, unit, keys, usage: this.#usage }, clock.wall());
+    return dumpRedis({ link, unit, keys, usage: this.#usage, whole: true }, clock.wall());
   }
 
   async finish(): Promise<string> {
@@ -194,9 +205,39 @@ class RedisTarget implements StoreTarget {
         await this.#run(fillCreations, [now, ...values]);
         return [];
       }
+      case 'limit_head':
+        return this.#addLimits(
+          (records as Of<'limit_head'>[]).map(({ subject, head }) => ({
+            key: this.#parts.keys.limits(subject),
+            text: headText(head),
+            until: null,
+            record: text => ({ kind: 'limit_head', subject, head: parseHead(text) }),
+          })),
+        );
+      case 'limit_window':
+        return this.#addLimits((records as Of<'limit_window'>[]).map(record => this.#limitText(record)));
       case 'position':
         return [];
     }
+  }
+
+  #limitText({ subject, ledger, label, settled, at }: Of<'limit_window'>): LimitText {
+    const { keys, clock } = this.#parts;
+    const { state, until } = windowIn(ledger, label, settled, at);
+    return {
+      key: keys.limit(subject, wordOf(ledger), label),
+      text: ledgerText(state),
+      until: until === null ? null : Math.max(until, clock.wall() + leastKept),
+      record: text => limitWindowRecord({ subject, ledger, label }, parseLedger(text)),
+    };
+  }
+
+  async #addLimits(texts: readonly LimitText[]): Promise<readonly StoreRecord[]> {
+    const { link, deadline } = this.#parts;
+    await this.#run(keepFilling, []);
+    const calls = texts.map(({ key, text, until }) => ({ script: fillText, keys: [key], args: [text, until ?? ''] }));
+    const replaced = (await link.callAll(calls, deadline())) as (string | null)[];
+    return replaced.flatMap((text, i) => (text === null ? [] : [texts[i]!.record(text)]));
   }
 
   async #addUsage(usages: readonly TokenUsage[]): Promise<readonly StoreRecord[]> {

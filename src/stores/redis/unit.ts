@@ -39,6 +39,11 @@ export class Unit {
     this.#watcher = watcher;
   }
 
+  /** What the store has to be, for scripts that take keys of others with that of the unit. */
+  get identity(): string {
+    return this.#identity;
+  }
+
   /** A read that a request waits for. */
   look(script: Script, args: readonly Argument[]): Promise<unknown> {
     return this.#call(script, args, monotonic() + this.#deadlines.lookup);

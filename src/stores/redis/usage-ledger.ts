@@ -5,7 +5,7 @@ import type { TokenUsage } from '../../ports/store-transfer.ts';
 import type { UsageLedger, UsageReport } from '../../ports/usage-ledger.ts';
 import type { Keys } from './keys.ts';
 import type { Link, ScriptCall } from './link.ts';
-import { addUsage as addUsageScript } from './scripts/add-usage.ts';
+import { addReport, addUsage as addUsageScript } from './scripts/add-usage.ts';
 import { readUsage } from './scripts/read-usage.ts';
 import { keepReportNumber, readReportNumber } from './scripts/report-number.ts';
 import type { Unit } from './unit.ts';
@@ -28,6 +28,26 @@ const keepReports: Millis = 2 * dayMs;
 
 /** What a report says of one token, by hour. */
 type Hours = Map<number, Usage>;
+
+/** Entries of a report about one token, which follow those of the part before it. */
+interface Part {
+  readonly tokenId: string;
+  readonly from: number;
+  /** 1 for the last part. */
+  readonly last: number;
+  readonly entries: readonly unknown[];
+}
+
+function partsOf(tokenId: string, hours: readonly (readonly [number, Usage])[]): readonly Part[] {
+  const parts: Part[] = [];
+  for (let from = 0; from < hours.length; from += atOnce) {
+    const entries = hours
+      .slice(from, from + atOnce)
+      .map(([hour, usage]) => [hour, Math.floor(hour / 24), usage.lastUsedAt, counts(usage)]);
+    parts.push({ tokenId, from, last: from + atOnce >= hours.length ? 1 : 0, entries });
+  }
+  return parts;
+}
 
 export class RedisUsageLedger implements UsageLedger {
   readonly #link: Link;
@@ -111,37 +131,58 @@ export class RedisUsageLedger implements UsageLedger {
       const at = Math.floor(hour / hourMs);
       hours.set(at, addUsage(hours.get(at) ?? noUsage, usage));
     }
+    const parts = [...tokens].flatMap(([id, hours]) => partsOf(id, [...hours]));
+    await (this.#link.clustered ? this.#spread(process, number, parts) : this.#together(process, number, parts));
+  }
+
+  /** One script for as many entries as fit: on one server it can ask and remember everything itself. */
+  async #together(process: string, number: number, parts: readonly Part[]): Promise<void> {
+    const writes: Part[][] = [[]];
+    let weight = 0;
+    for (const part of parts) {
+      if (weight + part.entries.length > atOnce) {
+        writes.push([]);
+        weight = 0;
+      }
+      writes.at(-1)!.push(part);
+      weight += part.entries.length;
+    }
+    for (const [i, some] of writes.entries()) {
+      const end = i === writes.length - 1 ? 1 : 0;
+      const texts = some.flatMap(({ from, last, entries }) => [from, last, JSON.stringify(entries)]);
+      const args = [this.#unit.identity, ...this.#given(process, number), end, ...texts];
+      const totals = some.map(({ tokenId }) => this.#keys.usageTotal(tokenId));
+      const keys = [this.#keys.meta, this.#keys.report(process), ...totals];
+      if ((await this.#link.call({ script: addReport, keys, args }, this.#unit.deadline())) === 0) return;
+    }
+  }
+
+  async #spread(process: string, number: number, parts: readonly Part[]): Promise<void> {
     const numbers = [this.#keys.report(process)];
     // Usage lies in other slots than the store's identity: it is looked at before.
     const known = this.#link.call({ script: readReportNumber, keys: numbers, args: [] }, this.#unit.deadline());
     const [, ended] = await Promise.all([this.#unit.check(), known]);
     if (ended !== null && number <= Number(ended)) return;
-    const calls = [...tokens].map(([id, hours]) => this.#parts(process, number, id, [...hours]));
+    const byToken = [...Map.groupBy(parts, ({ tokenId }) => tokenId).values()];
     // A part follows the one before it; different tokens have nothing to do with each other.
-    for (let part = 0; calls.some(parts => parts.length > part); part++) {
-      const next = calls.flatMap(parts => parts[part] ?? []);
-      for (let i = 0; i < next.length; i += atOnce) {
-        await this.#link.callAll(next.slice(i, i + atOnce), this.#unit.deadline());
+    for (let n = 0; byToken.some(some => some.length > n); n++) {
+      const calls = byToken.flatMap(some => some[n] ?? []).map(part => this.#call(process, number, part));
+      for (let i = 0; i < calls.length; i += atOnce) {
+        await this.#link.callAll(calls.slice(i, i + atOnce), this.#unit.deadline());
       }
     }
     const kept = { script: keepReportNumber, keys: numbers, args: [number, keepReports] };
     await this.#link.call(kept, this.#unit.deadline());
   }
 
-  /** What is to be called to add a report's entries of one token, in this order. */
-  #parts(process: string, number: number, tokenId: string, hours: readonly (readonly [number, Usage])[]): ScriptCall[] {
-    const parts: ScriptCall[] = [];
-    const { hours: keepHours, days: keepDays } = this.#retention;
-    for (let from = 0; from < hours.length; from += atOnce) {
-      const entries = hours
-        .slice(from, from + atOnce)
-        .map(([hour, usage]) => [hour, Math.floor(hour / 24), usage.lastUsedAt, counts(usage)]);
-      const last = from + atOnce >= hours.length ? 1 : 0;
-      const keep = [keepHours, keepDays, keepReports, daysTogether];
-      const args = [process, number, from, last, this.#clock.wall(), ...keep, JSON.stringify(entries)];
-      parts.push({ script: addUsageScript, keys: [this.#keys.usageTotal(tokenId)], args });
-    }
-    return parts;
+  #call(process: string, number: number, { tokenId, from, last, entries }: Part): ScriptCall {
+    const args = [...this.#given(process, number), from, last, JSON.stringify(entries)];
+    return { script: addUsageScript, keys: [this.#keys.usageTotal(tokenId)], args };
+  }
+
+  #given(process: string, number: number): readonly (string | number)[] {
+    const { hours, days } = this.#retention;
+    return [process, number, this.#clock.wall(), hours, days, keepReports, daysTogether];
   }
 
   /** The keys under which buckets can be: what is older than its retention is not there. */

@@ -157,3 +157,6 @@ end
 return { reached, last, rows }
 `,
 );
+
+/** Answers the text under KEYS[1]. */
+export const readText = script('reads', lua`return redis.call('GET', KEYS[1])`);

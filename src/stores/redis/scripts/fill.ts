@@ -186,6 +186,16 @@ return replaced
 `,
 );
 
+/** A text in a slot of its own. ARGV: the text, when it ends or nothing. Answers what was there. */
+export const fillText = script(
+  'writes',
+  lua`
+local before = redis.call('GET', KEYS[1])
+if ARGV[2] == '' then redis.call('SET', KEYS[1], ARGV[1]) else redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2]) end
+return before
+`,
+);
+
 /** Makes it a store. ARGV from 2: identity, epoch. */
 export const finishFilling = script(
   'writes',
