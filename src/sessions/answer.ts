@@ -2,6 +2,7 @@ import { valueAt } from '../core/json-pointer.ts';
 import { permissionLimits } from '../core/permissions.ts';
 import { readStrictJson } from '../core/strict-json.ts';
 import type { Json } from '../core/token.ts';
+import { decodeUtf8 } from '../core/utf8.ts';
 import type { Introspected } from '../ports/session-source.ts';
 
 /** Where an answer says what it says: steps of JSON pointers. */
@@ -20,12 +21,8 @@ const nonsense = (why: string): Read => ({ kind: 'nonsense', why });
 
 /** What the body of a good answer says. Whatever could be understood in two ways is nonsense, and never "nobody". */
 export function readAnswer(bytes: Uint8Array, places: Places): Read {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return nonsense('not UTF-8');
-  }
+  const text = decodeUtf8(bytes);
+  if (text === null) return nonsense('not UTF-8');
   const json = readStrictJson(text);
   if (!json.ok) return nonsense('no JSON');
   // Such a value stands as null, which would be nobody.
