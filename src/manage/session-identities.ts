@@ -146,7 +146,7 @@ export class SessionIdentities implements Identities {
 
   async #admit(answer: Extract<Introspected, { kind: 'found' }>): Promise<Identified> {
     const { store, accounts, log } = this.#parts;
-    const { account: id, permissions } = answer;
+    const { account: id, permissions, owns } = answer;
     if (!idPattern.test(id)) {
       log.error({}, 'the system that sessions belong to has an account whose id none here can have: it cannot manage');
       return unavailable;
@@ -157,7 +157,7 @@ export class SessionIdentities implements Identities {
         const left = permissions!.length - kept.length;
         log.warn({ account: id, left }, 'permissions of an account have names that none here can have: it lacks them');
       }
-      await accounts.adopt(actor, id, kept);
+      await accounts.adopt(actor, id, { permissions: kept, owns });
       this.#adopted.add(answer);
     }
     const owner = await store.getOwner(id);

@@ -45,6 +45,8 @@ export type Introspected =
       readonly account: string;
       /** Null: it does not say. */
       readonly permissions: readonly string[] | null;
+      /** Null: it is not asked what the account owns. */
+      readonly owns: readonly string[] | null;
     }
   | { readonly kind: 'nobody' }
   | { readonly kind: 'unavailable'; readonly retryAfter: number };

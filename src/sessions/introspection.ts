@@ -116,5 +116,6 @@ const room = (): LRUCache<string, Entry> =>
 /** About as many bytes as an entry takes. */
 function sizeOf(answer: Answer): number {
   if (answer.kind === 'nobody') return 256;
-  return (answer.permissions ?? []).reduce((sum, name) => sum + 2 * name.length + 32, 256 + 2 * answer.account.length);
+  const texts = [...(answer.permissions ?? []), ...(answer.owns ?? [])];
+  return texts.reduce((sum, text) => sum + 2 * text.length + 32, 256 + 2 * answer.account.length);
 }

@@ -29,6 +29,7 @@ const introspection = (system: LegacySystem): Introspection => ({
   forward: [{ kind: 'cookie' }],
   account: ['user'],
   permissions: null,
+  owns: null,
   cacheMs: 5000,
   timeoutMs: 5000,
 });

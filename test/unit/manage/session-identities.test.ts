@@ -215,11 +215,11 @@ describe('tokens', () => {
 });
 
 describe('sessions of the other system', () => {
-  const found = (account: string, permissions: readonly string[] | null = null): Introspected => ({
-    kind: 'found',
-    account,
-    permissions,
-  });
+  const found = (
+    account: string,
+    permissions: readonly string[] | null = null,
+    owns: readonly string[] | null = null,
+  ): Introspected => ({ kind: 'found', account, permissions, owns });
 
   test('make the account on first sight, once, however many come at a time', async () => {
     answer = found('new', ['b', 'a']);
@@ -249,6 +249,36 @@ describe('sessions of the other system', () => {
     answer = found('acme');
     expect(managerOf(await identities.identify(cookie('s'), noRules))?.permissions.names).toEqual(['of-the-role']);
     expect((await managed.accounts.get(ops, 'acme')).permissions).toEqual([]);
+  });
+
+  test('what it says that an account owns is what it owns, written together with its permissions', async () => {
+    answer = found('new', ['x'], ['db/1']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['x'], owns: ['db/1'], version: 1 });
+    answer = found('new', ['x'], []);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['x'], owns: [], version: 2 });
+    answer = found('new', ['y'], ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['y'], owns: ['db/2'], version: 3 });
+    answer = found('new', ['y'], ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect((await managed.accounts.get(ops, 'new')).version).toBe(3);
+    // What somebody says here lasts until a session is shown again.
+    await managed.accounts.patch({ actor: ops, id: 'new' }, { owns: null });
+    answer = found('new', null, ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['y'], owns: ['db/2'], version: 5 });
+  });
+
+  test('where it does not say what an account owns, that stays as it is', async () => {
+    answer = found('fresh', ['x']);
+    await identities.identify(cookie('s'), noRules);
+    expect((await managed.accounts.get(ops, 'fresh')).owns).toBeNull();
+    await managed.accounts.patch({ actor: ops, id: 'fresh' }, { owns: ['db/1'] });
+    answer = found('fresh', ['y']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'fresh')).toMatchObject({ permissions: ['y'], owns: ['db/1'] });
   });
 
   test('an answer that is kept is written once, so that it does not undo a newer one', async () => {
@@ -312,7 +342,7 @@ describe('sessions of the other system', () => {
 
 describe('what stands beside each other', () => {
   test('the cookie counts first, then Bearer, then the parameter', async () => {
-    answer = { kind: 'found', account: 'legacy', permissions: [] };
+    answer = { kind: 'found', account: 'legacy', permissions: [], owns: null };
     const { secret } = await key();
     const made = await session();
     const both = { ...cookie('s'), authorization: `Bearer ${secret}`, bearer: secret, parameter: made.session };
@@ -326,7 +356,7 @@ describe('what stands beside each other', () => {
   });
 
   test('a bad secret of ours is not saved by a cookie of the other system', async () => {
-    answer = { kind: 'found', account: 'acme', permissions: null };
+    answer = { kind: 'found', account: 'acme', permissions: null, owns: null };
     const made = await session();
     await managed.tokens.revoke({ actor: ops, id: made.id });
     for (const bad of [made.session, `${made.session}x`, `pst_${'a'.repeat(38)}`, 'pst_']) {

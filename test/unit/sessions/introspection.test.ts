@@ -36,6 +36,7 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
       forward: [{ kind: 'cookie' }, { kind: 'authorization' }, { kind: 'parameter', name: 'auth_token' }],
       account: ['account', 'id'],
       permissions: ['permissions'],
+      owns: null,
       keepMs: 5000,
       deadlineMs: 5000,
       ...more,
@@ -47,11 +48,11 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
   return made;
 }
 
-const found = (account: string, permissions: readonly string[] | null = null) => ({
-  kind: 'found',
-  account,
-  permissions,
-});
+const found = (
+  account: string,
+  permissions: readonly string[] | null = null,
+  owns: readonly string[] | null = null,
+) => ({ kind: 'found', account, permissions, owns });
 
 describe('what the system is shown', () => {
   test('only the named parts, with GET, at the URL', async () => {
@@ -138,6 +139,45 @@ describe('what its answers mean', () => {
   test.each(rows)('%s', async (_, status, body, expected) => {
     legacy.answers(status, body);
     expect(await sessions().identify(withCookie('sid=1'))).toEqual(expected);
+  });
+
+  const owned: readonly [string, unknown, object][] = [
+    ['resources, each once', ['db/2', 'db/1', 'db/2'], found('1', null, ['db/1', 'db/2'])],
+    ['whole numbers, which are ids', [102, 0, '101'], found('1', null, ['0', '101', '102'])],
+    ['patterns, as accounts have them', ['*', 'db/*'], found('1', null, ['*', 'db/*'])],
+    ['no resources', [], found('1', null, [])],
+    ['null, which owns nothing', null, found('1', null, [])],
+    ['nothing, which owns nothing', undefined, found('1', null, [])],
+    ['a text', '*', outage],
+    ['a map', { 'db/1': true }, outage],
+    ['a number', 101, outage],
+    ['a resource without a character', [''], outage],
+    ['a resource that is a list', [['db/1']], outage],
+    ['a resource that is true', [true], outage],
+    ['a resource that is null', [null], outage],
+    ['half a number', [1.5], outage],
+    ['a number below 0', [-1], outage],
+    ['a resource with an empty segment', ['db//1'], outage],
+    ['a resource with half a wildcard', ['db/1*'], outage],
+    ['a resource with a line break', ['db/1\n'], outage],
+    ['a resource that is too long', ['x'.repeat(257)], outage],
+    ['more resources than are taken', names(1001), outage],
+  ];
+
+  test.each(owned)('of what the account owns: %s', async (_, owns, expected) => {
+    legacy.answers(200, { account: { id: 1 }, owns });
+    const some = sessions({ permissions: null, owns: ['owns'] });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(expected);
+  });
+
+  test('a number of a resource that is not exact names none', async () => {
+    legacy.answers(200, '{"account":{"id":1},"owns":[99999999999999999999]}');
+    expect(await sessions({ owns: ['owns'] }).identify(withCookie('sid=1'))).toEqual(outage);
+  });
+
+  test('where it is not asked what the account owns, it says nothing of that', async () => {
+    legacy.answers(200, { account: { id: 1 }, owns: 'nonsense' });
+    expect(await sessions().identify(withCookie('sid=1'))).toEqual(found('1'));
   });
 
   test('a redirect is not followed, and says nothing', async () => {
