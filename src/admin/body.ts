@@ -1,7 +1,6 @@
 import { single } from '../core/fields.ts';
 import { type RefusedValue, readStrictJson } from '../core/strict-json.ts';
 import type { Json } from '../core/token.ts';
-import { decodeUtf8 } from '../core/utf8.ts';
 import { Refusal } from '../errors.ts';
 import type { Incoming } from './incoming.ts';
 
@@ -42,8 +41,12 @@ function isType(field: string, types: readonly string[]): boolean {
 }
 
 function parse(bytes: Buffer): JsonBody {
-  const text = decodeUtf8(bytes);
-  if (text === null) throw new Refusal('invalid_body', 'The body is not UTF-8.');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Refusal('invalid_body', 'The body is not UTF-8.');
+  }
   const reading = readStrictJson(text);
   if (reading.ok) return reading;
   const { why, line, column } = reading;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { decodeUtf8 } from '../core/utf8.ts';
+import { readUtf8 } from '../core/body-text.ts';
 import type { Problems } from './problems.ts';
 
 /** A file as it was found. */
@@ -108,7 +108,7 @@ async function readBounded(file: string): Promise<Reading> {
 }
 
 /** Editors put a byte order mark at the beginning, which is not of the text. */
-const decode = (data: Buffer): string | null => decodeUtf8(data)?.replace(/^\ufeff/, '') ?? null;
+const decode = (data: Buffer): string | null => readUtf8(data)?.replace(/^\ufeff/, '') ?? null;
 
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';

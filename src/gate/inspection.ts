@@ -4,7 +4,6 @@ import { type Media, mediaOf } from '../core/media.ts';
 import { type BodyReading, noBody } from '../core/parameters.ts';
 import type { Route } from '../core/route.ts';
 import { readStrictJson } from '../core/strict-json.ts';
-import { decodeUtf8 } from '../core/utf8.ts';
 import type { BodyFault } from '../ports/exchange.ts';
 import type { Asked } from './judge.ts';
 
@@ -63,8 +62,12 @@ export function bodyDenial(error: unknown, limit: number): Denial | null {
 
 function understood(bytes: Uint8Array, media: Media): Inspection {
   if (bytes.length === 0) return read(noBody);
-  const text = decodeUtf8(bytes);
-  if (text === null) return unsupported('The body is not UTF-8.');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return unsupported('The body is not UTF-8.');
+  }
   if (text.startsWith('\ufeff')) return unsupported('The body begins with a byte order mark.');
   if (media === 'form') {
     // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.

@@ -1,7 +1,7 @@
 import { readBasic } from '../core/basic.ts';
+import { readUtf8 } from '../core/body-text.ts';
 import { type CompiledConstraints, noProofs, type Proofs } from '../core/constraint.ts';
 import { readSignature } from '../core/signature.ts';
-import { decodeUtf8 } from '../core/utf8.ts';
 import type { ConstraintSecrets } from '../ports/constraint-secrets.ts';
 import type { Log } from '../ports/log.ts';
 import type { ProofQuestion, Prover } from '../ports/prover.ts';
@@ -83,6 +83,6 @@ function pairOf(base64: string): BasicPair | null {
   const bytes = Buffer.from(base64, 'base64');
   const colon = bytes.indexOf(0x3a);
   if (colon === -1 || bytes.some(byte => byte < 0x20 || byte === 0x7f)) return null;
-  const user = decodeUtf8(bytes.subarray(0, colon));
+  const user = readUtf8(bytes.subarray(0, colon));
   return user === null ? null : { user, password: bytes.subarray(colon + 1) };
 }

@@ -1,8 +1,8 @@
+import { readUtf8 } from '../core/body-text.ts';
 import { valueAt } from '../core/json-pointer.ts';
 import { permissionLimits, resourceFaults } from '../core/permissions.ts';
 import { readStrictJson } from '../core/strict-json.ts';
 import type { Json } from '../core/token.ts';
-import { decodeUtf8 } from '../core/utf8.ts';
 import type { Introspected } from '../ports/session-source.ts';
 
 /** Where an answer says what it says: steps of JSON pointers. */
@@ -23,7 +23,7 @@ const nonsense = (why: string): Read => ({ kind: 'nonsense', why });
 
 /** What the body of a good answer says. Whatever could be understood in two ways is nonsense, and never "nobody". */
 export function readAnswer(bytes: Uint8Array, places: Places): Read {
-  const text = decodeUtf8(bytes);
+  const text = readUtf8(bytes);
   if (text === null) return nonsense('not UTF-8');
   const json = readStrictJson(text);
   if (!json.ok) return nonsense('no JSON');

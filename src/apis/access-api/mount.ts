@@ -3,7 +3,6 @@ import { carriesBody, type Form } from '../../core/form.ts';
 import { mediaOf } from '../../core/media.ts';
 import { type BodyReading, noBody, Parameters } from '../../core/parameters.ts';
 import { longestSecret } from '../../core/secret-form.ts';
-import { decodeUtf8 } from '../../core/utf8.ts';
 import type { Actor } from '../../manage/parts.ts';
 import type { BodyFault } from '../../ports/exchange.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
@@ -102,8 +101,12 @@ async function bodyOf(request: MountRequest): Promise<BodyReading> {
 }
 
 function utf8(bytes: Uint8Array): string | null {
-  const text = decodeUtf8(bytes);
-  return text?.startsWith('\ufeff') === true ? null : text;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return text.startsWith('\ufeff') ? null : text;
+  } catch {
+    return null;
+  }
 }
 
 /** Some server could take the body for an urlencoded one. */

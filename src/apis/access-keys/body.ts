@@ -3,7 +3,6 @@ import type { Form } from '../../core/form.ts';
 import { readInstant } from '../../core/instant.ts';
 import { readStrictJson } from '../../core/strict-json.ts';
 import type { Json, Millis } from '../../core/token.ts';
-import { decodeUtf8 } from '../../core/utf8.ts';
 import type { MountRequest } from '../../ports/mount.ts';
 import { type ApiRefusal, invalid } from './answers.ts';
 
@@ -48,8 +47,12 @@ function demandJson({ fields, names }: Form): void {
 }
 
 function parse(bytes: Uint8Array): Json {
-  const text = decodeUtf8(bytes);
-  if (text === null) throw invalid('The body is not UTF-8.');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw invalid('The body is not UTF-8.');
+  }
   const reading = readStrictJson(text);
   if (!reading.ok) {
     const { why, line, column } = reading;

@@ -1,5 +1,5 @@
+import { readUtf8 } from '../../core/body-text.ts';
 import type { Json } from '../../core/token.ts';
-import { decodeUtf8 } from '../../core/utf8.ts';
 import { deepest, type Said, SaidFault } from './said.ts';
 
 /**
@@ -119,7 +119,7 @@ class Reader {
 
   #text(length: number): string {
     const from = this.#take(length);
-    const text = decodeUtf8(this.#bytes.subarray(from, from + length));
+    const text = readUtf8(this.#bytes.subarray(from, from + length));
     if (text === null) throw new SaidFault('text that is not UTF-8');
     return text;
   }

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { decodeUtf8 } from '../../../src/core/utf8.ts';
+import { readUtf8 } from '../../../src/core/body-text.ts';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 test('text is what its bytes say, with a byte order mark as a character', () => {
-  expect(decodeUtf8(bytes())).toBe('');
-  expect(decodeUtf8(Buffer.from('aé€😀\u0000'))).toBe('aé€😀\u0000');
-  expect(decodeUtf8(bytes(0xef, 0xbb, 0xbf, 0x61))).toBe('\ufeffa');
+  expect(readUtf8(bytes())).toBe('');
+  expect(readUtf8(Buffer.from('aé€😀\u0000'))).toBe('aé€😀\u0000');
+  expect(readUtf8(bytes(0xef, 0xbb, 0xbf, 0x61))).toBe('\ufeffa');
 });
 
 test.each([
@@ -16,6 +16,6 @@ test.each([
   ['half a surrogate pair', bytes(0xed, 0xa0, 0x80)],
   ['one beyond Unicode', bytes(0xf4, 0x90, 0x80, 0x80)],
 ])('%s is no text, and leaves nothing behind', (_, wrong) => {
-  expect(decodeUtf8(wrong)).toBeNull();
-  expect(decodeUtf8(Buffer.from('next'))).toBe('next');
+  expect(readUtf8(wrong)).toBeNull();
+  expect(readUtf8(Buffer.from('next'))).toBe('next');
 });
