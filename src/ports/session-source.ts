@@ -2,7 +2,7 @@
 export interface Manager {
   /** The account whose tokens are meant. */
   readonly account: string;
-  /** What it may do there, by name: what the legacy system says of it, or what its account permits on `*`. */
+  /** What it may do there, by name: what its account permits on `*`, whose own permissions the legacy system may tell. */
   readonly permissions: Permissions;
   /** How it came. A token manages less than a session. */
   readonly by: 'session' | 'token';

@@ -251,6 +251,24 @@ describe('sessions of the other system', () => {
     expect((await managed.accounts.get(ops, 'acme')).permissions).toEqual([]);
   });
 
+  test('of one account may each be told other permissions, and have those of the roles beside them', async () => {
+    await managed.roles.create(ops, { id: 'r', permissions: { shared: true, denied: false, 'any.*': true } });
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { roles: ['r'] });
+    const [one, other] = [found('acme', ['few']), found('acme', ['denied', 'few', 'more'])];
+    const permissionsBy = async (told: Introspected) => {
+      answer = told;
+      return managerOf(await identities.identify(cookie('s'), noRules))!.permissions;
+    };
+    for (let i = 0; i < 2; i++) {
+      expect((await permissionsBy(one)).names).toEqual(['shared', 'few']);
+      expect((await permissionsBy(other)).names).toEqual(['shared', 'denied', 'few', 'more']);
+    }
+    const permissions = await permissionsBy(one);
+    expect(['any.thing', 'any.*', 'denied', 'more'].filter(name => permissions.has(name))).toEqual(['any.thing']);
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { roles: [] });
+    expect((await permissionsBy(one)).names).toEqual(['few']);
+  });
+
   test('what it says that an account owns is what it owns, written together with its permissions', async () => {
     answer = found('new', ['x'], ['db/1']);
     await identities.identify(cookie('s'), noRules);
