@@ -115,6 +115,7 @@ export class SessionIdentities implements Identities {
     const words = (presented.authorization ?? '').split(/[ \t]+/);
     const authorization = isTheirs(bearer) && !words.some(word => reader.isOurs(word)) ? presented.authorization : null;
     return {
+      asker: presented.asker,
       cookie: pairs.join(';').trim() || null,
       cookieValue: isTheirs(cookie) ? presented.cookieValue : null,
       authorization,

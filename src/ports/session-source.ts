@@ -16,8 +16,20 @@ export interface Permissions {
   readonly names: readonly string[];
 }
 
+/** A client, as far as it is counted how often it asks and fails. */
+export interface Asker {
+  /** Its network. */
+  readonly network: string;
+  /**
+   * The network has failed too often to have another guess asked about. Whoever goes by that says `unavailable`; what the
+   * API answers to it, the listener replaces with 429.
+   */
+  heldBack(): boolean;
+}
+
 /** What a client shows to say who it is; null where it shows nothing there. */
 export interface Presented {
+  readonly asker: Asker;
   /** The whole `Cookie` line, and the value of the API's own session cookie in it. */
   readonly cookie: string | null;
   readonly cookieValue: string | null;

@@ -8,6 +8,7 @@ import type { Identified, Introspected, Presented } from '../../../src/ports/ses
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import { Peppers } from '../../../src/secrets/peppers.ts';
 import { Reader } from '../../../src/secrets/reader.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 
 /** Who manages, told over a real store and the cache of tokens. The other system is a script. */
@@ -15,7 +16,14 @@ import { type Managed, openManaged, ops } from '../../support/managed.ts';
 const shape = /^sdpak_[A-Za-z0-9]{8}$/;
 const keyRules = { tokenKind: 'access-keys' };
 const noRules = { tokenKind: null };
-const nothing: Presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: null };
+const nothing: Presented = {
+  asker,
+  cookie: null,
+  cookieValue: null,
+  authorization: null,
+  bearer: null,
+  parameter: null,
+};
 const bearer = (value: string): Presented => ({ ...nothing, authorization: `Bearer ${value}`, bearer: value });
 const parameter = (value: string): Presented => ({ ...nothing, parameter: value });
 const cookie = (value: string): Presented => ({ ...nothing, cookie: `sid=${value}`, cookieValue: value });
@@ -392,6 +400,7 @@ describe('what stands beside each other', () => {
     await managed.tokens.revoke({ actor: ops, id: made.id });
     const line = `a=1; sid=legacy; t=${made.session}; q="${made.session}"; b=2`;
     const presented = {
+      asker,
       cookie: line,
       cookieValue: 'legacy',
       authorization: `ApiKey ${made.session}`,
