@@ -43,6 +43,9 @@ export const invalid = (message: string, errors?: Problem['errors']): ApiRefusal
     ...(errors !== undefined && { metadata: { errors } }),
   });
 
+export const tooLarge = (limit: number): ApiRefusal =>
+  new ApiRefusal(413, { error: 'too_large', message: `The body is over ${limit} bytes.` });
+
 /** A challenge, as every 401 has (RFC 9110 11.6.1). */
 export const unauthenticated = (guessed: boolean): ApiRefusal =>
   new ApiRefusal(

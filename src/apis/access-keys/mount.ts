@@ -1,8 +1,9 @@
 import type { Actor } from '../../manage/parts.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
+import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
 import { ApiRefusal, answerTo, emptyAnswer, internalAnswer, jsonAnswer } from './answers.ts';
-import { BrokenBody, readKeyMembers } from './body.ts';
+import { readKeyMembers } from './body.ts';
 import { adminPermission, type Caller, demandCookie, demandPermission, identify, usePermission } from './caller.ts';
 import { Keys } from './keys.ts';
 import { methodsAt, type Place, Places } from './places.ts';
@@ -40,7 +41,7 @@ class Room {
     try {
       return await this.#answer(request, place);
     } catch (error) {
-      if (error instanceof BrokenBody) throw error.cause;
+      if (isBodyFault(error)) throw error;
       const answer = answerTo(error, method !== 'GET');
       if (answer === null) this.#parts.log.fault(error, 'A call of access-keys failed.');
       return forMethod(method, answer ?? internalAnswer);

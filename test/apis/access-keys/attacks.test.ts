@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { MountAnswer } from '../../../src/ports/mount.ts';
 import { ops } from '../../support/managed.ts';
-import { type Forum, json, makeKey, NotClaimed, openForum, TooLarge } from './forum.ts';
+import { type Forum, json, makeKey, NotClaimed, openForum } from './forum.ts';
 
 const keys = '/api/auth/access-keys';
 
@@ -184,7 +184,7 @@ test.each([
   expect(await listed()).toEqual([]);
 });
 
-test('a body that is not UTF-8, encoded or said to be of two types is 400; one that is too large is the listener’s', async () => {
+test('a body that is not UTF-8, encoded or said to be of two types is 400, one that is too large 413', async () => {
   const fields = ['Cookie', 'storyden-session=baldur-session', 'Content-Type', 'application/json'];
   const post = (more: readonly string[], body: string | Uint8Array) =>
     forum.call({ method: 'POST', target: keys, fields: [...fields, ...more], body });
@@ -192,7 +192,8 @@ test('a body that is not UTF-8, encoded or said to be of two types is 400; one t
   expect((await post([], bytes)).status).toBe(400);
   expect((await post(['Content-Encoding', 'gzip'], '{"name":"ci"}')).status).toBe(400);
   expect((await post(['Content-Type', 'application/json'], '{"name":"ci"}')).status).toBe(400);
-  await expect(post([], `{"name":"${'x'.repeat(70_000)}"}`)).rejects.toThrow(TooLarge);
+  const large = await post([], `{"name":"${'x'.repeat(70_000)}"}`);
+  expect([large.status, json(large)]).toEqual([413, { error: 'too_large', message: 'The body is over 65536 bytes.' }]);
   expect(await listed()).toEqual([]);
 });
 

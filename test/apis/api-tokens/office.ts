@@ -161,11 +161,6 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
 /** The request goes on to the routes. */
 export class NotClaimed extends Error {}
 
-/** As the listener rejects. */
-export class TooLarge extends Error {
-  readonly bodyFault = 'large';
-}
-
 function formOf({ method, target, fields = [], body = '' }: Call): Form {
   const length = Buffer.byteLength(body);
   const framing = length === 0 ? [] : ['Content-Length', String(length)];
@@ -187,7 +182,7 @@ function requestOf(form: Form, body: string | Uint8Array = ''): MountRequest {
     client: '192.0.2.7',
     network: '192.0.2.0/24',
     origin: 'https://office.example',
-    body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
+    body: async limit => (bytes.length > limit ? 'too_large' : bytes),
   };
 }
 
