@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { MountAnswer } from '../../../src/ports/mount.ts';
 import { ops } from '../../support/managed.ts';
-import { type Forum, json, makeKey, NotClaimed, openForum } from './forum.ts';
+import { NotClaimed } from '../transcript.ts';
+import { type Forum, json, makeKey, openForum } from './forum.ts';
 
 const keys = '/api/auth/access-keys';
 

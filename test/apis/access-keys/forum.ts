@@ -8,6 +8,7 @@ import type { Identities } from '../../../src/manage/identities.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** A forum whose members keep access keys: the mount over real services and a real store, and its sessions. */
 export interface Forum {
@@ -121,9 +122,6 @@ export async function openForum(path = '/api'): Promise<Forum> {
   const self: Forum = Object.assign(forum, { mount: made, call, as });
   return self;
 }
-
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
 
 /** A key of a member, made through the API. */
 export async function makeKey(

@@ -1,7 +1,8 @@
 import { decode, encode } from '@msgpack/msgpack';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ops } from '../../support/managed.ts';
-import { NotClaimed, type Office, openOffice, parsed } from './office.ts';
+import { NotClaimed } from '../transcript.ts';
+import { type Office, openOffice, parsed } from './office.ts';
 
 /** For what changes nothing. */
 let shared: Office;

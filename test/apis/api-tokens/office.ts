@@ -12,6 +12,7 @@ import type { Mount, MountAnswer, MountConnection, MountRequest } from '../../..
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** An office whose people keep API tokens: the mount over real services and a real store, and its sessions. */
 export interface Office {
@@ -157,9 +158,6 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
   };
   return office;
 }
-
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
 
 function formOf({ method, target, fields = [], body = '' }: Call): Form {
   const length = Buffer.byteLength(body);
