@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import path from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { TokenApi } from '../../src/config/config.ts';
@@ -274,6 +275,32 @@ describe('a body that tells whose a request is', () => {
     gone.reset();
     await expect.poll(async () => (await rig.postern.requestLines()).length).toBe(before + 1);
     expect(await lastLine()).toMatchObject({ route: '/legacy', status: 499, outcome: 'aborted' });
+  });
+
+  test('of more than 64 KiB is held back while the upstream takes nothing', async () => {
+    const held: Socket[] = [];
+    rig.upstream.onConnect = socket => held.push(socket.pause());
+    // On a connection of its own.
+    const elsewhere = await rig.send(request('/public/keep-busy'));
+    await expect.poll(() => held.length).toBeGreaterThan(0);
+    const client = await rig.send(request('/legacy', form + chunked, 'POST'));
+    const piece = Buffer.alloc(1024 * 1024, 'x');
+    const all = 64 * piece.length;
+    for (let i = 0; i < 64; i++) client.write(Buffer.concat([Buffer.from('100000\r\n'), piece, Buffer.from('\r\n')]));
+    const sent = () => client.socket.bytesWritten - client.socket.writableLength;
+    await expect.poll(sent).toBeGreaterThan(128 * 1024);
+    let last = -1;
+    const stands = () => {
+      const before = last;
+      last = sent();
+      return last === before;
+    };
+    await expect.poll(stands, { interval: 200, timeout: 20_000 }).toBe(true);
+    expect(last).toBeLessThan(all / 2);
+    rig.upstream.onConnect = null;
+    client.reset();
+    elsewhere.destroy();
+    for (const socket of held) socket.destroy();
   });
 
   test('of more than 64 KiB is read whole by a route that looks into it', async () => {
