@@ -25,7 +25,6 @@ class MountBodyFault extends Error implements BodyFault {
 
 function kindOf(fault: Error): BodyFaultKind {
   if (!(fault instanceof Refusal)) return 'gone';
-  if (fault.problem.code === 'body_too_large') return 'large';
   return fault.problem.code === 'request_timeout' ? 'slow' : 'malformed';
 }
 
@@ -38,16 +37,17 @@ class Body {
     this.#incoming = incoming;
   }
 
-  async read(limit: number): Promise<Uint8Array> {
+  /** What is left of one that is too large the listener swallows, or closes the connection over it. */
+  async read(limit: number): Promise<Uint8Array | 'too_large'> {
     if (!this.#incoming.hasBody) return new Uint8Array();
-    this.#whole ??= this.#incoming.body(limit).catch((error: unknown) => {
+    this.#whole ??= this.#incoming.body(limit);
+    try {
+      const bytes = await this.#whole;
+      return bytes.length > limit ? 'too_large' : bytes;
+    } catch (error) {
+      if (error instanceof Refusal && error.problem.code === 'body_too_large') return 'too_large';
       throw error instanceof Refusal || error instanceof ClientGone ? new MountBodyFault(error) : error;
-    });
-    const bytes = await this.#whole;
-    if (bytes.length > limit) {
-      throw new MountBodyFault(new Refusal('body_too_large', `The body is over ${limit} bytes.`));
     }
-    return bytes;
   }
 }
 
@@ -75,7 +75,9 @@ async function claim(form: Form, mounts: Mounts<Mount>, body: Body) {
     case 'mount':
       return said;
     case 'body': {
-      const text = Buffer.from(await body.read(claimedFormBytes)).toString('utf8');
+      const bytes = await body.read(claimedFormBytes);
+      if (bytes === 'too_large') return null;
+      const text = Buffer.from(bytes).toString('utf8');
       const mount = said.mounts.find(each => each.claimsForm(form, text));
       return mount === undefined ? null : { mount, form };
     }

@@ -133,7 +133,7 @@ export class Gate {
         this.#keep(passage, reply, false);
         return this.#refuse(passage, reply);
       case 'answer':
-        return this.#answer(passage, mountAnswer(reply.answer, requestId, this.draining));
+        return this.#answer(passage, mountAnswer(reply.answer, requestId, this.draining || reply.close));
       case 'connection': {
         passage.decided(this.#parts.clock);
         if (exchange.answered) return { kind: 'answered', status: 101, gone: true, tunnelled: null };

@@ -28,8 +28,8 @@ export interface MountRequest {
   readonly asker: Asker;
   /** `scheme://host` that the client used. */
   readonly origin: string;
-  /** The whole body. Rejects with `BodyFault` when the client breaks off, is too slow, or sends more than `limit` bytes. */
-  body(limit: number): Promise<Uint8Array>;
+  /** The whole body; `too_large` when it is over `limit` bytes. Rejects with `BodyFault` when the client breaks off or is too slow. */
+  body(limit: number): Promise<Uint8Array | 'too_large'>;
 }
 
 /** An answer, whole. Content-Length, Cache-Control and X-Request-Id are the listener's to add. */

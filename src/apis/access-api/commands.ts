@@ -1,5 +1,6 @@
 import type { Parameters } from '../../core/parameters.ts';
 import { idPattern } from '../../core/token.ts';
+import { Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
 import { listStart } from '../../manage/token-list.ts';
 import type { TokenService } from '../../manage/token-service.ts';
@@ -53,7 +54,13 @@ async function getAll({ tokens, recovery, actor }: Call): Promise<Data> {
 async function update(call: Call): Promise<Data> {
   const said = saidInMeta(call.parameters);
   const { id } = await find(call);
-  return later(await call.tokens.amend({ actor: call.actor, id }, said), call);
+  try {
+    return await later(await call.tokens.amend({ actor: call.actor, id }, said), call);
+  } catch (error) {
+    // Somebody else may have removed it in between.
+    if (error instanceof Refusal) await find(call);
+    throw error;
+  }
 }
 
 async function remove(call: Call): Promise<Data> {

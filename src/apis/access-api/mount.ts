@@ -1,11 +1,12 @@
+import { readUtf8 } from '../../core/body-text.ts';
 import { canonicalName } from '../../core/fields.ts';
 import { carriesBody, type Form } from '../../core/form.ts';
 import { mediaOf } from '../../core/media.ts';
 import { type BodyReading, noBody, Parameters } from '../../core/parameters.ts';
 import { longestSecret } from '../../core/secret-form.ts';
 import type { Actor } from '../../manage/parts.ts';
-import type { BodyFault } from '../../ports/exchange.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
+import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
 import { required } from './arguments.ts';
 import { isOurs } from './command.ts';
@@ -59,7 +60,7 @@ class AccessApi implements Mount {
       const actor = await this.#manager(parameters, request);
       return success(await command({ tokens, recovery, actor, parameters }));
     } catch (error) {
-      if ((error as Partial<BodyFault> | null)?.bodyFault !== undefined) throw error;
+      if (isBodyFault(error)) throw error;
       const message = messageOf(error);
       if (message === null) this.#parts.log.fault(error, 'a call of a token API failed');
       const answer = failure(message ?? 'Something went wrong here.');
@@ -94,19 +95,13 @@ async function bodyOf(request: MountRequest): Promise<BodyReading> {
   if (mediaOf(form) !== 'form') {
     throw new Failure('The body has to be urlencoded, in UTF-8, and not encoded otherwise.');
   }
-  const text = utf8(await request.body(bodyLimit));
+  const bytes = await request.body(bodyLimit);
+  if (bytes === 'too_large') throw new Failure(`The body is over ${bodyLimit} bytes.`);
+  const text = readUtf8(bytes);
   // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.
-  if (text === null || /^\s*[[{"]/.test(text)) throw new Failure('The body is not urlencoded.');
+  if (text === null || text.startsWith('\ufeff') || /^\s*[[{"]/.test(text))
+    throw new Failure('The body is not urlencoded.');
   return { kind: 'form', text };
-}
-
-function utf8(bytes: Uint8Array): string | null {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    return text.startsWith('\ufeff') ? null : text;
-  } catch {
-    return null;
-  }
 }
 
 /** Some server could take the body for an urlencoded one. */

@@ -1,5 +1,6 @@
 import { type Code, codes, Refusal, StoreUnavailable } from '../../errors.ts';
 import type { Manager } from '../../ports/session-source.ts';
+import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
 import { Failure, failed, type Outcome } from './envelope.ts';
 import { kind, methods } from './methods.ts';
@@ -33,7 +34,7 @@ export async function outcomeOf(parts: ApiParts, attempt: () => Promise<Outcome>
   try {
     return await attempt();
   } catch (error) {
-    if (error instanceof Error && 'bodyFault' in error) throw error;
+    if (isBodyFault(error)) throw error;
     if (error instanceof Failure) return failed(error);
     if (error instanceof SaidFault) return failed(new Failure(400));
     if (error instanceof StoreUnavailable) return failed(new Failure(503));

@@ -87,6 +87,7 @@ const refused: Outcome = { ...done(), status: 403, reason: denied().reason };
 /** An array is the arguments, any other value is one, and an empty body is none; a query is one object. */
 async function valuesOf({ form, body }: MountRequest, codec: Codec): Promise<readonly Said[]> {
   const bytes = carriesBody(form.framing) ? await body(bodyLimit) : new Uint8Array();
+  if (bytes === 'too_large') throw new Failure(413);
   if (form.method === 'GET') {
     if (bytes.length > 0) throw new Failure(400);
     return queryValues(form.target.query ?? '');

@@ -9,6 +9,7 @@ import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** A forum whose members keep access keys: the mount over real services and a real store, and its sessions. */
 export interface Forum {
@@ -109,7 +110,7 @@ export async function openForum(path = '/api'): Promise<Forum> {
       client: '192.0.2.7',
       asker,
       origin: `https://${host}`,
-      body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
+      body: async limit => (bytes.length > limit ? 'too_large' : bytes),
     });
   };
   const as: Forum['as'] = (member, method, target, body) =>
@@ -122,12 +123,6 @@ export async function openForum(path = '/api'): Promise<Forum> {
   const self: Forum = Object.assign(forum, { mount: made, call, as });
   return self;
 }
-
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
-
-/** As the listener rejects. */
-export class TooLarge extends Error {}
 
 /** A key of a member, made through the API. */
 export async function makeKey(

@@ -99,7 +99,15 @@ test('a chunked body is read like any other; one that is too large makes nothing
   expect(answer.json()).toMatchObject({ name: 'in pieces' });
   rig.postern.planted.push(String(answer.json()['secret']));
   const before = await names();
-  expect((await rig.ask(post(`{"name":"${'x'.repeat(70_000)}"}`))).status).toBe(413);
+  const large = `{"name":"${'x'.repeat(70_000)}"}`;
+  for (const sent of [post(large), `${head}${chunk(large)}0\r\n\r\n`]) {
+    const refused = await rig.ask(sent);
+    expect([refused.status, refused.get('content-type'), refused.json()]).toEqual([
+      413,
+      'application/json',
+      { error: 'too_large', message: 'The body is over 65536 bytes.' },
+    ]);
+  }
   expect(await names()).toEqual(before);
 });
 

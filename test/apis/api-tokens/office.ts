@@ -13,6 +13,7 @@ import type { Identified, Presented } from '../../../src/ports/session-source.ts
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
 import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** An office whose people keep API tokens: the mount over real services and a real store, and its sessions. */
 export interface Office {
@@ -159,14 +160,6 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
   return office;
 }
 
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
-
-/** As the listener rejects. */
-export class TooLarge extends Error {
-  readonly bodyFault = 'large';
-}
-
 function formOf({ method, target, fields = [], body = '' }: Call): Form {
   const length = Buffer.byteLength(body);
   const framing = length === 0 ? [] : ['Content-Length', String(length)];
@@ -188,7 +181,7 @@ function requestOf(form: Form, body: string | Uint8Array = ''): MountRequest {
     client: '192.0.2.7',
     asker,
     origin: 'https://office.example',
-    body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
+    body: async limit => (bytes.length > limit ? 'too_large' : bytes),
   };
 }
 

@@ -2,7 +2,8 @@ import { decode, encode } from '@msgpack/msgpack';
 import { afterEach, expect, test, vi } from 'vitest';
 import { ops } from '../../support/managed.ts';
 import { maskedFrame, WebSocketClient } from '../../support/websocket-client.ts';
-import { NotClaimed, type Office, openOffice, parsed } from './office.ts';
+import { NotClaimed } from '../transcript.ts';
+import { type Office, openOffice, parsed } from './office.ts';
 
 let office: Office | null = null;
 const clients: WebSocketClient[] = [];
