@@ -2,8 +2,9 @@ import { type Code, codes, Refusal, StoreUnavailable } from '../../errors.ts';
 import type { Manager } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { Failure, failed, type Outcome } from './envelope.ts';
-import { kind, methods } from './methods.ts';
+import { methods } from './methods.ts';
 import { type Said, SaidFault } from './said.ts';
+import { kind } from './token-form.ts';
 
 /** What calls name methods by: over HTTP behind the mount, in messages as they are. */
 export const methodPath = '/v1/api-tokens/';

@@ -1,21 +1,17 @@
-import { Grants } from '../../core/grants.ts';
-import { grantsOf, permissionLimits } from '../../core/permissions.ts';
-import type { Json } from '../../core/token.ts';
+import { permissionLimits } from '../../core/permissions.ts';
 import { Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
-import { type ListPosition, listStart } from '../../manage/token-list.ts';
 import type { TokenRequest } from '../../manage/token-service.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { Manager } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { Arguments, asFlag, asText, required } from './arguments.ts';
 import { done, Failure, type Outcome } from './envelope.ts';
-import { type ListOptions, type Row, readOptions } from './read-options.ts';
+import { list } from './list.ts';
+import { readOptions } from './read-options.ts';
+import { flagsOf, namesOf, rowOf } from './row.ts';
 import type { Said, SaidObject } from './said.ts';
-import { apiTokenForm, readId } from './token-form.ts';
-
-/** Kind of the tokens of this API. */
-export const kind = 'api-tokens';
+import { apiTokenForm, kind, readId } from './token-form.ts';
 
 /** One call by somebody who is known. */
 export interface Call {
@@ -26,9 +22,6 @@ export interface Call {
 }
 
 type Method = (call: Call) => Promise<Outcome>;
-
-/** Most tokens of one account that are gone through for a list. */
-const mostListed = 10_000;
 
 const create: Method = async ({ parts, manager, actor, values }) => {
   const name = new Arguments(values, 1, 1).text(0);
@@ -49,34 +42,6 @@ const read: Method = async call => {
   if (options.kind === 'list') return list(call, options);
   return done(rowOf(await find(call, options.id ?? undefined), call.manager));
 };
-
-async function list({ parts, manager, actor }: Call, { has, compare, limit, offset }: ListOptions): Promise<Outcome> {
-  const found: Listed[] = [];
-  let seen = 0;
-  let position: ListPosition | null = listStart;
-  while (position !== null) {
-    const page: Awaited<ReturnType<typeof parts.tokens.list>> = await parts.tokens.list(
-      actor,
-      { kind },
-      1000,
-      position,
-    );
-    seen += page.tokens.length;
-    if (seen > mostListed) throw new Failure(400, 'Too many tokens to list, read them by id');
-    for (const view of page.tokens) {
-      const row = { id: view.id, name: view.name, enabled: isEnabled(view), created: view.createdAt, view };
-      if (has(row)) found.push(row);
-    }
-    position = page.next;
-  }
-  found.sort(compare);
-  const rows = found.slice(offset, offset + limit).map(({ view }) => rowOf(view, manager));
-  return done(rows, { total: found.length, rows: rows.length, summary: { total: found.length } });
-}
-
-interface Listed extends Row {
-  readonly view: TokenView;
-}
 
 const remove: Method = async call => {
   const { id } = await find(call, new Arguments(call.values, 1, 1).at(0));
@@ -175,33 +140,3 @@ async function find({ parts, actor }: Call, said: Said | undefined): Promise<Tok
 
 /** Who manages is one account, which is looked up as itself. */
 const accountOf = (parts: ApiParts, actor: Actor, id: string) => parts.accounts.get({ ...actor, scope: null }, id);
-
-const isEnabled = ({ state }: TokenView): boolean => state === 'enabled';
-
-function rowOf(view: TokenView, manager: Manager): { readonly [name: string]: Json } {
-  const flagOf = flagsOf(view);
-  const granted = namesOf(view, manager)
-    .filter(name => flagOf(name) === true)
-    .map(name => [name, true] as const);
-  return {
-    id: view.id,
-    user_id: view.owner,
-    name: view.name,
-    enabled: isEnabled(view),
-    created: new Date(view.createdAt).toISOString(),
-    permissions: Object.fromEntries(granted),
-  };
-}
-
-/** The user's permissions that can be named: a pattern of its grants permits more, of which the token may name some. */
-function namesOf({ permissions }: TokenView, { permissions: users }: Manager): readonly string[] {
-  const own = permissions === 'inherit' ? [] : grantsOf(permissions).flatMap(({ actions }) => Object.keys(actions));
-  return [...new Set([...users.names, ...own.filter(name => users.has(name))])];
-}
-
-/** What the token itself says of a permission; null: nothing. One that inherits has what the user has. */
-function flagsOf({ permissions }: TokenView): (name: string) => boolean | null {
-  if (permissions === 'inherit') return () => true;
-  const grants = new Grants(grantsOf(permissions));
-  return name => grants.ruling(name, null, null)?.allow ?? null;
-}

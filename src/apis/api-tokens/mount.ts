@@ -7,8 +7,9 @@ import { identify, presentedBy } from './caller.ts';
 import { type Codec, codecOf, json, typeField } from './codec.ts';
 import { connector } from './connect.ts';
 import { done, type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
-import { kind, methods } from './methods.ts';
+import { methods } from './methods.ts';
 import { isList, type Said } from './said.ts';
+import { kind } from './token-form.ts';
 
 export interface Options {
   /** The path that it stands under, such as `/rpc`; empty at the root. */

@@ -8,6 +8,7 @@ import { type Form, readForm } from '../../../src/core/form.ts';
 import { accountGrants, compileRights } from '../../../src/core/rights.ts';
 import { compileSubject, subjectFault } from '../../../src/core/token.ts';
 import type { Identities } from '../../../src/manage/identities.ts';
+import type { TokenService } from '../../../src/manage/token-service.ts';
 import type { Mount, MountAnswer, MountConnection, MountRequest } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
@@ -43,8 +44,12 @@ export interface Call {
   readonly body?: string | Uint8Array;
 }
 
-/** `ann` may get, add and list; `bob` may get; `eve` may do nothing. */
-export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc'): Promise<Office> {
+/** `ann` may get, add and list; `bob` may get; `eve` may do nothing. `tokens`: members that stand in front of the service's. */
+export async function openOffice(
+  envelope: EnvelopeName = 'result',
+  path = '/rpc',
+  tokens: Partial<TokenService> = {},
+): Promise<Office> {
   const listeners = new Set<(events: readonly FeedEvent[] | null) => void>();
   const managed = await openManaged({
     apply: async events => {
@@ -93,7 +98,9 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
   };
   const made = mount(
     {
-      tokens: managed.tokens,
+      tokens: new Proxy(managed.tokens, {
+        get: (own, name: keyof TokenService) => tokens[name] ?? own[name].bind(own),
+      }),
       accounts,
       identities,
       recovery: null,
