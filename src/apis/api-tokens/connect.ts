@@ -2,11 +2,11 @@ import type { Fields } from '../../core/fields.ts';
 import type { MountAnswer, MountConnection, MountRequest } from '../../ports/mount.ts';
 import type { Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
-import { denied, outcomeOf } from './call.ts';
+import { outcomeOf } from './call.ts';
 import { identify, presentedAs, presentedBy } from './caller.ts';
 import { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
-import { done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
+import { denied, done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
 
 /** First of the subprotocols that are offered, and the only one that is chosen: the other is the token. */
 const protocols: Readonly<Record<EnvelopeName, readonly string[]>> = {

@@ -1,12 +1,13 @@
 import { permissionLimits } from '../../core/permissions.ts';
-import { Refusal } from '../../errors.ts';
+import type { Account } from '../../core/token.ts';
+import { type Code, Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
 import type { TokenRequest } from '../../manage/token-service.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { Manager } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { Arguments, asFlag, asText, required } from './arguments.ts';
-import { done, Failure, type Outcome } from './envelope.ts';
+import { denied, done, Failure, type Outcome } from './envelope.ts';
 import { list } from './list.ts';
 import { readOptions } from './read-options.ts';
 import { flagsOf, namesOf, rowOf } from './row.ts';
@@ -43,20 +44,18 @@ const read: Method = async call => {
   return done(rowOf(await find(call, options.id ?? undefined), call.manager));
 };
 
-const remove: Method = async call => {
-  const { id } = await find(call, new Arguments(call.values, 1, 1).at(0));
-  await call.parts.tokens.revoke({ actor: call.actor, id });
-  return done();
-};
+const remove: Method = call =>
+  change(call, new Arguments(call.values, 1, 1).at(0), async request => {
+    await call.parts.tokens.revoke(request);
+  });
 
 const setEnabled: Method = async call => {
   const said = new Arguments(call.values, 2, 2);
   const enabled = said.flag(1);
-  const { id } = await find(call, said.at(0));
   const { tokens } = call.parts;
-  const request: TokenRequest = { actor: call.actor, id };
-  await (enabled ? tokens.enable(request) : tokens.disable(request));
-  return done();
+  return change(call, said.at(0), async request => {
+    await (enabled ? tokens.enable(request) : tokens.disable(request));
+  });
 };
 
 const getPermissions: Method = async call => {
@@ -75,21 +74,23 @@ const updatePermissions: Method = call => changePermissions(call, 'update');
 async function changePermissions(call: Call, how: 'set' | 'update'): Promise<Outcome> {
   const said = new Arguments(call.values, 2, 2);
   const permissions = readPermissions(said.object(1));
-  const view = await find(call, said.at(0));
-  for (const name of Object.keys(permissions)) {
-    if (!call.manager.permissions.has(name)) throw notValid(name);
-  }
-  const { tokens } = call.parts;
-  const request: TokenRequest = { actor: call.actor, id: view.id };
-  try {
-    await (how === 'set'
-      ? tokens.replacePermissions(request, permissions)
-      : tokens.mergePermissions(request, { ...lost(view, call.manager), ...permissions }));
-  } catch (error) {
-    throw beyondAccount(error) ?? error;
-  }
-  return done();
+  const { manager, parts } = call;
+  return change(call, said.at(0), async (request, view) => {
+    for (const name of Object.keys(permissions)) if (!manager.permissions.has(name)) throw notValid(name);
+    if (how === 'update' && !isMergeable(view)) throw new Failure(400, 'Token permissions cannot be updated, set them');
+    try {
+      await (how === 'set'
+        ? parts.tokens.replacePermissions(request, permissions)
+        : parts.tokens.mergePermissions(request, { ...lost(view, manager), ...permissions }));
+    } catch (error) {
+      throw beyondAccount(error) ?? error;
+    }
+  });
 }
+
+/** Flags by name, which are all that this API makes. What was given elsewhere may be more than flags can say. */
+const isMergeable = ({ permissions }: TokenView): boolean =>
+  typeof permissions === 'object' && (!Array.isArray(permissions) || permissions.length === 0);
 
 /** Flags that say nothing any more, because the user has lost them: nobody could grant them again. */
 function lost({ permissions }: TokenView, manager: Manager): Record<string, null> {
@@ -111,11 +112,10 @@ const notValid = (name: string): Failure =>
 
 /** The services look closer: at patterns, and at an account that has changed meanwhile. They name the first entry. */
 function beyondAccount(error: unknown): Failure | null {
-  if (!(error instanceof Refusal)) return null;
-  const { code, errors } = error.problem;
-  if ((code !== 'forbidden' && code !== 'validation_failed') || errors?.[0] === undefined) return null;
-  const [, step = ''] = errors[0].pointer.split('/');
-  return notValid(step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (!isRefusal(error, 'forbidden') && !isRefusal(error, 'validation_failed')) return null;
+  // Nothing, or the map as a whole: it is no single one.
+  const [, step] = error.problem.errors?.[0]?.pointer.split('/') ?? [];
+  return step === undefined ? null : notValid(step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 /** The methods by their names, which are all that there are. */
@@ -138,5 +138,30 @@ async function find({ parts, actor }: Call, said: Said | undefined): Promise<Tok
   return view;
 }
 
-/** Who manages is one account, which is looked up as itself. */
-const accountOf = (parts: ApiParts, actor: Actor, id: string) => parts.accounts.get({ ...actor, scope: null }, id);
+/** Changes a token of the caller's. One that was removed while that was under way is 404 as it would be a moment later. */
+async function change(
+  call: Call,
+  said: Said | undefined,
+  make: (request: TokenRequest, view: TokenView) => Promise<void>,
+): Promise<Outcome> {
+  const view = await find(call, said);
+  try {
+    await make({ actor: call.actor, id: view.id }, view);
+  } catch (error) {
+    if (isRefusal(error, 'conflict')) await find(call, said);
+    throw error;
+  }
+  return done();
+}
+
+const isRefusal = (error: unknown, code: Code): error is Refusal =>
+  error instanceof Refusal && error.problem.code === code;
+
+/** Who manages is one account, which is looked up as itself. Refuses who has none any more. */
+async function accountOf(parts: ApiParts, actor: Actor, id: string): Promise<Account> {
+  try {
+    return await parts.accounts.get({ ...actor, scope: null }, id);
+  } catch (error) {
+    throw isRefusal(error, 'not_found') ? denied() : error;
+  }
+}
