@@ -34,11 +34,13 @@ export function connector(
     const outcome = await outcomeOf(parts, async () => {
       const { protocol, presented } = readOffer(request, protocols[envelope]);
       const identified = await identify(parts, presented);
-      if (identified.kind === 'unavailable' || connections.full) throw new Failure(503);
+      if (identified.kind === 'unavailable') throw new Failure(503);
       if (identified.kind === 'nobody' || presented === null) {
         return { ...done(), status: 403, reason: denied().reason, ...(presented !== null && { guessed: true }) };
       }
       const { account } = identified.manager;
+      const noRoom = connections.noRoom(account);
+      if (noRoom !== null) throw new Failure(503, noRoom);
       const connection = new Connection({ parts, envelope, presented, account, address: request.client, connections });
       const fields: Fields = ['Sec-WebSocket-Protocol', protocol];
       made = {

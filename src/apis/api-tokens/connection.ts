@@ -32,6 +32,9 @@ const leaveMs = 1000;
 
 const signedOut = { code: 1100, reason: 'Signed out' } as const;
 
+/** Of the registry of close codes, as servers say it that are full. */
+const tryLater = { code: 1013, reason: 'Too many connections' } as const;
+
 type Bytes = { readonly in: number; readonly out: number };
 
 /**
@@ -56,15 +59,23 @@ export class Connection implements Watched {
     this.#heardAt = it.parts.clock.monotonic();
   }
 
+  get account(): string {
+    return this.#it.account;
+  }
+
   /** Resolves when the connection is over. */
   async run(socket: Duplex, head: Uint8Array): Promise<Bytes> {
-    const { connections } = this.#it;
+    const { connections, account } = this.#it;
     this.#socket = socket;
     const closed = new Promise<void>(resolve => socket.once('close', () => resolve()));
     socket.on('error', () => {});
-    connections.add(this);
     try {
-      await this.#follow(socket, head);
+      // Others may have come since the handshake was taken.
+      if (connections.noRoom(account) !== null) this.#leave(tryLater.code, tryLater.reason);
+      else {
+        connections.add(this);
+        await this.#follow(socket, head);
+      }
     } finally {
       connections.delete(this);
       this.#leave(1000, '');

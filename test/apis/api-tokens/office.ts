@@ -34,6 +34,8 @@ export interface Office {
   shake(fields: Fields, more?: Partial<Call>): Promise<MountConnection | MountAnswer>;
   /** A WebSocket, upgraded already. */
   socket(protocols: string): Promise<Socket>;
+  /** The client's end of a handshake that was accepted. */
+  upgraded(connection: MountConnection): Promise<Socket>;
 }
 
 export interface Call {
@@ -151,6 +153,9 @@ export async function openOffice(
     socket: async protocols => {
       const connection = await shake(['Sec-WebSocket-Protocol', protocols]);
       if (!('run' in connection)) throw new Error(String(connection.body));
+      return office.upgraded(connection);
+    },
+    upgraded: async connection => {
       const server = createServer(socket => {
         server.close();
         void connection.run(socket, new Uint8Array());
