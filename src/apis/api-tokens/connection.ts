@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { closeFrame } from '../../core/frames.ts';
 import type { Json } from '../../core/token.ts';
 import type { Manager, Presented } from '../../ports/session-source.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
@@ -9,7 +10,7 @@ import { identify } from './caller.ts';
 import { type Codec, json, msgpack } from './codec.ts';
 import type { Connections, Watched } from './connections.ts';
 import { type EnvelopeName, envelopes, Failure, failed, type Outcome } from './envelope.ts';
-import { closeFrame, type Frame, FrameFault, FrameReader, messageFrame, pingFrame, pongFrame } from './frames.ts';
+import { type Frame, FrameFault, FrameReader, messageFrame, pingFrame, pongFrame } from './frames.ts';
 import { isList, isObject, type Said, SaidFault, type SaidObject } from './said.ts';
 
 export interface ConnectionParts {
@@ -206,7 +207,7 @@ export class Connection implements Watched {
     if (this.#left !== null || socket === null) return;
     this.#left = code;
     if (socket.destroyed) return;
-    const frame = closeFrame(code, reason);
+    const frame = closeFrame(code, { reason });
     this.#out += frame.length;
     socket.end(frame);
     const timer = setTimeout(() => socket.destroy(), leaveMs);
