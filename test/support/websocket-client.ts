@@ -14,6 +14,8 @@ export function maskedFrame(first: number, data: Uint8Array | string, mask: read
 }
 
 export interface ServerFrame {
+  /** What stands before the data. */
+  readonly head: Buffer;
   readonly opcode: number;
   readonly data: Buffer;
 }
@@ -93,6 +95,7 @@ export class WebSocketClient {
     const length = extended === 8 ? Number(bytes.readBigUInt64BE(2)) : extended === 2 ? bytes.readUInt16BE(2) : short;
     if (bytes.length < 2 + extended + length) return null;
     this.#bytes = bytes.subarray(2 + extended + length);
-    return { opcode: bytes[0]! & 0x0f, data: bytes.subarray(2 + extended, 2 + extended + length) };
+    const head = bytes.subarray(0, 2 + extended);
+    return { head, opcode: bytes[0]! & 0x0f, data: bytes.subarray(2 + extended, 2 + extended + length) };
   }
 }

@@ -1,10 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { decode } from '@msgpack/msgpack';
 import { afterEach, expect, test } from 'vitest';
 import type { EnvelopeName } from '../../../src/apis/api-tokens/envelope.ts';
+import { methods } from '../../../src/apis/api-tokens/methods.ts';
 import type { Fields } from '../../../src/core/fields.ts';
 import type { MountAnswer } from '../../../src/ports/mount.ts';
 import { ops } from '../../support/managed.ts';
+import { maskedFrame, type ServerFrame, WebSocketClient } from '../../support/websocket-client.ts';
 import { NotClaimed, type Office, openOffice } from './office.ts';
 
 /**
@@ -15,6 +18,12 @@ import { NotClaimed, type Office, openOffice } from './office.ts';
  *     ! an event, such as `pass 60s`
  *     > the request, line by line, without Host and Content-Length; an empty line, and its body
  *     < the answer, line by line
+ *     ~ the subprotocols of a WebSocket, which takes the place of the one before
+ *     > 81 a frame to it: the first byte, and the data
+ *     >> bytes to it as they are
+ *     < 81 a frame from it; `< closed`: it is over
+ *
+ * What comes from a WebSocket is all that comes before it answers a ping.
  *
  * Bytes that are no visible ASCII are written `\xNN`. `<id 1>` and `<token 1>` stand for the first id and token that were
  * answered, in answers and in requests alike; ids count as 19 digits long. The clock stands still at the beginning of 2030.
@@ -22,25 +31,55 @@ import { NotClaimed, type Office, openOffice } from './office.ts';
 const folder = import.meta.dirname;
 const files = readdirSync(folder).filter(name => name.endsWith('.transcript'));
 
+/** What was played, as `result json create 200`. */
+const played = new Set<string>();
+
 let office: Office | null = null;
+let client: WebSocketClient | null = null;
 afterEach(async () => {
+  client?.destroy();
+  client = null;
   await office?.managed.dispose();
   office = null;
 });
 
 test.each(files)('%s is what is said, byte for byte', async file => {
-  office = await openOffice(file.split('-')[0] as EnvelopeName);
+  const envelope = file.split('-')[0] as EnvelopeName;
+  office = await openOffice(envelope);
   const names = new Names();
   const lines = readFileSync(path.join(folder, file), 'utf8').replace(/\n$/, '').split('\n');
   const said: string[] = [];
   for (let at = 0; at < lines.length; ) {
     const line = lines[at]!;
+    if (line.startsWith('~ ')) {
+      at++;
+      while (lines[at]?.startsWith('<')) at++;
+      client?.destroy();
+      const answered = await office.shake(['Sec-WebSocket-Protocol', names.put(line.slice(2))]);
+      client = 'run' in answered ? new WebSocketClient(await office.upgraded(answered)) : null;
+      const answer = 'run' in answered ? { status: 101, fields: answered.fields, body: null } : answered;
+      said.push(line, ...answerLines(answer, names));
+      continue;
+    }
+    if (/^>(?:>| [0-9a-f]{2}(?: |$))/.test(line)) {
+      const sent = takeWhile(lines, at, '>');
+      at += sent.length;
+      while (lines[at]?.startsWith('<')) at++;
+      if (client === null) throw new Error(`${file}:${at}: there is no WebSocket`);
+      const bytes = sent.map(each => frameOf(names.put(each)));
+      const answers = await framesAfter(client, Buffer.concat(bytes));
+      said.push(...sent, ...answers.map(frame => frameLine(frame, names)));
+      noteFrames(envelope, sent.map(names.put, names), answers);
+      continue;
+    }
     if (line.startsWith('>')) {
       const asked = takeWhile(lines, at, '>');
       at += asked.length;
       while (lines[at]?.startsWith('<')) at++;
       const request = asked.map(each => names.put(each.slice(2)));
-      said.push(...asked, ...answerLines(await exchange(office, request), names));
+      const answer = await exchange(office, request);
+      said.push(...asked, ...answerLines(answer, names));
+      note(envelope, request[0]!, answer);
       continue;
     }
     if (line.startsWith('<')) throw new Error(`${file}:${at + 1}: an answer without a request`);
@@ -51,6 +90,61 @@ test.each(files)('%s is what is said, byte for byte', async file => {
   expect(said.join('\n')).toBe(lines.join('\n'));
   expect(office.faults).toEqual([]);
 });
+
+/** Bytes of a line. */
+function frameOf(line: string): Buffer {
+  if (line.startsWith('>> ')) return unescaped(line.slice(3));
+  return maskedFrame(Number.parseInt(line.slice(2, 4), 16), unescaped(line.slice(5)));
+}
+
+/** The frames that come before an answer to a ping; null: the end. */
+async function framesAfter(to: WebSocketClient, bytes: Uint8Array): Promise<(ServerFrame | null)[]> {
+  const probe = Buffer.from('probe');
+  to.write(Buffer.concat([bytes, maskedFrame(0x89, probe)]));
+  const frames: (ServerFrame | null)[] = [];
+  for (;;) {
+    const frame = await to.frame();
+    if (frame?.head[0] === 0x8a && frame.data.equals(probe)) return frames;
+    frames.push(frame);
+    if (frame === null) return frames;
+  }
+}
+
+function frameLine(frame: ServerFrame | null, names: Names): string {
+  if (frame === null) return '< closed';
+  const { head, data } = frame;
+  // As short as may be, and without a mask.
+  expect(head.length).toBe(data.length < 126 ? 2 : data.length < 65_536 ? 4 : 10);
+  expect(head[1]).toBe(data.length < 126 ? data.length : data.length < 65_536 ? 126 : 127);
+  return `< ${head.toString('hex', 0, 1)} ${names.take(escaped(data))}`.trimEnd();
+}
+
+function note(envelope: EnvelopeName, line: string, answer: MountAnswer | null): void {
+  const method = methodIn(line);
+  if (answer === null || method === null) return;
+  const type = answer.fields[1]!.replace('application/', '');
+  const value = type === 'json' ? JSON.parse(String(answer.body)) : decode(answer.body as Uint8Array);
+  played.add(`${envelope} ${type} ${method} ${statusOf(value)}`);
+}
+
+/** Answers stand behind their calls, one for each that has an id. */
+function noteFrames(envelope: EnvelopeName, sent: readonly string[], answers: readonly (ServerFrame | null)[]): void {
+  const method = methodIn(sent.join());
+  const answer = answers[0];
+  if (method === null || answer == null || (answer.opcode !== 1 && answer.opcode !== 2)) return;
+  const value = answer.opcode === 1 ? JSON.parse(String(answer.data)) : decode(answer.data);
+  const status = statusOf(value.result?.status === undefined ? value : value.result);
+  played.add(`${envelope} ${answer.opcode === 1 ? 'text' : 'binary'} ${method} ${status}`);
+}
+
+/** A method that is one, in a path. */
+const methodIn = (text: string): string | null => {
+  const name = /\/v1\/api-tokens\/([a-z-]+)/.exec(text)?.[1] ?? '';
+  return methods.has(name) ? name : null;
+};
+
+const statusOf = ({ status, result, error }: ReturnType<typeof JSON.parse>): number =>
+  status ?? result?.status ?? error?.code;
 
 function takeWhile(lines: readonly string[], from: number, mark: string): string[] {
   let end = from;
@@ -145,3 +239,27 @@ class Names {
     return name;
   }
 }
+
+// Behind those that play. A file that is lost takes its test along.
+test('nothing is missing: each method with right inputs, wrong ones and foreign ids, in every envelope and type', () => {
+  expect(files).toEqual([
+    'jsonrpc-inputs-json.transcript',
+    'jsonrpc-inputs-msgpack.transcript',
+    'jsonrpc-json.transcript',
+    'jsonrpc-msgpack.transcript',
+    'jsonrpc-sockets.transcript',
+    'result-inputs-json.transcript',
+    'result-inputs-msgpack.transcript',
+    'result-json.transcript',
+    'result-msgpack.transcript',
+    'result-sockets.transcript',
+  ]);
+  const wanted = ['result', 'jsonrpc'].flatMap(envelope =>
+    ['json', 'msgpack', 'text', 'binary'].flatMap(type =>
+      [...methods.keys()].flatMap(method =>
+        (method === 'create' ? [200, 400] : [200, 400, 404]).map(status => `${envelope} ${type} ${method} ${status}`),
+      ),
+    ),
+  );
+  expect(wanted.filter(each => !played.has(each))).toEqual([]);
+});
