@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { decode, encode } from '@msgpack/msgpack';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -54,10 +54,13 @@ class Application {
 
 const adminKey = randomBytes(32).toString('hex');
 
+/** These tests are about no outage, and the machine is busy. */
+const patience = 'deadline: 5s, mutation_deadline: 10s';
+
 async function onRedis(): Promise<string> {
   const { endpoint } = await RedisServer.start();
   return `
-store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1" }
+store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1", ${patience} }
 admin: { keys: [{ name: ops, role: admin, key: "${adminKey}" }] }
 tokens: { peppers: [{ id: p1, key: "${randomBytes(32).toString('hex')}" }] }
 `;
@@ -77,7 +80,7 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
     application.sessions.set('s-bob', { user: { id: 'bob' }, permissions: { 'reports:read': true } });
     const example = readFileSync(path.join(root, 'config/examples/softvisio.yaml'), 'utf8');
     config = example.replaceAll('http://127.0.0.1:3000', application.url);
-    if (kind === 'redis') config += await onRedis();
+    config += kind === 'redis' ? await onRedis() : `\nstore: { kind: embedded, path: ./data, ${patience} }\n`;
     served = await start();
   });
   afterAll(async () => {
@@ -113,29 +116,6 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
   /** What a program is answered that calls the application. */
   const use = async (token: string, target = '/rpc/v1/reports/read', method = 'POST'): Promise<number> =>
     (await fetch(served.proxy + target, { method, headers: { authorization: `Bearer ${token}` } })).status;
-
-  async function socket(bearer: string): Promise<WebSocketClient> {
-    const opened = connect(served.ports.proxy, '127.0.0.1');
-    opened.write(
-      [
-        'GET /rpc HTTP/1.1',
-        'Host: app.example',
-        'Connection: Upgrade',
-        'Upgrade: websocket',
-        'Sec-WebSocket-Version: 13',
-        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-        `Sec-WebSocket-Protocol: rpc, ${bearer}`,
-        '\r\n',
-      ].join('\r\n'),
-    );
-    let head = Buffer.alloc(0);
-    while (!head.includes('\r\n\r\n')) head = Buffer.concat([head, (await once(opened, 'data'))[0]]);
-    const text = head.toString('latin1');
-    expect(text).toMatch(/^HTTP\/1\.1 101 /);
-    expect(text.toLowerCase()).toContain('sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=');
-    expect(text.toLowerCase()).toContain('sec-websocket-protocol: rpc\r\n');
-    return new WebSocketClient(opened, head.subarray(head.indexOf('\r\n\r\n') + 4));
-  }
 
   test('a token is made, may do nothing, is given a permission, works, is counted, and is listed everywhere', async () => {
     const { id, token } = await make('s-ann', 'ci');
@@ -219,7 +199,7 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
 
   test('a WebSocket serves until its token is revoked in /v1, and is closed with 1100', async () => {
     const { id, token } = await make('s-ann', 'live');
-    const client = await socket(token);
+    const client = await WebSocketClient.open(served.ports.proxy, '/rpc', `rpc, ${token}`);
     client.say({ type: 'rpc', id: 1, method: '/v1/api-tokens/read', args: [{ id }] });
     expect(await client.message()).toMatchObject({ type: 'rpc', id: 1, result: { status: 200, data: { id } } });
     expect((await served.admin('DELETE', `/v1/tokens/${id}`)).status).toBeLessThan(300);
