@@ -6,6 +6,7 @@ import { Refusal } from '../errors.ts';
 import type { BodyFault, BodyFaultKind } from '../ports/exchange.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Mount, MountAnswer, MountConnection, MountRequest } from '../ports/mount.ts';
+import { MountAsker } from '../wire/mount-asker.ts';
 import { acceptFields } from '../wire/websocket.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { ClientGone, type Incoming } from './incoming.ts';
@@ -84,12 +85,12 @@ async function claim(form: Form, mounts: Mounts<Mount>, body: Body) {
 }
 
 async function ask(incoming: Incoming, mount: Mount, form: Form, body: Body, guard: GuessGuard): Promise<Answer> {
-  const network = networkOf(incoming.peer);
+  const asker = new MountAsker(networkOf(incoming.peer), guard);
   const request: MountRequest = {
     form,
     requestId: incoming.requestId,
     client: incoming.peer,
-    network,
+    asker,
     origin: `${incoming.tls ? 'https' : 'http'}://${form.authority ?? ''}`,
     body: limit => body.read(limit),
   };
@@ -97,7 +98,7 @@ async function ask(incoming: Incoming, mount: Mount, form: Form, body: Body, gua
   if (takes !== null && !incoming.upgradable) throw new Rejection('malformed_request', 'The upgrade is ambiguous.');
   const said = takes === null ? await mount.answer(request) : await connect(takes, request);
   if (!('run' in said)) {
-    const wait = said.guessed === true ? guard.failed(network) : 0;
+    const wait = asker.wait(said.guessed === true);
     if (wait === 0) return said;
     const detail = 'Too many failed credentials from this network.';
     throw new Rejection('too_many_failures', detail, ['Retry-After', String(wait)]);

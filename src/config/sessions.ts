@@ -12,7 +12,7 @@ export function readSessions(
   { problems }: Context,
 ): Config['sessions'] {
   if (draft.introspect === undefined) return { introspect: null };
-  const { url = '', forward = [], account = '', permissions, cache, timeout = 0 } = draft.introspect;
+  const { url = '', forward = [], account = '', permissions, owns, cache, timeout = 0 } = draft.introspect;
   const at = 'sessions.introspect';
   const names = new Map<string, string>();
   for (const [i, part = ''] of forward.entries()) {
@@ -34,6 +34,7 @@ export function readSessions(
       forward: forward.flatMap(part => (part === undefined ? [] : [partOf(part)])),
       account: readPointer(account) ?? [],
       permissions: permissions === undefined ? null : readPointer(permissions),
+      owns: owns === undefined ? null : readPointer(owns),
       cacheMs: Math.min(cache ?? longest, longest),
       timeoutMs: Math.min(timeout, longest),
     },

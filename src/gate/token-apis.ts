@@ -5,6 +5,7 @@ import { handshakeKey } from '../core/websocket.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { WholeAnswer } from '../ports/exchange.ts';
 import type { MountAnswer, MountConnection, MountRequest } from '../ports/mount.ts';
+import { MountAsker } from '../wire/mount-asker.ts';
 import { acceptFields } from '../wire/websocket.ts';
 import { RequestBodyFault } from './body.ts';
 import { bodyDenial } from './inspection.ts';
@@ -27,11 +28,12 @@ export async function askMount({ exchange, requestId, case: of }: Passage, { mou
     return deny('malformed_request', 'The WebSocket handshake has no key of 16 bytes, or is not of version 13.');
   }
   let asked = 0;
+  const asker = new MountAsker(client.network, policy.guard);
   const request: MountRequest = {
     form,
     requestId,
     client: client.address,
-    network: client.network,
+    asker,
     origin: `${client.proto}://${client.host}`,
     body: async limit => {
       if (!carriesBody(form.framing)) return new Uint8Array();
@@ -53,7 +55,7 @@ export async function askMount({ exchange, requestId, case: of }: Passage, { mou
     return denial;
   }
   if ('run' in said) return { kind: 'connection', connection: said, fields: acceptFields(key ?? '', said.fields) };
-  const wait = said.guessed === true ? policy.guard.failed(client.network) : 0;
+  const wait = asker.wait(said.guessed === true);
   if (wait === 0) return { kind: 'answer', answer: said };
   return deny('too_many_failures', 'Too many failed credentials from this network.', {
     retryAfter: wait,

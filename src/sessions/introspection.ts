@@ -25,8 +25,8 @@ interface Entry {
   readonly monotonic: number;
 }
 
-/** Of answers that are kept: how many, and how large together. Questions under way at a time. */
-const most = { entries: 10_000, size: 32 * 1024 * 1024, flights: 256 } as const;
+/** Of answers that are kept: how many, and how large together. Questions under way at a time, in all and of one network. */
+const most = { entries: 10_000, size: 32 * 1024 * 1024, flights: 256, ofNetwork: 32 } as const;
 
 const nobody: Introspected = { kind: 'nobody' };
 const unavailable: Introspected = { kind: 'unavailable', retryAfter: 1 };
@@ -35,6 +35,10 @@ const unavailable: Introspected = { kind: 'unavailable', retryAfter: 1 };
  * Asks the system whose sessions they are. An answer is kept for a while under an HMAC of what was shown, with a key of
  * this object: nothing that is kept opens anything. Those who are found are kept apart from those who are nobody, so that
  * guesses push nobody out. No answer is an outage, which is neither.
+ *
+ * Attack: guesses keep the other system, or the room for questions, from everybody else. So one network has a part of that
+ * room, and none once it has guessed too often, but for what was somebody's when it was last asked about: that is no guess,
+ * and whoever has it may share the network with one who guesses.
  */
 export class LegacySessions implements SessionSource {
   readonly #options: IntrospectionOptions;
@@ -45,6 +49,8 @@ export class LegacySessions implements SessionSource {
   readonly #found = room();
   readonly #nobody = room();
   readonly #flights = new Map<string, Promise<Introspected>>();
+  /** How many of them are a network's. */
+  readonly #asking = new Map<string, number>();
 
   constructor(options: IntrospectionOptions, clock: Clock, log: Log) {
     this.#options = options;
@@ -61,10 +67,29 @@ export class LegacySessions implements SessionSource {
     if (known !== null) return Promise.resolve(known);
     const flight = this.#flights.get(key);
     if (flight !== undefined) return flight;
+    const { network } = presented.asker;
+    if (!this.#found.has(key) && presented.asker.heldBack()) return Promise.resolve(unavailable);
     if (this.#flights.size >= most.flights) return Promise.resolve(this.#outage('too many questions'));
-    const asked = this.#ask(key, portion).finally(() => this.#flights.delete(key));
+    if (this.#countOf(network) >= most.ofNetwork) {
+      return Promise.resolve(this.#outage('too many questions of one network'));
+    }
+    this.#count(network, 1);
+    const asked = this.#ask(key, portion).finally(() => {
+      this.#flights.delete(key);
+      this.#count(network, -1);
+    });
     this.#flights.set(key, asked);
     return asked;
+  }
+
+  #countOf(network: string): number {
+    return this.#asking.get(network) ?? 0;
+  }
+
+  #count(network: string, more: 1 | -1): void {
+    const count = this.#countOf(network) + more;
+    if (count > 0) this.#asking.set(network, count);
+    else this.#asking.delete(network);
   }
 
   /** Ends its connections, once what is under way is answered. */
@@ -84,8 +109,9 @@ export class LegacySessions implements SessionSource {
     if (this.#age(sent) > Math.max(keepMs, deadlineMs)) return this.#outage('too slow');
     this.#found.delete(key);
     this.#nobody.delete(key);
-    const kept = answer.kind === 'found' ? this.#found : this.#nobody;
-    if (this.#age(sent) < keepMs) kept.set(key, { answer, ...sent });
+    // That it was somebody's counts for longer than whose it was.
+    if (answer.kind === 'found') this.#found.set(key, { answer, ...sent });
+    else if (this.#age(sent) < keepMs) this.#nobody.set(key, { answer, ...sent });
     return answer;
   }
 
@@ -116,5 +142,6 @@ const room = (): LRUCache<string, Entry> =>
 /** About as many bytes as an entry takes. */
 function sizeOf(answer: Answer): number {
   if (answer.kind === 'nobody') return 256;
-  return (answer.permissions ?? []).reduce((sum, name) => sum + 2 * name.length + 32, 256 + 2 * answer.account.length);
+  const texts = [...(answer.permissions ?? []), ...(answer.owns ?? [])];
+  return texts.reduce((sum, text) => sum + 2 * text.length + 32, 256 + 2 * answer.account.length);
 }

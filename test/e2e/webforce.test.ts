@@ -13,7 +13,7 @@ import { Served } from '../support/served.ts';
 
 /** As small as can be: whose a session is, and an API at one path. */
 class Webforce {
-  readonly sessions = new Map<string, { account: { id: string }; permissions: string[] }>();
+  readonly sessions = new Map<string, { account: { id: string }; permissions: string[]; owns?: string[] }>();
   /** What came through to `/api`: query and body. */
   readonly served: string[] = [];
   away = false;
@@ -55,6 +55,7 @@ const example = readFileSync(path.join(root, 'config/examples/webforce.yaml'), '
 const key = randomBytes(32).toString('hex');
 const pepper = randomBytes(32).toString('hex');
 const everything = ['db.get', 'db.update', 'db.add', 'db.remove', 'db.alter'];
+const acme = { account: { id: 'acme' }, permissions: everything, owns: ['db/101', 'db/102'] };
 const webforce = new Webforce();
 let redis: RedisServer;
 
@@ -90,8 +91,8 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
   beforeAll(async () => {
     webforce.sessions.clear();
     webforce.away = false;
-    webforce.sessions.set('s-acme', { account: { id: 'acme' }, permissions: everything });
-    webforce.sessions.set('s-globex', { account: { id: 'globex' }, permissions: ['db.get'] });
+    webforce.sessions.set('s-acme', acme);
+    webforce.sessions.set('s-globex', { account: { id: 'globex' }, permissions: ['db.get'], owns: ['db/1'] });
     served = await start();
   });
   afterAll(() => served.stop());
@@ -152,7 +153,7 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
     const statusOf = async (cmd: string, more: Record<string, string> = {}, method: 'GET' | 'POST' = 'GET') =>
       (await call({ cmd, auth_token: token, ...more }, method)).status;
     expect(await statusOf('db.get', { db_id: '101' })).toBe(200);
-    expect(await statusOf('db.get', { db_id: '7' }, 'POST')).toBe(200);
+    expect(await statusOf('db.get', { db_id: '102' }, 'POST')).toBe(200);
     expect(await statusOf('db.get_all')).toBe(200);
     expect(await statusOf('db.cell.update', { db_id: '101', value: 'x' }, 'POST')).toBe(200);
     expect(await statusOf('db.remove', { db_id: '102' })).toBe(200);
@@ -160,26 +161,41 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
     expect(webforce.served).toHaveLength(6);
     expect(webforce.served[0]).toBe('?cmd=db.get&db_id=101');
     // A body is forwarded as it came.
-    expect(webforce.served[1]).toBe(`cmd=db.get&auth_token=${token}&db_id=7`);
+    expect(webforce.served[1]).toBe(`cmd=db.get&auth_token=${token}&db_id=102`);
 
     expect(await statusOf('db.remove', { db_id: '101' })).toBe(403);
     expect(await statusOf('db.cell.update', { db_id: '102' }, 'POST')).toBe(403);
     expect(await statusOf('db.add', { name: 'New' })).toBe(403);
+    expect(await statusOf('db.get', { db_id: '999' })).toBe(403);
     expect(await statusOf('site.stock_images.drop')).toBe(403);
     expect(await statusOf('db.get')).toBe(400);
     expect(await statusOf('db.get', { db_id: '*' })).toBe(400);
     expect(webforce.served).toHaveLength(6);
     const usage = await served.admin('GET', `/v1/tokens/${id}/usage`);
-    expect(usage.body['total']).toMatchObject({ allowed: 6, refused: { insufficient_scope: 4, malformed_request: 2 } });
+    expect(usage.body['total']).toMatchObject({ allowed: 6, refused: { insufficient_scope: 5, malformed_request: 2 } });
   });
 
   test('every database is every one that the owner owns', async () => {
     const { token } = await add('s-acme', 'All', { db_permissions: [on(['*'], { get: 1 })] });
-    const get = async (id: string) => (await call({ cmd: 'db.get', auth_token: token, db_id: id })).status;
-    expect(await get('300')).toBe(200);
-    await served.admin('PATCH', '/v1/accounts/acme', { owns: ['db/101', 'db/102'] });
-    expect([await get('101'), await get('300')]).toEqual([200, 403]);
-    await served.admin('PATCH', '/v1/accounts/acme', { owns: null });
+    const reached = async () => {
+      const ids = ['101', '102', '999'];
+      const answers = ids.map(id => call({ cmd: 'db.get', auth_token: token, db_id: id }));
+      return (await Promise.all(answers)).map(({ status }) => status);
+    };
+    expect((await served.admin('GET', '/v1/accounts/acme')).body).toMatchObject({ owns: acme.owns });
+    expect(await reached()).toEqual([200, 200, 403]);
+    const beyond = JSON.stringify({ db_permissions: [on(['999'], { get: 1 })] });
+    expect(await manage('s-acme', 'add', { name: 'x', extra: beyond })).toMatchObject({ return_code: 'FAILURE' });
+    // What Webforce says next holds for the tokens that there are.
+    webforce.sessions.set('s-fewer', { ...acme, owns: ['db/102'] });
+    await manage('s-fewer', 'get_all');
+    expect(await reached()).toEqual([403, 200, 403]);
+    webforce.sessions.set('s-silent', { account: { id: 'acme' }, permissions: everything });
+    await manage('s-silent', 'get_all');
+    expect(await reached()).toEqual([403, 403, 403]);
+    webforce.sessions.set('s-again', acme);
+    await manage('s-again', 'get_all');
+    expect(await reached()).toEqual([200, 200, 403]);
   });
 
   test('nobody gets beyond the own account, or at the tokens of another', async () => {
@@ -225,7 +241,7 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
 
   test('an outage of Webforce is not told as nobody', async () => {
     webforce.away = true;
-    webforce.sessions.set('s-new', { account: { id: 'acme' }, permissions: everything });
+    webforce.sessions.set('s-new', acme);
     const answer = await manage('s-new', 'get_all');
     expect(answer).toMatchObject({ return_code: 'FAILURE', message: expect.stringContaining('cannot be checked') });
     webforce.away = false;

@@ -56,7 +56,7 @@ class AccessApi implements Mount {
       const parameters = new Parameters(request.form.target.query, await bodyOf(request));
       const command = commandOf(parameters);
       const { tokens, recovery } = this.#parts;
-      const actor = await this.#manager(parameters, request.client);
+      const actor = await this.#manager(parameters, request);
       return success(await command({ tokens, recovery, actor, parameters }));
     } catch (error) {
       if ((error as Partial<BodyFault> | null)?.bodyFault !== undefined) throw error;
@@ -71,10 +71,10 @@ class AccessApi implements Mount {
    * Who manages: a session, and never an issued token. It is taken from `auth_token` alone. Attack: a page of another site
    * sends a form here; what the browser adds by itself (cookies) says nothing, and `auth_token` that page does not know.
    */
-  async #manager(parameters: Parameters, address: string): Promise<Actor> {
+  async #manager(parameters: Parameters, { client: address, asker }: MountRequest): Promise<Actor> {
     const parameter = required(parameters, 'auth_token');
     if (parameter.length > longestSecret) throw noSession();
-    const presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter };
+    const presented = { asker, cookie: null, cookieValue: null, authorization: null, bearer: null, parameter };
     const identified = await this.#parts.identities.identify(presented, { tokenKind: null });
     if (identified.kind === 'unavailable') throw new Failure('Sessions cannot be checked at the moment. Try again.');
     if (identified.kind === 'nobody' || identified.manager.by !== 'session') throw noSession();

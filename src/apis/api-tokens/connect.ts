@@ -54,15 +54,15 @@ export function connector(
   };
 }
 
-function readOffer({ form }: MountRequest, known: readonly string[]): Offer {
-  const { fields, names } = form;
+function readOffer(request: MountRequest, known: readonly string[]): Offer {
+  const { fields, names } = request.form;
   const offered = names
     .flatMap((name, i) => (name === 'sec-websocket-protocol' ? fields[2 * i + 1]!.split(',') : []))
     .map(each => each.trim());
   const [protocol = '', token, ...others] = offered;
   if (!known.includes(protocol) || token === '' || others.length > 0) throw new Failure(400);
-  if (token === undefined) return { protocol, presented: presentedBy(form) };
+  if (token === undefined) return { protocol, presented: presentedBy(request) };
   // Two are ambiguous, even equal ones.
   if (names.includes('authorization')) throw new Failure(400);
-  return { protocol, presented: presentedAs(token) };
+  return { protocol, presented: presentedAs(token, request.asker) };
 }

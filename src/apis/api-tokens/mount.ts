@@ -75,7 +75,7 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
 /** Who is asked first, then what: nobody has to be read a body who may not call. */
 async function answerCall(parts: ApiParts, request: MountRequest, codec: Codec, name: string): Promise<Outcome> {
   if (!methods.has(name)) throw new Failure(404);
-  const presented = presentedBy(request.form);
+  const presented = presentedBy(request);
   const identified = await identify(parts, presented);
   if (identified.kind === 'unavailable') throw new Failure(503);
   if (identified.kind === 'nobody') return { ...refused, ...(presented !== null && { guessed: true }) };

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { TokenView } from '../../../src/manage/token-view.ts';
 import { SecretRecovery } from '../../../src/secrets/recovery.ts';
+import { asker } from '../../support/asker.ts';
 import { ops, testKey } from '../../support/managed.ts';
 import { type Answered, type Sent, World } from './world.ts';
 
@@ -309,7 +310,7 @@ describe('a page of another site', () => {
     expect(world.asked).toEqual([]);
     failed(JSON.parse(await world.text(sent('cmd=access.add&name=CI&auth_token=guess'))));
     expect(world.asked).toEqual([
-      { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: 'guess' },
+      { asker, cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: 'guess' },
     ]);
     expect(await alice.list()).toEqual([]);
   });

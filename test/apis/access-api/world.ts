@@ -5,6 +5,7 @@ import type { TokenService } from '../../../src/manage/token-service.ts';
 import type { BodyFault } from '../../../src/ports/exchange.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 import { aForm } from '../../support/request.ts';
 
@@ -97,7 +98,7 @@ export class World {
       form,
       requestId: 'r1',
       client: '192.0.2.7',
-      network: '192.0.2.7',
+      asker,
       origin: 'https://api.example.com',
       body: async limit => {
         if (bytes.length > limit)

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { MountAnswer } from '../../../src/ports/mount.ts';
+import { asker } from '../../support/asker.ts';
 import { ops } from '../../support/managed.ts';
 import { type Forum, json, makeKey, NotClaimed, openForum, TooLarge } from './forum.ts';
 
@@ -265,13 +266,14 @@ test('only the one who is believed is shown: the cookie without the key, and the
   expect((await forum.call({ method: 'GET', target: keys, fields })).status).toBe(200);
   expect(forum.shown).toEqual([
     {
+      asker,
       cookie: 'a=b; storyden-session=over; c=d',
       cookieValue: 'over',
       authorization: null,
       bearer: null,
       parameter: null,
     },
-    { cookie: null, cookieValue: null, authorization: `Bearer ${secret}`, bearer: secret, parameter: null },
+    { asker, cookie: null, cookieValue: null, authorization: `Bearer ${secret}`, bearer: secret, parameter: null },
   ]);
 });
 

@@ -7,6 +7,7 @@ import { permissionsOfAccount } from '../../../src/manage/effective-permissions.
 import type { Identities } from '../../../src/manage/identities.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 
 /** A forum whose members keep access keys: the mount over real services and a real store, and its sessions. */
@@ -106,7 +107,7 @@ export async function openForum(path = '/api'): Promise<Forum> {
       form,
       requestId: 'req_1',
       client: '192.0.2.7',
-      network: '192.0.2.0/24',
+      asker,
       origin: `https://${host}`,
       body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
     });

@@ -12,6 +12,7 @@ import type { TokenService } from '../../../src/manage/token-service.ts';
 import type { Mount, MountAnswer, MountConnection, MountRequest } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 
 /** An office whose people keep API tokens: the mount over real services and a real store, and its sessions. */
@@ -197,7 +198,7 @@ function requestOf(form: Form, body: string | Uint8Array = ''): MountRequest {
     form,
     requestId: 'req_1',
     client: '192.0.2.7',
-    network: '192.0.2.0/24',
+    asker,
     origin: 'https://office.example',
     body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
   };
