@@ -1,6 +1,6 @@
 import { decode, encode } from '@msgpack/msgpack';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { apiTokenForm, kind } from '../../../src/apis/api-tokens/token-form.ts';
+import { apiTokenForm, decodeToken, kind } from '../../../src/apis/api-tokens/token-form.ts';
 import { Refusal } from '../../../src/errors.ts';
 import { ops } from '../../support/managed.ts';
 import { NotClaimed, type Office, openOffice, parsed, TooLarge } from './office.ts';
@@ -232,6 +232,12 @@ describe('rights', () => {
     const to = await open();
     const { secret } = await to.managed.tokens.create(ops, { kind: 'native', owner: 'ann' });
     expect(await to.rpc(secret!, 'read')).toMatchObject({ status: 403, reason: 'Insufficient permissions' });
+  });
+
+  test('the token that is answered carries the id beside it, and the type', async () => {
+    const to = await open();
+    const { data } = await to.rpc('ann-session', 'create', 'ci');
+    expect(decodeToken(data.token)).toEqual({ id: BigInt(data.id), type: 2 });
   });
 
   test('secrets are never answered again', async () => {
