@@ -157,7 +157,7 @@ export async function openOffice(
       return office.upgraded(connection);
     },
     upgraded: async connection => {
-      const server = createServer(socket => {
+      const server = createServer({ noDelay: true }, socket => {
         server.close();
         void connection.run(socket, new Uint8Array());
       }).listen(0, '127.0.0.1');
