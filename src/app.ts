@@ -317,6 +317,7 @@ export class App {
       clock,
       version,
       config: () => this.#inForce.config,
+      gate: this.#gate,
       proxy: this.#proxy,
       admin: this.#admin,
       health: this.#health,

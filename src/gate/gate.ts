@@ -68,6 +68,11 @@ export class Gate {
     this.#connections.close([]);
   }
 
+  /** Connections that token APIs have taken over, and that are open. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }

@@ -142,8 +142,10 @@ describe('a WebSocket of a token API on the admin listener', () => {
     expect([answer.status, answer.get('sec-websocket-accept')]).toEqual([101, 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=']);
     client.write('later');
     await client.until(({ text }) => text === 'earlylater');
+    expect(await postern.metric('postern_streams_open{kind="websocket"}')).toBe(1);
     client.end();
     await client.untilClosed();
+    await expect.poll(() => postern.metric('postern_streams_open{kind="websocket"}')).toBe(0);
     await expect.poll(() => stubs.get('/rpc')!.open.size).toBe(0);
   });
 

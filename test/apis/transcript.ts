@@ -12,6 +12,7 @@ import { type Managed, ops } from '../support/managed.ts';
  *     ! an event, such as `pass 60s`
  *     > the request, line by line
  *     < the answer, line by line
+ *     ~ what a connection begins with that takes the place of the one before, where an API has such
  *
  * `<id 1>` stands for the first id that was answered, in answers and in requests alike, and so for secrets. The clock
  * stands still at the beginning of 2030, so that times need no mask.
@@ -32,11 +33,11 @@ export async function expectSaid(folder: string, file: string, { names, exchange
   const said: string[] = [];
   for (let at = 0; at < lines.length; ) {
     const line = lines[at]!;
-    if (line.startsWith('>')) {
-      const asked = takeWhile(lines, at, '>');
+    if (line.startsWith('>') || line.startsWith('~')) {
+      const asked = takeWhile(lines, at, line[0]!);
       at += asked.length;
       while (lines[at]?.startsWith('<')) at++;
-      const answered = await exchange(asked.map(each => names.put(each.slice(2))));
+      const answered = await exchange(asked.map(each => names.put(line[0] === '>' ? each.slice(2) : each)));
       said.push(...asked, ...answered.map(each => (each === '' ? '<' : `< ${each}`)));
       continue;
     }

@@ -52,29 +52,6 @@ describe.each(storeKinds)('with a store that is %s', kind => {
   const use = async (token: string, target = '/rpc/v1/reports/read', method = 'POST'): Promise<number> =>
     (await fetch(served.proxy + target, { method, headers: { authorization: `Bearer ${token}` } })).status;
 
-  async function socket(bearer: string): Promise<WebSocketClient> {
-    const opened = connect(served.ports.proxy, '127.0.0.1');
-    opened.write(
-      [
-        'GET /rpc HTTP/1.1',
-        'Host: app.example',
-        'Connection: Upgrade',
-        'Upgrade: websocket',
-        'Sec-WebSocket-Version: 13',
-        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-        `Sec-WebSocket-Protocol: rpc, ${bearer}`,
-        '\r\n',
-      ].join('\r\n'),
-    );
-    let head = Buffer.alloc(0);
-    while (!head.includes('\r\n\r\n')) head = Buffer.concat([head, (await once(opened, 'data'))[0]]);
-    const text = head.toString('latin1');
-    expect(text).toMatch(/^HTTP\/1\.1 101 /);
-    expect(text.toLowerCase()).toContain('sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=');
-    expect(text.toLowerCase()).toContain('sec-websocket-protocol: rpc\r\n');
-    return new WebSocketClient(opened, head.subarray(head.indexOf('\r\n\r\n') + 4));
-  }
-
   test('a token is made, may do nothing, is given a permission, works, is counted, and is listed everywhere', async () => {
     const { id, token } = await make('s-ann', 'ci');
     expect(token).toMatch(/^[A-Za-z0-9_-]{34}$/);
@@ -156,7 +133,7 @@ describe.each(storeKinds)('with a store that is %s', kind => {
 
   test('a WebSocket serves until its token is revoked in /v1, and is closed with 1100', async () => {
     const { id, token } = await make('s-ann', 'live');
-    const client = await socket(token);
+    const client = await WebSocketClient.open(served.ports.proxy, '/rpc', `rpc, ${token}`);
     client.say({ type: 'rpc', id: 1, method: '/v1/api-tokens/read', args: [{ id }] });
     expect(await client.message()).toMatchObject({ type: 'rpc', id: 1, result: { status: 200, data: { id } } });
     expect((await served.admin('DELETE', `/v1/tokens/${id}`)).status).toBeLessThan(300);

@@ -430,8 +430,10 @@ describe('a WebSocket of a token API', () => {
     const client = await connected();
     client.write('later');
     await client.until(({ text }) => text === 'earlylater');
+    expect(await rig.postern.metric('postern_streams_open{kind="websocket"}')).toBe(1);
     client.end();
     await client.untilClosed();
+    await expect.poll(() => rig.postern.metric('postern_streams_open{kind="websocket"}')).toBe(0);
     await expect
       .poll(lastLine)
       .toMatchObject({ route: '/rpc', status: 101, reason: 'public', outcome: 'allowed', bytes_in: 10, bytes_out: 10 });

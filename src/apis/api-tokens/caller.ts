@@ -3,7 +3,7 @@ import { StoreUnavailable } from '../../errors.ts';
 import type { MountRequest } from '../../ports/mount.ts';
 import type { Asker, Identified, Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
-import { kind } from './methods.ts';
+import { kind } from './token-form.ts';
 
 /**
  * Who calls. A session or token stands in `Authorization`, or is offered with a handshake: what a browser sends by itself

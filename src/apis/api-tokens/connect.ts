@@ -2,11 +2,11 @@ import type { Fields } from '../../core/fields.ts';
 import type { MountAnswer, MountConnection, MountRequest } from '../../ports/mount.ts';
 import type { Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
-import { denied, outcomeOf } from './call.ts';
+import { outcomeOf } from './call.ts';
 import { identify, presentedAs, presentedBy } from './caller.ts';
 import { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
-import { done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
+import { denied, done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
 
 /** First of the subprotocols that are offered, and the only one that is chosen: the other is the token. */
 const protocols: Readonly<Record<EnvelopeName, readonly string[]>> = {
@@ -34,11 +34,13 @@ export function connector(
     const outcome = await outcomeOf(parts, async () => {
       const { protocol, presented } = readOffer(request, protocols[envelope]);
       const identified = await identify(parts, presented);
-      if (identified.kind === 'unavailable' || connections.full) throw new Failure(503);
+      if (identified.kind === 'unavailable') throw new Failure(503);
       if (identified.kind === 'nobody' || presented === null) {
         return { ...done(), status: 403, reason: denied().reason, ...(presented !== null && { guessed: true }) };
       }
       const { account } = identified.manager;
+      const noRoom = connections.noRoom(account);
+      if (noRoom !== null) throw new Failure(503, noRoom);
       const connection = new Connection({ parts, envelope, presented, account, address: request.client, connections });
       const fields: Fields = ['Sec-WebSocket-Protocol', protocol];
       made = {

@@ -2,13 +2,14 @@ import { carriesBody, type Form } from '../../core/form.ts';
 import { decodeParameter, queryPairs } from '../../core/target.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
 import type { ApiParts } from '../parts.ts';
-import { callMethod, denied, outcomeOf } from './call.ts';
+import { callMethod, outcomeOf } from './call.ts';
 import { identify, presentedBy } from './caller.ts';
 import { type Codec, codecOf, json, typeField } from './codec.ts';
 import { connector } from './connect.ts';
-import { done, type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
-import { kind, methods } from './methods.ts';
+import { denied, done, type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
+import { methods } from './methods.ts';
 import { isList, type Said } from './said.ts';
+import { kind } from './token-form.ts';
 
 export interface Options {
   /** The path that it stands under, such as `/rpc`; empty at the root. */

@@ -18,12 +18,13 @@ export interface ListOptions {
   readonly kind: 'list';
   readonly has: (row: Row) => boolean;
   readonly compare: (a: Row, b: Row) => number;
-  readonly limit: number;
+  /** Null: all. */
+  readonly limit: number | null;
   readonly offset: number;
 }
 
-/** Most rows of one answer, entries of a condition or an order, and characters of a pattern. */
-export const readLimits = { rows: 100, entries: 100, order: 4, pattern: 64 } as const;
+/** Most entries of a condition or an order, and characters of a pattern. */
+export const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
 
 type Field = keyof Row;
 type Value = string | number | boolean;
@@ -41,18 +42,20 @@ const fields: Readonly<Record<Field, (said: Said | undefined) => Value | null>> 
 
 const isField = (name: unknown): name is Field => typeof name === 'string' && Object.hasOwn(fields, name);
 
+/** In a condition clients have another word for the name. */
+const searched = 'search';
+
 /** Options of `read`. An id in any form asks for one token. Refuses with 400 what is not known. */
 export function readOptions(said: SaidObject): ReadOptions {
   if (Object.hasOwn(said, 'id')) return { kind: 'one', id: asText(said.id) };
   for (const name of Object.keys(said)) {
     if (!['where', 'order_by', 'limit', 'offset'].includes(name)) throw new Failure(400);
   }
-  const limit = counted(said.limit);
   return {
     kind: 'list',
     has: readWhere(said.where ?? {}),
     compare: readOrder(said.order_by ?? []),
-    limit: limit === 0 ? readLimits.rows : Math.min(limit, readLimits.rows),
+    limit: counted(said.limit) || null,
     offset: counted(said.offset),
   };
 }
@@ -62,7 +65,8 @@ const counted = (said: Said | undefined): number => (said === undefined || said 
 /** `{ field: value }` or `{ field: [operator, value] }`; all have to hold. */
 function readWhere(said: Said): Condition {
   if (!isObject(said)) throw new Failure(400);
-  const conditions = Object.entries(said).map(([name, value]) => {
+  const conditions = Object.entries(said).map(([said, value]) => {
+    const name = said === searched ? 'name' : said;
     if (!isField(name)) throw new Failure(400);
     if (!isList(value)) return readCondition(name, '=', value);
     const [operator, operand, ...others] = value;

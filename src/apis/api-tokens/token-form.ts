@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { SecretForm } from '../../manage/token-service.ts';
 
+/** Kind of the tokens of this API. */
+export const kind = 'api-tokens';
+
 /**
  * Tokens of this API: 25 bytes as base64url. Bytes 0 to 7 are the id XOR NOT bytes 9 to 16, all big-endian; byte 8 is the
  * type; bytes 9 to 24 are random. So the id can be read from a token, which says nothing of whether there is one.

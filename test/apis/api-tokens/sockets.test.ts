@@ -1,5 +1,6 @@
 import { decode, encode } from '@msgpack/msgpack';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { connectionLimits } from '../../../src/apis/api-tokens/connections.ts';
 import { ops } from '../../support/managed.ts';
 import { maskedFrame, WebSocketClient } from '../../support/websocket-client.ts';
 import { NotClaimed } from '../transcript.ts';
@@ -179,6 +180,49 @@ test('an outage is answered, and closes nothing', async () => {
   to.sessionsOut = false;
   client.say(rpc(2, 'read'));
   expect(await client.message()).toMatchObject({ result: { status: 200 } });
+});
+
+describe('connections of one account are bounded', () => {
+  const offer = ['Sec-WebSocket-Protocol', 'rpc, ann-session'];
+  const most = connectionLimits.account;
+
+  test('and one more is refused before the upgrade, until another has ended', async () => {
+    const to = await open();
+    const { data } = await to.rpc('ann-session', 'create', 'ci');
+    const first = await connect(to);
+    for (let i = 1; i < most; i++) await connect(to, i % 2 === 0 ? 'ann-session' : data.token);
+    const isUp = async (client: WebSocketClient) => {
+      client.say({ type: 'ping' });
+      expect(await client.message()).toEqual({ type: 'pong' });
+    };
+    for (const client of clients) await isUp(client);
+    const refused = await to.shake(offer);
+    if (!('status' in refused)) throw new Error('it was accepted');
+    expect([refused.status, parsed(refused)]).toEqual([
+      503,
+      { status: 503, reason: 'Too many connections of this user', exception: true },
+    ]);
+    const other = await connect(to, 'bob-session');
+    await isUp(other);
+    first.destroy();
+    await vi.waitFor(async () => expect(await to.shake(offer)).toHaveProperty('run'));
+    await isUp(await connect(to));
+    expect(await to.shake(offer)).toHaveProperty('status', 503);
+  });
+
+  test('also where handshakes were taken side by side: one too many is told to come later', async () => {
+    const to = await open();
+    const taken = await Promise.all(Array.from({ length: most + 1 }, () => to.shake(offer)));
+    for (const connection of taken) {
+      if (!('run' in connection)) throw new Error('it was refused');
+      clients.push(new WebSocketClient(await to.upgraded(connection)));
+    }
+    for (const client of clients) client.say({ type: 'ping' });
+    const said = await Promise.all(clients.map(client => client.frame()));
+    const refused = said.filter(frame => frame?.opcode === 8);
+    expect(refused.map(frame => frame!.data.readUInt16BE(0))).toEqual([1013]);
+    expect(said.filter(frame => frame?.data.toString() === '{"type":"pong"}')).toHaveLength(most);
+  });
 });
 
 test('nobody listens to changes when nobody is connected', async () => {

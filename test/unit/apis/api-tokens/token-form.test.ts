@@ -16,6 +16,14 @@ test('the bytes are the id XOR NOT of the next ones, the type, and what is rando
   expect(bytes.toString('hex')).toBe('fefdfcfbfaf9f8f6' + '02' + '0102030405060708090a0b0c0d0e0f10');
 });
 
+test('a token is these 34 characters, made elsewhere from the same id and bytes', () => {
+  const random = Buffer.from('8899aabbccddeeff0011223344556677', 'hex');
+  const token = 'ZkRFsE7LkBUCiJmqu8zd7v8AESIzRFVmdw';
+  expect(encodeToken(1234567890123456789n, random)).toBe(token);
+  expect(decodeToken(token)).toEqual({ id: 1234567890123456789n, type: 2 });
+  expect(Buffer.from(token, 'base64url').toString('hex')).toBe('664445b04ecb9015028899aabbccddeeff0011223344556677');
+});
+
 test('a token that is all zero but for its type carries the id -1, which none has', () => {
   const token = Buffer.concat([Buffer.alloc(8), Buffer.of(2), Buffer.alloc(16)]).toString('base64url');
   expect(decodeToken(token)).toEqual({ id: -1n, type: 2 });
