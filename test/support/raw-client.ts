@@ -7,7 +7,8 @@ export class RawClient {
   readonly socket: Socket;
   /** The TCP connection, under TLS too. */
   readonly #wire: Socket;
-  #received: Buffer[] = [];
+  /** Room for what comes; the first `#length` bytes of it have come. */
+  #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
   #waiters: (() => void)[] = [];
   closed = false;
@@ -19,8 +20,7 @@ export class RawClient {
     this.socket = socket;
     this.#wire = wire;
     socket.on('data', (piece: Buffer) => {
-      this.#received.push(piece);
-      this.#length += piece.length;
+      this.#append(piece);
       this.#wake();
     });
     socket.on('end', () => {
@@ -75,8 +75,7 @@ export class RawClient {
   }
 
   get bytes(): Buffer {
-    if (this.#received.length > 1) this.#received = [Buffer.concat(this.#received)];
-    return this.#received[0] ?? Buffer.alloc(0);
+    return this.#buffer.subarray(0, this.#length);
   }
 
   get text(): string {
@@ -119,7 +118,7 @@ export class RawClient {
       options.ms,
     );
     const { answer, rest } = parsed!;
-    this.#received = rest.length > 0 ? [rest] : [];
+    this.#buffer = rest;
     this.#length = rest.length;
     return answer;
   }
@@ -134,6 +133,18 @@ export class RawClient {
 
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Room is doubled, so that megabytes that are looked at piece by piece are not copied with each. What was given out stays as it is. */
+  #append(piece: Buffer): void {
+    const length = this.#length + piece.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#buffer.length));
+      this.bytes.copy(larger);
+      this.#buffer = larger;
+    }
+    piece.copy(this.#buffer, this.#length);
+    this.#length = length;
   }
 
   #wake(): void {
