@@ -221,7 +221,7 @@ test(
       `${get('/api/half')}${get('/api/half')}`,
     ];
     const before = sockets();
-    const aborts = Number(process.env['POSTERN_ABORTS'] ?? 3000);
+    const aborts = Number(process.env['POSTERN_ABORTS'] ?? 2000);
     const lanes = Array.from({ length: 50 }, async () => {
       for (let i = 0; i < aborts / 50; i++) {
         const client = await RawClient.open(postern.port);
