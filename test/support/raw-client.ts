@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { GrowingBuffer } from './growing-buffer.ts';
 
 /** A client that writes bytes and sees bytes: no HTTP library between the test and the wire. */
 export class RawClient {
@@ -7,9 +8,7 @@ export class RawClient {
   readonly socket: Socket;
   /** The TCP connection, under TLS too. */
   readonly #wire: Socket;
-  /** Room for what comes; the first `#length` bytes of it have come. */
-  #buffer: Buffer = Buffer.alloc(0);
-  #length = 0;
+  #received = new GrowingBuffer();
   #waiters: (() => void)[] = [];
   closed = false;
   /** The peer's end was orderly (FIN), before any reset. */
@@ -20,7 +19,7 @@ export class RawClient {
     this.socket = socket;
     this.#wire = wire;
     socket.on('data', (piece: Buffer) => {
-      this.#append(piece);
+      this.#received.append(piece);
       this.#wake();
     });
     socket.on('end', () => {
@@ -75,7 +74,7 @@ export class RawClient {
   }
 
   get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#length);
+    return this.#received.bytes;
   }
 
   get text(): string {
@@ -83,7 +82,7 @@ export class RawClient {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#received.length;
   }
 
   /** Waits until `condition` holds of what has come so far. */
@@ -118,8 +117,7 @@ export class RawClient {
       options.ms,
     );
     const { answer, rest } = parsed!;
-    this.#buffer = rest;
-    this.#length = rest.length;
+    this.#received = new GrowingBuffer(rest);
     return answer;
   }
 
@@ -133,18 +131,6 @@ export class RawClient {
 
   destroy(): void {
     this.socket.destroy();
-  }
-
-  /** Room is doubled, so that megabytes that are looked at piece by piece are not copied with each. What was given out stays as it is. */
-  #append(piece: Buffer): void {
-    const length = this.#length + piece.length;
-    if (length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#buffer.length));
-      this.bytes.copy(larger);
-      this.#buffer = larger;
-    }
-    piece.copy(this.#buffer, this.#length);
-    this.#length = length;
   }
 
   #wake(): void {
