@@ -32,13 +32,14 @@ export function readAnswer(bytes: Uint8Array, places: Places): Read {
   const account = valueAt(json.value, places.account);
   if (account === undefined || account === null) return { kind: 'nobody' };
   const id = idOf(account);
-  if (id === null) return nonsense('the account is no id');
+  if (id === null) return nonsense('what stands at `account` is no id');
   const said = places.permissions === null ? null : (valueAt(json.value, places.permissions) ?? null);
   const permissions = said === null ? null : namesOf(said);
-  if (said !== null && permissions === null) return nonsense('no permissions');
+  if (said !== null && permissions === null)
+    return nonsense('what stands at `permissions` is no list or map of permissions');
   // Where it should say what the account owns and does not, that is nothing: without a bound it would be everything.
   const owns = places.owns === null ? null : resourcesOf(valueAt(json.value, places.owns) ?? []);
-  if (places.owns !== null && owns === null) return nonsense('no resources');
+  if (places.owns !== null && owns === null) return nonsense('what stands at `owns` is no list of resources');
   return { kind: 'found', account: id, permissions, owns };
 }
 

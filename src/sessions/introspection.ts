@@ -131,7 +131,7 @@ export class LegacySessions implements SessionSource {
   }
 
   #outage(why: string): Introspected {
-    this.#log.warn({ why }, 'the system that sessions belong to gives no answer: who has one is told to try again');
+    this.#log.warn({ why }, 'sessions.introspect: no answer to go by; who has a session is told to try again');
     return unavailable;
   }
 }

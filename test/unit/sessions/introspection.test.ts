@@ -424,7 +424,7 @@ test('neither what is presented nor what is answered is in a line of the log', a
   expect(lines.map(({ fields }) => fields)).toEqual([
     { why: 'status 500' },
     { why: 'no JSON' },
-    { why: 'the account is no id' },
+    { why: 'what stands at `account` is no id' },
     { why: 'UND_ERR_SOCKET' },
     { why: 'too slow' },
   ]);
