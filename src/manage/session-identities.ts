@@ -133,8 +133,14 @@ export class SessionIdentities implements Identities {
       return await this.#admit(answer);
     } catch (error) {
       // Never "nobody": the other system knows who it is.
-      if (error instanceof StoreUnavailable) return unavailable;
-      this.#parts.log.error({}, 'an account of the system that sessions belong to cannot be kept here', error);
+      const { log } = this.#parts;
+      if (error instanceof StoreUnavailable) {
+        log.warn(
+          {},
+          'the store does not answer: whose session it is of the other system is known, and not what it may',
+          error,
+        );
+      } else log.error({}, 'an account of the system that sessions belong to cannot be kept here', error);
       return unavailable;
     }
   }

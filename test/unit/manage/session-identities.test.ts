@@ -346,6 +346,8 @@ describe('sessions of the other system', () => {
     away = true;
     answer = found('acme', ['x']);
     expect(await identities.identify(cookie('s'), noRules)).toEqual(outage);
+    // Why everybody is told to try again stands in the log.
+    expect(lines.slice(5)).toEqual([expect.stringContaining('the store does not answer')]);
     away = false;
     expect(managerOf(await identities.identify(cookie('s'), noRules))?.account).toBe('acme');
     expect((await managed.accounts.get(ops, 'acme')).permissions).toEqual(['x']);
