@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Introspected, Presented, SessionSource } from '../ports/session-source.ts';
 import { type Places, readAnswer } from './answer.ts';
-import { SessionClient } from './client.ts';
+import { type Reply, SessionClient } from './client.ts';
 import { type Forwarded, type Portion, portionOf } from './portion.ts';
 
 export interface IntrospectionOptions extends Places {
@@ -29,6 +29,10 @@ interface Entry {
 const most = { entries: 10_000, size: 32 * 1024 * 1024, flights: 256, ofNetwork: 32 } as const;
 
 const nobody: Introspected = { kind: 'nobody' };
+const notThere =
+  'sessions.introspect: the answer is 404, which is nobody; where everybody is, sessions.introspect.url names another path than it should';
+const noAccount =
+  'sessions.introspect: the answer is 200 and has no account, which is nobody; where everybody is, set sessions.introspect.account to where the id of the account stands in it, and see that sessions.introspect.forward names what sessions stand in';
 const unavailable: Introspected = { kind: 'unavailable', retryAfter: 1 };
 
 /**
@@ -51,6 +55,7 @@ export class LegacySessions implements SessionSource {
   readonly #flights = new Map<string, Promise<Introspected>>();
   /** How many of them are a network's. */
   readonly #asking = new Map<string, number>();
+  #foundSomebody = false;
 
   constructor(options: IntrospectionOptions, clock: Clock, log: Log) {
     this.#options = options;
@@ -103,8 +108,10 @@ export class LegacySessions implements SessionSource {
     const sent = { wall: this.#clock.wall(), monotonic: this.#clock.monotonic() };
     const reply = await this.#client.ask(portion, deadlineMs);
     if (reply.kind === 'failed') return this.#outage(reply.why);
-    const answer = reply.kind === 'nobody' ? reply : readAnswer(reply.bytes, this.#options);
+    const answer = reply.kind === 'nobody' ? ({ kind: 'nobody' } as const) : readAnswer(reply.bytes, this.#options);
     if (answer.kind === 'nonsense') return this.#outage(answer.why);
+    if (answer.kind === 'nobody') this.#noteNobody(reply);
+    else this.#foundSomebody = true;
     // One that took so long, because the process was stopped, says nothing of now.
     if (this.#age(sent) > Math.max(keepMs, deadlineMs)) return this.#outage('too slow');
     this.#found.delete(key);
@@ -128,6 +135,13 @@ export class LegacySessions implements SessionSource {
   #keyOf({ headers, query }: Portion): string {
     const shown = JSON.stringify([headers['cookie'] ?? null, headers['authorization'] ?? null, query]);
     return createHmac('sha256', this.#key).update(shown).digest('base64');
+  }
+
+  /** What somebody is told who is not signed in, or what is always told where the configuration is wrong. */
+  #noteNobody(reply: Exclude<Reply, { kind: 'failed' }>): void {
+    if (reply.kind === 'nobody') {
+      if (reply.status === 404) this.#log.warn({}, notThere);
+    } else if (!this.#foundSomebody) this.#log.warn({}, noAccount);
   }
 
   #outage(why: string): Introspected {

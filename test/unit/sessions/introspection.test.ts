@@ -43,7 +43,7 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
       url: `${legacy.url}/whoami`,
       forward: [{ kind: 'cookie' }, { kind: 'authorization' }, { kind: 'parameter', name: 'auth_token' }],
       account: ['account', 'id'],
-      permissions: ['permissions'],
+      permissions: null,
       owns: null,
       keepMs: 5000,
       deadlineMs: 5000,
@@ -104,8 +104,8 @@ describe('what the system is shown', () => {
 
 describe('what its answers mean', () => {
   const rows: readonly [string, number, unknown, object][] = [
-    ['an account by its text', 200, { account: { id: 'acme' } }, found('acme')],
-    ['an account by its number', 200, { account: { id: 17 } }, found('17')],
+    ['an account by its text', 200, { account: { id: 'acme' } }, found('acme', [])],
+    ['an account by its number', 200, { account: { id: 17 } }, found('17', [])],
     [
       'permissions as a list, each once',
       200,
@@ -114,7 +114,8 @@ describe('what its answers mean', () => {
     ],
     ['permissions as a map', 200, { account: { id: 1 }, permissions: { b: true, a: false } }, found('1', ['b'])],
     ['no permissions', 200, { account: { id: 1 }, permissions: [] }, found('1', [])],
-    ['permissions that it does not tell', 200, { account: { id: 1 }, permissions: null }, found('1')],
+    ['permissions that are null, which are none', 200, { account: { id: 1 }, permissions: null }, found('1', [])],
+    ['permissions that are not there, which are none', 200, { account: { id: 1 } }, found('1', [])],
     ['no account', 200, { account: null }, nobody],
     ['an account without an id', 200, { account: {} }, nobody],
     ['nothing at the place', 200, {}, nobody],
@@ -147,7 +148,7 @@ describe('what its answers mean', () => {
 
   test.each(rows)('%s', async (_, status, body, expected) => {
     legacy.answers(status, body);
-    expect(await sessions().identify(withCookie('sid=1'))).toEqual(expected);
+    expect(await sessions({ permissions: ['permissions'] }).identify(withCookie('sid=1'))).toEqual(expected);
   });
 
   const owned: readonly [string, unknown, object][] = [
@@ -175,8 +176,15 @@ describe('what its answers mean', () => {
 
   test.each(owned)('of what the account owns: %s', async (_, owns, expected) => {
     legacy.answers(200, { account: { id: 1 }, owns });
-    const some = sessions({ permissions: null, owns: ['owns'] });
+    const some = sessions({ owns: ['owns'] });
     expect(await some.identify(withCookie('sid=1'))).toEqual(expected);
+  });
+
+  test('where it is not asked what an account may, it says nothing of that', async () => {
+    legacy.answers(200, { account: { id: 1 }, permissions: ['a'] });
+    expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1'));
+    legacy.answers(200, { account: { id: 1 }, permissions: 'nonsense' });
+    expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1'));
   });
 
   test('a number of a resource that is not exact names none', async () => {
@@ -399,6 +407,48 @@ describe('one network', () => {
     expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
     expect(await some.identify({ ...withCookie('sid=1'), asker: held })).toEqual(found('a'));
     expect(legacy.asked).toHaveLength(2);
+  });
+});
+
+describe('what may be the fault of the configuration is a warning that names the key', () => {
+  const words = () => lines.map(({ message }) => message);
+
+  test('404, for as long as it is answered', async () => {
+    const some = sessions();
+    legacy.answers(404, { account: { id: 'planted' } });
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    legacy.answers(200, { account: { id: 'a' } });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
+    legacy.answers(404, '');
+    expect(await some.identify(withCookie('sid=2'))).toEqual(nobody);
+    const line = expect.stringMatching(/404.+sessions\.introspect\.url/);
+    expect(words()).toEqual([line, line]);
+    expect(JSON.stringify(lines)).not.toContain('planted');
+  });
+
+  test.each([
+    ['nothing at the place', {}],
+    ['null at the place', { account: { id: null } }],
+    ['an account at another place', { user: { id: 'planted' } }],
+  ])('200 with %s, until somebody was found', async (_, body) => {
+    const some = sessions();
+    legacy.answers(200, body);
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    expect(words()).toEqual([expect.stringMatching(/200.+sessions\.introspect\.account/)]);
+    // It is remembered, and said once.
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    legacy.answers(200, { account: { id: 'a' } });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
+    legacy.answers(200, body);
+    expect(await some.identify(withCookie('sid=2'))).toEqual(nobody);
+    expect(lines).toHaveLength(1);
+    expect(JSON.stringify(lines)).not.toContain('planted');
+  });
+
+  test.each([401, 403])('%i is none', async status => {
+    legacy.answers(status, '');
+    expect(await sessions().identify(withCookie('sid=1'))).toEqual(nobody);
+    expect(lines).toEqual([]);
   });
 });
 
