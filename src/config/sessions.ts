@@ -1,6 +1,7 @@
 import { readPointer } from '../core/json-pointer.ts';
-import type { Config, Introspection } from './config.ts';
+import type { Config, Introspection, TokenApi } from './config.ts';
 import type { Context } from './context.ts';
+import type { Problems } from './problems.ts';
 import type { File } from './schema.ts';
 import { itemKey } from './tree.ts';
 import type { Draft } from './walk.ts';
@@ -39,6 +40,35 @@ export function readSessions(
       timeoutMs: Math.min(timeout, longest),
     },
   };
+}
+
+type Part = Introspection['forward'][number]['kind'];
+
+/** Where each API takes sessions of the other system from. */
+const shownBy: Readonly<Record<TokenApi['api'], readonly Part[]>> = {
+  'access-api': ['parameter'],
+  'access-keys': ['cookie', 'authorization'],
+  'api-tokens': ['authorization'],
+};
+
+const partText: Readonly<Record<Part, string>> = {
+  cookie: 'cookie',
+  authorization: 'authorization',
+  parameter: 'param:<name>',
+};
+
+/** Warns where the other system is never asked: everybody would be nobody, and nothing would say why. */
+export function noteUnasked({ introspect }: Config['sessions'], apis: readonly TokenApi[], problems: Problems): void {
+  if (introspect === null) return;
+  if (apis.length === 0) {
+    problems.warn('sessions.introspect', 'nobody is ever asked: no token API is mounted (token_apis)');
+    return;
+  }
+  const names = [...new Set(apis.map(({ api }) => api))];
+  const shown = new Set(names.flatMap(api => shownBy[api]));
+  if (introspect.forward.some(({ kind }) => shown.has(kind))) return;
+  const taken = names.map(api => `${api} in ${shownBy[api].map(part => partText[part]).join(' or ')}`);
+  problems.warn('sessions.introspect.forward', `nobody is ever asked: sessions are shown to ${taken.join(', to ')}`);
 }
 
 function partOf(part: string): Introspection['forward'][number] {
