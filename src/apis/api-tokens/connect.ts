@@ -3,10 +3,10 @@ import type { MountAnswer, MountConnection, MountRequest } from '../../ports/mou
 import type { Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { outcomeOf } from './call.ts';
-import { identify, presentedAs, presentedBy } from './caller.ts';
+import { identify, presentedAs, presentedBy, refused } from './caller.ts';
 import { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
-import { denied, done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
+import { done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
 
 /** First of the subprotocols that are offered, and the only one that is chosen: the other is the token. */
 const protocols: Readonly<Record<EnvelopeName, readonly string[]>> = {
@@ -35,9 +35,7 @@ export function connector(
       const { protocol, presented } = readOffer(request, protocols[envelope]);
       const identified = await identify(parts, presented);
       if (identified.kind === 'unavailable') throw new Failure(503);
-      if (identified.kind === 'nobody' || presented === null) {
-        return { ...done(), status: 403, reason: denied().reason, ...(presented !== null && { guessed: true }) };
-      }
+      if (identified.kind === 'nobody' || presented === null) return refused(presented);
       const { account } = identified.manager;
       const noRoom = connections.noRoom(account);
       if (noRoom !== null) throw new Failure(503, noRoom);

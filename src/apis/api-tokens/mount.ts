@@ -3,10 +3,10 @@ import { decodeParameter, queryPairs } from '../../core/target.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
 import type { ApiParts } from '../parts.ts';
 import { callMethod, outcomeOf } from './call.ts';
-import { identify, presentedBy } from './caller.ts';
+import { identify, presentedBy, refused } from './caller.ts';
 import { type Codec, codecOf, json, typeField } from './codec.ts';
 import { connector } from './connect.ts';
-import { denied, done, type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
+import { type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
 import { methods } from './methods.ts';
 import { isList, type Said } from './said.ts';
 import { kind } from './token-form.ts';
@@ -46,7 +46,7 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
     status,
     fields: typeField(codec),
     body: codec.write(envelopes[envelope](outcome)),
-    ...(outcome.status === 403 && outcome.guessed === true && { guessed: true }),
+    ...(outcome.guessed === true && { guessed: true }),
   });
 
   return {
@@ -78,12 +78,10 @@ async function answerCall(parts: ApiParts, request: MountRequest, codec: Codec, 
   const presented = presentedBy(request);
   const identified = await identify(parts, presented);
   if (identified.kind === 'unavailable') throw new Failure(503);
-  if (identified.kind === 'nobody') return { ...refused, ...(presented !== null && { guessed: true }) };
+  if (identified.kind === 'nobody') return refused(presented);
   const values = await valuesOf(request, codec);
   return callMethod(parts, identified.manager, request.client, name, values);
 }
-
-const refused: Outcome = { ...done(), status: 403, reason: denied().reason };
 
 /** An array is the arguments, any other value is one, and an empty body is none; a query is one object. */
 async function valuesOf({ form, body }: MountRequest, codec: Codec): Promise<readonly Said[]> {

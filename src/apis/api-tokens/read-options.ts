@@ -24,7 +24,7 @@ export interface ListOptions {
 }
 
 /** Most entries of a condition or an order, and characters of a pattern. */
-export const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
+const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
 
 type Field = keyof Row;
 type Value = string | number | boolean;
@@ -113,7 +113,7 @@ function readCondition(field: Field, operator: string, operand: Said): Condition
 }
 
 /** As SQL's LIKE: `%` is any text, `_` any character. Goes back to the last `%` alone, so that it cannot explode. */
-export function isLike(text: string, pattern: string): boolean {
+function isLike(text: string, pattern: string): boolean {
   let at = 0;
   let t = 0;
   let percent = -1;

@@ -171,6 +171,15 @@ test('a disabled account, and a session that is over by a call, close with 1100'
   expect(await to.rpc('ann-session', 'read')).toMatchObject({ total: 0 });
 });
 
+test('a session that is somebody else’s by a call calls in nobody’s name, and closes with 1100', async () => {
+  const to = await open();
+  const client = await connect(to);
+  to.sessions.set('ann-session', 'bob');
+  client.say(rpc(1, 'create', 'late'));
+  expect(await client.end()).toBe(1100);
+  expect(await to.rpc('bob-session', 'read')).toMatchObject({ total: 0 });
+});
+
 test('an outage is answered, and closes nothing', async () => {
   const to = await open();
   const client = await connect(to);
