@@ -8,7 +8,7 @@ import type { Introspected } from '../ports/session-source.ts';
 /** Where an answer says what it says: steps of JSON pointers. */
 export interface Places {
   readonly account: readonly string[];
-  /** Null: it does not say. */
+  /** Null: it is not asked. */
   readonly permissions: readonly string[] | null;
   /** Null: it is not asked. */
   readonly owns: readonly string[] | null;
@@ -33,11 +33,12 @@ export function readAnswer(bytes: Uint8Array, places: Places): Read {
   if (account === undefined || account === null) return { kind: 'nobody' };
   const id = idOf(account);
   if (id === null) return nonsense('what stands at `account` is no id');
-  const said = places.permissions === null ? null : (valueAt(json.value, places.permissions) ?? null);
-  const permissions = said === null ? null : namesOf(said);
-  if (said !== null && permissions === null)
+  // Where it should say what the account may do and does not, that is nothing: many systems write an empty list as null or
+  // not at all, and whom all was taken from would keep it. So it is with what the account owns.
+  const permissions = places.permissions === null ? null : namesOf(valueAt(json.value, places.permissions) ?? []);
+  if (places.permissions !== null && permissions === null) {
     return nonsense('what stands at `permissions` is no list or map of permissions');
-  // Where it should say what the account owns and does not, that is nothing: without a bound it would be everything.
+  }
   const owns = places.owns === null ? null : resourcesOf(valueAt(json.value, places.owns) ?? []);
   if (places.owns !== null && owns === null) return nonsense('what stands at `owns` is no list of resources');
   return { kind: 'found', account: id, permissions, owns };

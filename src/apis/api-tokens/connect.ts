@@ -1,4 +1,5 @@
 import type { Fields } from '../../core/fields.ts';
+import type { Form } from '../../core/form.ts';
 import type { MountAnswer, MountConnection, MountRequest } from '../../ports/mount.ts';
 import type { Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
@@ -14,6 +15,13 @@ const protocols: Readonly<Record<EnvelopeName, readonly string[]>> = {
   jsonrpc: ['rpc', 'jsonrpc_2.0'],
 };
 
+export interface Place {
+  readonly parts: ApiParts;
+  readonly envelope: EnvelopeName;
+  /** At the paths of methods there are none. */
+  isHere(form: Form): boolean;
+}
+
 interface Offer {
   readonly protocol: string;
   readonly presented: Presented | null;
@@ -24,14 +32,14 @@ interface Offer {
  * so that it does not matter which site a browser comes from.
  */
 export function connector(
-  parts: ApiParts,
-  envelope: EnvelopeName,
+  { parts, envelope, isHere }: Place,
   reply: (outcome: Outcome, status: number) => MountAnswer,
 ): (request: MountRequest) => Promise<MountConnection | MountAnswer> {
   const connections = new Connections(parts.onChange);
   return async request => {
     let made: MountConnection | null = null;
     const outcome = await outcomeOf(parts, async () => {
+      if (!isHere(request.form)) throw new Failure(404);
       const { protocol, presented } = readOffer(request, protocols[envelope]);
       const identified = await identify(parts, presented);
       if (identified.kind === 'unavailable') throw new Failure(503);

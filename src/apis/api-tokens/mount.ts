@@ -53,9 +53,9 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
     api: kind,
     path,
     claims(form) {
-      if (form.websocket) return isSocket(form) ? 'yes' : 'no';
-      const isCall = (form.method === 'POST' || form.method === 'GET') && methodOf(form) !== null;
-      return isCall ? 'yes' : 'no';
+      // By any method that could do something: a server behind the gate may know the same paths.
+      if (methodOf(form) !== null && form.method !== 'OPTIONS') return 'yes';
+      return form.websocket && isSocket(form) ? 'yes' : 'no';
     },
     claimsForm: () => false,
 
@@ -68,12 +68,13 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
       return reply(codec, outcome);
     },
 
-    connect: connector(parts, envelope, (outcome, status) => reply(json, outcome, status)),
+    connect: connector({ parts, envelope, isHere: isSocket }, (outcome, status) => reply(json, outcome, status)),
   };
 }
 
 /** Who is asked first, then what: nobody has to be read a body who may not call. */
 async function answerCall(parts: ApiParts, request: MountRequest, codec: Codec, name: string): Promise<Outcome> {
+  if (request.form.method !== 'POST' && request.form.method !== 'GET') throw new Failure(405);
   if (!methods.has(name)) throw new Failure(404);
   const presented = presentedBy(request);
   const identified = await identify(parts, presented);

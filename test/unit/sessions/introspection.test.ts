@@ -56,11 +56,12 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
   return made;
 }
 
-const found = (
-  account: string,
-  permissions: readonly string[] | null = null,
-  owns: readonly string[] | null = null,
-) => ({ kind: 'found', account, permissions, owns });
+const found = (account: string, permissions: readonly string[] | null = [], owns: readonly string[] | null = null) => ({
+  kind: 'found',
+  account,
+  permissions,
+  owns,
+});
 
 describe('what the system is shown', () => {
   test('only the named parts, with GET, at the URL', async () => {
@@ -114,7 +115,8 @@ describe('what its answers mean', () => {
     ],
     ['permissions as a map', 200, { account: { id: 1 }, permissions: { b: true, a: false } }, found('1', ['b'])],
     ['no permissions', 200, { account: { id: 1 }, permissions: [] }, found('1', [])],
-    ['permissions that it does not tell', 200, { account: { id: 1 }, permissions: null }, found('1')],
+    ['permissions that are null, which are none', 200, { account: { id: 1 }, permissions: null }, found('1', [])],
+    ['permissions that are not there, which are none', 200, { account: { id: 1 } }, found('1', [])],
     ['no account', 200, { account: null }, nobody],
     ['an account without an id', 200, { account: {} }, nobody],
     ['nothing at the place', 200, {}, nobody],
