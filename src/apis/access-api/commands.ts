@@ -26,7 +26,7 @@ export interface Call {
 type Command = (call: Call) => Promise<Data>;
 
 /** Tokens that are read at a time, and most characters of a list: it is answered whole or not at all. */
-const listLimits = { page: 100, text: 16 * 1024 * 1024 } as const;
+const listLimits = { page: 100, text: 4 * 1024 * 1024 } as const;
 
 async function add({ tokens, recovery, actor, parameters }: Call): Promise<Data> {
   const said = saidForNew(parameters);

@@ -20,7 +20,7 @@ const botRole = 'bot';
  * Keys that are read at a time, accounts that are asked for at a time, most characters of a list, and most keys of an account
  * that are enabled: for one more, one has to be deleted.
  */
-const limits = { page: 100, accounts: 50, text: 16 * 1024 * 1024, enabled: 1000 } as const;
+const limits = { page: 100, accounts: 50, text: 4 * 1024 * 1024, enabled: 1000 } as const;
 
 /** What the calls do. An actor with a scope reaches the keys of its account, one without those of everybody. */
 export class Keys {

@@ -68,9 +68,9 @@ test.each<[string, readonly string[], number]>([
   expect(parsed(answer)).toMatchObject({ status, exception: false });
 });
 
-test('handshakes elsewhere go on to the routes, and an outage is a 503', async () => {
+test('handshakes elsewhere go on to the routes, at methods are refused, and an outage is a 503', async () => {
   const to = await open();
-  await expect(to.shake([], { target: '/rpc/v1/api-tokens/read' })).rejects.toThrow(NotClaimed);
+  expect(await to.shake([], { target: '/rpc/v1/api-tokens/read' })).toMatchObject({ status: 404 });
   await expect(to.shake([], { target: '/other' })).rejects.toThrow(NotClaimed);
   to.sessionsOut = true;
   expect(await to.shake(['Sec-WebSocket-Protocol', 'rpc, ann-session'])).toMatchObject({ status: 503 });
