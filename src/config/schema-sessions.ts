@@ -30,7 +30,7 @@ export const sessions = z.strictObject({
       }),
       permissions: pointer().optional().meta({
         description:
-          "Where it has its permissions: a list of names, or a map of names to true or false. The account's own permissions are set to these when a session of it is shown; where nothing stands there, it has none. Left out: it has those that it has here.",
+          "Where it has its permissions: a list of names, or a map of names to true or false. The account's own permissions are set to these when a session of it is shown; to none where nothing stands there. Left out: it has those that it has here.",
       }),
       owns: pointer().optional().meta({
         description:

@@ -55,7 +55,7 @@ export type Introspected =
   | {
       readonly kind: 'found';
       readonly account: string;
-      /** Null: it is not asked what the account may. */
+      /** Null: it is not asked what the account may do. */
       readonly permissions: readonly string[] | null;
       /** Null: it is not asked what the account owns. */
       readonly owns: readonly string[] | null;

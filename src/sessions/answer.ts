@@ -33,11 +33,12 @@ export function readAnswer(bytes: Uint8Array, places: Places): Read {
   if (account === undefined || account === null) return { kind: 'nobody' };
   const id = idOf(account);
   if (id === null) return nonsense('what stands at `account` is no id');
-  // Where it should say what the account may, or owns, and does not, that is nothing: what was said before may be gone, and
-  // without a bound it would own everything.
+  // Where it should say what the account may do and does not, that is nothing: many systems write an empty list as null or
+  // not at all, and whom all was taken from would keep it. So it is with what the account owns.
   const permissions = places.permissions === null ? null : namesOf(valueAt(json.value, places.permissions) ?? []);
-  if (places.permissions !== null && permissions === null)
+  if (places.permissions !== null && permissions === null) {
     return nonsense('what stands at `permissions` is no list or map of permissions');
+  }
   const owns = places.owns === null ? null : resourcesOf(valueAt(json.value, places.owns) ?? []);
   if (places.owns !== null && owns === null) return nonsense('what stands at `owns` is no list of resources');
   return { kind: 'found', account: id, permissions, owns };

@@ -104,6 +104,20 @@ describe('a role that an account was given here', () => {
   });
 });
 
+test('a token of api-tokens manages as its user does, whatever it may do itself', async () => {
+  sessions.set('s-eve', { account: { id: 'eve' }, permissions: ['reports:read'] });
+  const { id, token } = (await rpc('s-eve', 'create', 'ci')).data;
+  postern.planted.push(token);
+  const use = async (): Promise<number> => (await fetch(`${postern.proxy}/reports`, { headers: as(token) })).status;
+  expect(await use()).toBe(403);
+  const row = { id: 'reports:read', name: 'reports:read', description: '' };
+  expect((await rpc(token, 'get-permissions', id)).data).toEqual([row]);
+  expect(await rpc(token, 'set-permissions', id, { 'reports:read': true })).toMatchObject({ status: 200 });
+  expect((await rpc(token, 'get-permissions', id)).data).toEqual([{ ...row, enabled: true }]);
+  expect(await use()).toBe(200);
+  expect(await rpc(token, 'set-permissions', id, { 'own:write': true })).toMatchObject({ status: 400 });
+});
+
 // The last: it takes a minute until they are forgotten.
 test('a network that guessed too often is answered 429 by every API, and nobody is asked any more', async () => {
   const read = (at: string, bearer: string): Promise<Response> =>

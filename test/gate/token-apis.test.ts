@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { TokenApi } from '../../src/config/config.ts';
@@ -193,6 +194,35 @@ describe('a body of a token API', () => {
       expect(await lastLine()).toMatchObject({ status: 499, outcome: 'aborted' });
     }
   });
+});
+
+test('large answers that clients do not take are bounded by network, and room comes back when they have gone', async () => {
+  const target = request('/api/auth/access-keys?do=large');
+  const ask = async (): Promise<number> => {
+    const client = await RawClient.open(rig.postern.port);
+    client.write(target);
+    const { status } = await client.answer();
+    client.destroy();
+    return status;
+  };
+  let unread: Socket | null = null;
+  // Whoever does not read is cut off after a while: on a busy machine that may come first.
+  await expect
+    .poll(
+      async () => {
+        unread?.destroy();
+        unread = connect(rig.postern.port, '127.0.0.1');
+        unread.write(target);
+        // The head is there, and nothing of it is read.
+        await once(unread, 'readable');
+        return ask();
+      },
+      { timeout: 10_000 },
+    )
+    .toBe(503);
+  expect((await lastLine())['reason']).toBe('overloaded');
+  (unread as Socket | null)?.destroy();
+  await expect.poll(ask, { timeout: 5000 }).toBe(200);
 });
 
 describe('a body that tells whose a request is', () => {

@@ -63,6 +63,8 @@ export class StubMount implements Mount {
         return { status: 200, fields: ['Content-Type', 'application/msgpack'], body: Uint8Array.of(0, 255, 10, 128) };
       case 'none':
         return { status: 204, fields: [], body: null };
+      case 'large':
+        return { status: 200, fields: ['Content-Type', 'text/plain'], body: Buffer.alloc(12 * 1024 * 1024, 'x') };
       case 'unread':
         return { status: 200, fields: [], body: 'unread' };
     }

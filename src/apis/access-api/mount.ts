@@ -8,6 +8,7 @@ import type { Actor } from '../../manage/parts.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
 import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
+import { Turns } from '../turns.ts';
 import { required } from './arguments.ts';
 import { isOurs } from './command.ts';
 import { commandOf, kind } from './commands.ts';
@@ -28,6 +29,7 @@ class AccessApi implements Mount {
   readonly path: string;
   readonly connect = null;
   readonly #parts: ApiParts;
+  readonly #turns = new Turns();
   readonly #segments: readonly string[];
 
   constructor(parts: ApiParts, path: string) {
@@ -58,7 +60,7 @@ class AccessApi implements Mount {
       const command = commandOf(parameters);
       const { tokens, recovery } = this.#parts;
       const actor = await this.#manager(parameters, request);
-      return success(await command({ tokens, recovery, actor, parameters }));
+      return success(await command({ tokens, recovery, turns: this.#turns, actor, parameters }));
     } catch (error) {
       if (isBodyFault(error)) throw error;
       const message = messageOf(error);

@@ -4,7 +4,8 @@ import type { Actor } from '../../manage/parts.ts';
 import { type ListPosition, listStart, type TokenFilter } from '../../manage/token-list.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { ApiParts } from '../parts.ts';
-import { accountDisabled, keysUsedUp, notFound, tooManyKeys } from './answers.ts';
+import { Busy, Turns } from '../turns.ts';
+import { accountDisabled, keysUsedUp, notFound, tooManyKeys, unavailable } from './answers.ts';
 import type { KeyMembers } from './body.ts';
 import { keyForm } from './secret.ts';
 import { type OwnerFacts, ownerFacts, type WireKey, wireKey, wireOwnedKey } from './wire-key.ts';
@@ -19,12 +20,13 @@ const botRole = 'bot';
  * Keys that are read at a time, accounts that are asked for at a time, most characters of a list, and most keys of an account
  * that are enabled: for one more, one has to be deleted.
  */
-const limits = { page: 100, accounts: 50, text: 16 * 1024 * 1024, enabled: 1000 } as const;
+const limits = { page: 100, accounts: 50, text: 4 * 1024 * 1024, enabled: 1000 } as const;
 
 /** What the calls do. An actor with a scope reaches the keys of its account, one without those of everybody. */
 export class Keys {
   readonly #parts: ApiParts;
   readonly #ids: Xids;
+  readonly #turns = new Turns();
 
   constructor(parts: ApiParts) {
     this.#parts = parts;
@@ -53,17 +55,26 @@ export class Keys {
   }
 
   /** JSON of the answer. */
-  list(actor: Actor): Promise<string> {
-    return this.#listed(actor, async tokens => tokens.map(token => wireKey(token)));
+  list(actor: Actor, account: string): Promise<string> {
+    return this.#inTurn(account, () => this.#listed(actor, async tokens => tokens.map(token => wireKey(token))));
   }
 
   /** The same for administrators, with whose each key is. */
-  listOwned(actor: Actor): Promise<string> {
+  listOwned(actor: Actor, account: string): Promise<string> {
     const owners = new Map<string, OwnerFacts>();
-    return this.#listed(actor, async tokens => {
+    const written = async (tokens: readonly TokenView[]): Promise<readonly object[]> => {
       await this.#learn(actor, new Set(tokens.flatMap(({ owner }) => owner ?? [])), owners);
       return tokens.map(token => wireOwnedKey(token, owners.get(token.owner ?? '') ?? null));
-    });
+    };
+    return this.#inTurn(account, () => this.#listed(actor, written));
+  }
+
+  async #inTurn(account: string, list: () => Promise<string>): Promise<string> {
+    try {
+      return await this.#turns.take(account, list);
+    } catch (error) {
+      throw error instanceof Busy ? unavailable(1) : error;
+    }
   }
 
   /** The key stays in the lists. Removing it again changes nothing. */

@@ -61,7 +61,7 @@ class Room {
       const actor = actorOf(caller, request, null);
       // Services hold an account's own actors to this; for one that reaches everything it is asked here.
       await this.#keys.demandEnabled(actor, account);
-      if (place.id === null) return writtenAnswer(200, await this.#keys.listOwned(actor));
+      if (place.id === null) return writtenAnswer(200, await this.#keys.listOwned(actor, account));
       await this.#keys.remove(actor, place.id);
       return emptyAnswer;
     }
@@ -71,7 +71,7 @@ class Room {
       await this.#keys.remove(actor, place.id);
       return emptyAnswer;
     }
-    if (method === 'GET') return writtenAnswer(200, await this.#keys.list(actor));
+    if (method === 'GET') return writtenAnswer(200, await this.#keys.list(actor, account));
     demandCookie(caller);
     return jsonAnswer(200, await this.#keys.create(actor, account, await readKeyMembers(request)));
   }

@@ -3,6 +3,7 @@ import { StoreUnavailable } from '../../errors.ts';
 import type { MountRequest } from '../../ports/mount.ts';
 import type { Asker, Identified, Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
+import { denied, failed, type Outcome } from './envelope.ts';
 import { kind } from './token-form.ts';
 
 /**
@@ -19,6 +20,12 @@ export async function identify(parts: ApiParts, presented: Presented | null): Pr
     throw error;
   }
 }
+
+/** What nobody is answered. Whoever presented something has guessed. */
+export const refused = (presented: Presented | null): Outcome => ({
+  ...failed(denied()),
+  ...(presented !== null && { guessed: true }),
+});
 
 /** The token of `Authorization`, with `Bearer` before it in any case, or bare; null where there is none, or no single one. */
 export function presentedBy({ form: { fields, names }, asker }: MountRequest): Presented | null {

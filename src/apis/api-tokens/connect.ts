@@ -1,18 +1,26 @@
 import type { Fields } from '../../core/fields.ts';
+import type { Form } from '../../core/form.ts';
 import type { MountAnswer, MountConnection, MountRequest } from '../../ports/mount.ts';
 import type { Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { outcomeOf } from './call.ts';
-import { identify, presentedAs, presentedBy } from './caller.ts';
+import { identify, presentedAs, presentedBy, refused } from './caller.ts';
 import { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
-import { denied, done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
+import { done, type EnvelopeName, Failure, type Outcome } from './envelope.ts';
 
 /** First of the subprotocols that are offered, and the only one that is chosen: the other is the token. */
 const protocols: Readonly<Record<EnvelopeName, readonly string[]>> = {
   result: ['rpc'],
   jsonrpc: ['rpc', 'jsonrpc_2.0'],
 };
+
+export interface Place {
+  readonly parts: ApiParts;
+  readonly envelope: EnvelopeName;
+  /** At the paths of methods there are none. */
+  isHere(form: Form): boolean;
+}
 
 interface Offer {
   readonly protocol: string;
@@ -24,20 +32,18 @@ interface Offer {
  * so that it does not matter which site a browser comes from.
  */
 export function connector(
-  parts: ApiParts,
-  envelope: EnvelopeName,
+  { parts, envelope, isHere }: Place,
   reply: (outcome: Outcome, status: number) => MountAnswer,
 ): (request: MountRequest) => Promise<MountConnection | MountAnswer> {
   const connections = new Connections(parts.onChange);
   return async request => {
     let made: MountConnection | null = null;
     const outcome = await outcomeOf(parts, async () => {
+      if (!isHere(request.form)) throw new Failure(404);
       const { protocol, presented } = readOffer(request, protocols[envelope]);
       const identified = await identify(parts, presented);
       if (identified.kind === 'unavailable') throw new Failure(503);
-      if (identified.kind === 'nobody' || presented === null) {
-        return { ...done(), status: 403, reason: denied().reason, ...(presented !== null && { guessed: true }) };
-      }
+      if (identified.kind === 'nobody' || presented === null) return refused(presented);
       const { account } = identified.manager;
       const noRoom = connections.noRoom(account);
       if (noRoom !== null) throw new Failure(503, noRoom);

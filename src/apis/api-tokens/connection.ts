@@ -93,7 +93,8 @@ export class Connection implements Watched {
   }
 
   isMeant({ kind, id }: FeedEvent): boolean {
-    if (kind === 'role') return true;
+    // Roles say what somebody may, and not who that is.
+    if (kind === 'role') return false;
     if (kind === 'account') return id === this.#it.account;
     // Sessions are tokens whose ids are not told.
     const tokenId = this.#manager?.tokenId ?? null;

@@ -3,6 +3,7 @@ import type { Json } from '../../core/token.ts';
 import { type ListPosition, listStart } from '../../manage/token-list.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { Manager } from '../../ports/session-source.ts';
+import { Busy, Turns } from '../turns.ts';
 import { done, Failure, type Outcome } from './envelope.ts';
 import type { Call } from './methods.ts';
 import type { ListOptions, Row } from './read-options.ts';
@@ -12,7 +13,7 @@ import { kind } from './token-form.ts';
 /** Most tokens of one account that are gone through, and permissions of those that match, and of those that are answered. */
 export const listLimits = { tokens: 10_000, permissions: 250_000 } as const;
 
-/** Tokens that are asked for at a time, and rows that are made before others have their turn. */
+/** Tokens that are asked for at a time, and rows that are looked at or made before others have their turn. */
 const steps = { page: 1000, rows: 100 } as const;
 
 /** A token that matches. */
@@ -25,6 +26,23 @@ interface Listed extends Row {
  * not be whole is refused, and never cut.
  */
 export async function list(call: Call, options: ListOptions): Promise<Outcome> {
+  try {
+    return await turnsOf(call).take(call.manager.account, () => listInTurn(call, options));
+  } catch (error) {
+    throw error instanceof Busy ? new Failure(503, 'Too many lists of this user') : error;
+  }
+}
+
+/** By the parts of a mount. */
+const turns = new WeakMap<Call['parts'], Turns>();
+
+function turnsOf({ parts }: Call): Turns {
+  const known = turns.get(parts) ?? new Turns();
+  turns.set(parts, known);
+  return known;
+}
+
+async function listInTurn(call: Call, options: ListOptions): Promise<Outcome> {
   const { compare, limit, offset } = options;
   const found = await matching(call, options);
   found.sort(compare);
@@ -46,7 +64,8 @@ async function matching({ parts, actor }: Call, { has }: ListOptions): Promise<L
     );
     seen += page.tokens.length;
     if (seen > listLimits.tokens) throw tooMany('tokens to list, read them by id');
-    for (const view of page.tokens) {
+    for (const [i, view] of page.tokens.entries()) {
+      if (i % steps.rows === 0) await setImmediate();
       const row = { id: view.id, name: view.name, enabled: isEnabled(view), created: view.createdAt, view };
       if (!has(row)) continue;
       permissions += namedBy(view.permissions);

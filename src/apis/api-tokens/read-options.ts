@@ -24,7 +24,7 @@ export interface ListOptions {
 }
 
 /** Most entries of a condition or an order, and characters of a pattern. */
-export const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
+const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
 
 type Field = keyof Row;
 type Value = string | number | boolean;
@@ -112,26 +112,35 @@ function readCondition(field: Field, operator: string, operand: Said): Condition
   }
 }
 
-/** As SQL's LIKE: `%` is any text, `_` any character. Goes back to the last `%` alone, so that it cannot explode. */
+/** As SQL's LIKE: `%` is any text, `_` any character. Each text between two `%` is taken where it stands first. */
 export function isLike(text: string, pattern: string): boolean {
-  let at = 0;
-  let t = 0;
-  let percent = -1;
-  let mark = 0;
-  while (t < text.length) {
-    if (at < pattern.length && pattern[at] === '%') {
-      percent = at++;
-      mark = t;
-    } else if (at < pattern.length && (pattern[at] === '_' || pattern[at] === text[t])) {
-      at++;
-      t++;
-    } else if (percent !== -1) {
-      at = percent + 1;
-      t = ++mark;
-    } else return false;
+  const [first = '', ...others] = pattern.split('%');
+  const last = others.pop();
+  if (last === undefined) return text.length === first.length && standsAt(text, first, 0);
+  const end = text.length - last.length;
+  if (first.length > end || !standsAt(text, first, 0) || !standsAt(text, last, end)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = find(text, part, at, end - part.length);
+    if (found === -1) return false;
+    at = found + part.length;
   }
-  while (pattern[at] === '%') at++;
-  return at === pattern.length;
+  return true;
+}
+
+/** Where a part stands first, from `from` to `to`; -1: nowhere. */
+function find(text: string, part: string, from: number, to: number): number {
+  if (!part.includes('_')) {
+    const found = text.indexOf(part, from);
+    return found <= to ? found : -1;
+  }
+  for (let at = from; at <= to; at++) if (standsAt(text, part, at)) return at;
+  return -1;
+}
+
+function standsAt(text: string, part: string, at: number): boolean {
+  for (let i = 0; i < part.length; i++) if (part[i] !== '_' && part[i] !== text[at + i]) return false;
+  return true;
 }
 
 const signs: ReadonlyMap<string, number> = new Map([

@@ -65,9 +65,9 @@ export async function openForum(path = '/api'): Promise<Forum> {
     const permissions = permissionsOfAccount(owner.account, owner.roles);
     return { kind: 'manager', manager: { account, permissions, by: tokenId === null ? 'session' : 'token', tokenId } };
   };
-  const byToken = async (bearer: string, kind: string) => {
+  const byToken = async (secret: string, kind: string) => {
     const { secrets, store } = managed.parts;
-    const found = await store.find(secrets.digests(createHash('sha256').update(bearer).digest('hex')));
+    const found = await store.find(secrets.digests(createHash('sha256').update(secret).digest('hex')));
     if (found === null || found.token.kind !== kind || found.token.owner === null) return null;
     const subject = compileSubject(found.token, found.account, found.roles, found.token.digest);
     return subjectFault(subject, clock.wall()) === null ? manager(found.token.owner, found.token.id) : null;
@@ -75,8 +75,9 @@ export async function openForum(path = '/api'): Promise<Forum> {
   const identities: Identities = {
     identify: async (presented, { tokenKind }) => {
       shown.push(presented);
-      if (presented.bearer !== null && tokenKind !== null) {
-        const found = await byToken(presented.bearer, tokenKind);
+      const secret = presented.cookieValue ?? presented.bearer;
+      if (secret !== null && tokenKind !== null) {
+        const found = await byToken(secret, tokenKind);
         if (found !== null) return found;
       }
       if (self.sessionsOut) return { kind: 'unavailable', retryAfter: 3 };

@@ -73,6 +73,17 @@ test('the session itself opens no route, as a cookie or as a key', async () => {
   expect(rig.upstream.requests).toEqual([]);
 });
 
+test('a key in the place of the session makes no keys, and lists none', async () => {
+  const { secret } = await make();
+  const before = await names();
+  const shown = `Cookie: storyden-session=${secret}\r\n${json}`;
+  expect((await rig.ask(post('{"name":"child"}', shown))).status).toBe(401);
+  expect((await rig.ask(bare('GET', keys, shown))).status).toBe(401);
+  const beside = `${shown}Authorization: Bearer ${secret}\r\n`;
+  expect((await rig.ask(post('{"name":"child"}', beside))).status).toBe(403);
+  expect(await names()).toEqual(before);
+});
+
 test('answers are whole: a length, the type named exactly, and nothing that is kept', async () => {
   const answer = await rig.ask(bare('GET', keys, cookie('baldur') + json));
   expect(answer.get('content-type')).toBe('application/json');

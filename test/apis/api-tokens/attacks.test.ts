@@ -1,7 +1,8 @@
 import { decode, encode } from '@msgpack/msgpack';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { apiTokenForm, decodeToken, kind } from '../../../src/apis/api-tokens/token-form.ts';
+import { apiTokenForm, kind } from '../../../src/apis/api-tokens/token-form.ts';
 import { Refusal } from '../../../src/errors.ts';
+import { decodeToken } from '../../support/api-token.ts';
 import { ops } from '../../support/managed.ts';
 import { NotClaimed } from '../transcript.ts';
 import { type Office, openOffice, parsed } from './office.ts';

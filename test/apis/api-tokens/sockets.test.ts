@@ -68,9 +68,9 @@ test.each<[string, readonly string[], number]>([
   expect(parsed(answer)).toMatchObject({ status, exception: false });
 });
 
-test('handshakes elsewhere go on to the routes, and an outage is a 503', async () => {
+test('handshakes elsewhere go on to the routes, at methods are refused, and an outage is a 503', async () => {
   const to = await open();
-  await expect(to.shake([], { target: '/rpc/v1/api-tokens/read' })).rejects.toThrow(NotClaimed);
+  expect(await to.shake([], { target: '/rpc/v1/api-tokens/read' })).toMatchObject({ status: 404 });
   await expect(to.shake([], { target: '/other' })).rejects.toThrow(NotClaimed);
   to.sessionsOut = true;
   expect(await to.shake(['Sec-WebSocket-Protocol', 'rpc, ann-session'])).toMatchObject({ status: 503 });
@@ -169,6 +169,15 @@ test('a disabled account, and a session that is over by a call, close with 1100'
   expect(await session.end()).toBe(1100);
   to.sessions.set('ann-session', 'ann');
   expect(await to.rpc('ann-session', 'read')).toMatchObject({ total: 0 });
+});
+
+test('a session that is somebody else’s by a call calls in nobody’s name, and closes with 1100', async () => {
+  const to = await open();
+  const client = await connect(to);
+  to.sessions.set('ann-session', 'bob');
+  client.say(rpc(1, 'create', 'late'));
+  expect(await client.end()).toBe(1100);
+  expect(await to.rpc('bob-session', 'read')).toMatchObject({ total: 0 });
 });
 
 test('an outage is answered, and closes nothing', async () => {

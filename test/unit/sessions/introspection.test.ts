@@ -43,7 +43,7 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
       url: `${legacy.url}/whoami`,
       forward: [{ kind: 'cookie' }, { kind: 'authorization' }, { kind: 'parameter', name: 'auth_token' }],
       account: ['account', 'id'],
-      permissions: null,
+      permissions: ['permissions'],
       owns: null,
       keepMs: 5000,
       deadlineMs: 5000,
@@ -56,11 +56,12 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
   return made;
 }
 
-const found = (
-  account: string,
-  permissions: readonly string[] | null = null,
-  owns: readonly string[] | null = null,
-) => ({ kind: 'found', account, permissions, owns });
+const found = (account: string, permissions: readonly string[] | null = [], owns: readonly string[] | null = null) => ({
+  kind: 'found',
+  account,
+  permissions,
+  owns,
+});
 
 describe('what the system is shown', () => {
   test('only the named parts, with GET, at the URL', async () => {
@@ -104,8 +105,8 @@ describe('what the system is shown', () => {
 
 describe('what its answers mean', () => {
   const rows: readonly [string, number, unknown, object][] = [
-    ['an account by its text', 200, { account: { id: 'acme' } }, found('acme', [])],
-    ['an account by its number', 200, { account: { id: 17 } }, found('17', [])],
+    ['an account by its text', 200, { account: { id: 'acme' } }, found('acme')],
+    ['an account by its number', 200, { account: { id: 17 } }, found('17')],
     [
       'permissions as a list, each once',
       200,
@@ -148,7 +149,7 @@ describe('what its answers mean', () => {
 
   test.each(rows)('%s', async (_, status, body, expected) => {
     legacy.answers(status, body);
-    expect(await sessions({ permissions: ['permissions'] }).identify(withCookie('sid=1'))).toEqual(expected);
+    expect(await sessions().identify(withCookie('sid=1'))).toEqual(expected);
   });
 
   const owned: readonly [string, unknown, object][] = [
@@ -176,20 +177,20 @@ describe('what its answers mean', () => {
 
   test.each(owned)('of what the account owns: %s', async (_, owns, expected) => {
     legacy.answers(200, { account: { id: 1 }, owns });
-    const some = sessions({ owns: ['owns'] });
+    const some = sessions({ permissions: null, owns: ['owns'] });
     expect(await some.identify(withCookie('sid=1'))).toEqual(expected);
-  });
-
-  test('where it is not asked what an account may, it says nothing of that', async () => {
-    legacy.answers(200, { account: { id: 1 }, permissions: ['a'] });
-    expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1'));
-    legacy.answers(200, { account: { id: 1 }, permissions: 'nonsense' });
-    expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1'));
   });
 
   test('a number of a resource that is not exact names none', async () => {
     legacy.answers(200, '{"account":{"id":1},"owns":[99999999999999999999]}');
     expect(await sessions({ owns: ['owns'] }).identify(withCookie('sid=1'))).toEqual(outage);
+  });
+
+  test('where it is not asked what the account may do, it says nothing of that', async () => {
+    for (const permissions of [['a'], 'nonsense']) {
+      legacy.answers(200, { account: { id: 1 }, permissions });
+      expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1', null));
+    }
   });
 
   test('where it is not asked what the account owns, it says nothing of that', async () => {
