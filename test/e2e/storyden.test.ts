@@ -185,9 +185,9 @@ describe.each(storeKinds)('with a store that is %s', kind => {
     expect((await call('GET', '/api/threads', { key: secret })).status).toBe(200);
   });
 
-  test.runIf(kind === 'redis')(
-    'a key that is deleted through one process is refused by another within the bound',
-    async () => {
+  // An embedded store has one process.
+  if (kind === 'redis') {
+    test('a key that is deleted through one process is refused by another within the bound', async () => {
       const other = await example.start();
       const { id, secret } = await make('s-baldur', 'shared');
       const elsewhere = () => other.status('/api/threads', secret);
@@ -195,6 +195,6 @@ describe.each(storeKinds)('with a store that is %s', kind => {
       expect((await call('DELETE', `/api/auth/access-keys/${id}`, { session: 's-baldur' })).status).toBe(204);
       await expect.poll(elsewhere, { timeout: boundMs, interval: 20 }).toBe(401);
       await other.stop();
-    },
-  );
+    });
+  }
 });
