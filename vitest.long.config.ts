@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** The big numbers, of suites that take them from the environment: an hour on two processors. */
@@ -8,8 +9,10 @@ export default defineConfig({
       'test/e2e/failovers.test.ts',
       'test/e2e/kill.test.ts',
       'test/e2e/many-tokens.test.ts',
+      'test/e2e/servers.test.ts',
       'test/e2e/shutdown.test.ts',
       'test/e2e/snapshot-kills.test.ts',
+      'test/e2e/tokens.test.ts',
       'test/hostile/aborts.test.ts',
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
@@ -18,10 +21,14 @@ export default defineConfig({
       'test/unit/cache/flood.test.ts',
     ],
     env: {
+      NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/compile', import.meta.url)),
       POSTERN_LONG: '1',
       POSTERN_KILLS: '5000',
       POSTERN_RESTARTS: '300',
       POSTERN_ABORTS: '100000',
+      POSTERN_LISTED: '10000',
+      POSTERN_MEBIBYTES: '1024',
+      POSTERN_ON_THE_WIRE: '20000',
       POSTERN_STALLED: '1000',
       POSTERN_RECORDS: '10000000',
       POSTERN_PAIRS: '1000000',

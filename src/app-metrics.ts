@@ -5,6 +5,7 @@ import type { Memory } from './app-memory.ts';
 import { ageOf, instantOf } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
 import { boundsOf } from './config/outage.ts';
+import type { Gate } from './gate/gate.ts';
 import type { ProxyListener } from './gate/listener.ts';
 import type { Clock } from './ports/clock.ts';
 import type { UpstreamForwarder } from './proxy/forwarder.ts';
@@ -15,6 +16,7 @@ export interface Rooms {
   readonly clock: Clock;
   readonly version: string;
   readonly config: () => Config;
+  readonly gate: Gate;
   readonly proxy: ProxyListener;
   readonly admin: AdminListener;
   readonly health: HealthListener;
@@ -25,7 +27,7 @@ export interface Rooms {
 
 /** Rooms keep plain numbers; here they are joined to the metrics that show them. */
 export function joinMetrics(metrics: Metrics, rooms: Rooms) {
-  const { clock, version, config, proxy, admin, health, forwarder, memory, draining } = rooms;
+  const { clock, version, config, gate, proxy, admin, health, forwarder, memory, draining } = rooms;
   const { lookup, follower, snapshot } = memory;
 
   metrics.observe('connections', () => [
@@ -38,7 +40,7 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
     [{ reason: 'tls' }, proxy.rejected.tls],
   ]);
   metrics.observe('streams_open', () => [
-    [{ kind: 'websocket' }, forwarder.streams.websocket],
+    [{ kind: 'websocket' }, forwarder.streams.websocket + gate.connections + admin.mounted],
     [{ kind: 'event_stream' }, forwarder.streams.event_stream],
   ]);
   metrics.observe('streams_closed_total', () =>

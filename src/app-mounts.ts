@@ -1,5 +1,6 @@
 import { mount as accessApi } from './apis/access-api/mount.ts';
 import { mount as accessKeys } from './apis/access-keys/mount.ts';
+import { keyShape } from './apis/access-keys/secret.ts';
 import { mount as apiTokens } from './apis/api-tokens/mount.ts';
 import { tokenShape } from './apis/api-tokens/token-form.ts';
 import type { ApiParts, Recovery } from './apis/parts.ts';
@@ -17,7 +18,7 @@ export interface Mounted {
 /** What secrets of the mounted APIs look like that are not written as ours are. */
 const shapes: Readonly<Record<TokenApi['api'], readonly RegExp[]>> = {
   'access-api': [],
-  'access-keys': [/^sd[pb]ak_[A-Za-z0-9]{44}$/],
+  'access-keys': [keyShape],
   'api-tokens': [tokenShape],
 };
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { Config, Listener, Upstream } from './config/config.ts';
+import type { Config, Listener, TokenApi, Upstream } from './config/config.ts';
 import type { HostPort } from './config/store-address.ts';
 import type { LogFields } from './ports/log.ts';
 
@@ -15,6 +15,7 @@ export function startupFields(
     ...ports,
     addresses: names.map(name => `${name} ${addressText(config.listen[name], ports[name])}`).join(', '),
     upstreams: config.upstreams.map(upstreamText).join(', '),
+    ...(config.tokenApis.length > 0 && { token_apis: config.tokenApis.map(mountText).join(', ') }),
     store: storeText(config.store),
     file: config.file === null ? null : path.resolve(config.file),
     config: hash.slice(0, 12),
@@ -44,5 +45,9 @@ const addressText = ({ address, tls }: Listener, port: number): string =>
 /** The name and URL of an upstream; a URL with credentials is not taken in the first place. */
 export const upstreamText = ({ name, addresses }: Upstream): string =>
   [name, ...addresses.map(({ protocol, hostname, port }) => `${protocol}://${hostText(hostname)}:${port}`)].join(' ');
+
+/** A token API, where it is mounted, and on which listener. */
+export const mountText = ({ api, path: mount, listen }: TokenApi): string =>
+  `${api} ${mount === '' ? '/' : mount} (${listen})`;
 
 const hostText = (hostname: string): string => (hostname.includes(':') ? `[${hostname}]` : hostname);

@@ -322,6 +322,7 @@ export class App {
       clock,
       version,
       config: () => this.#inForce.config,
+      gate: this.#gate,
       proxy: this.#proxy,
       admin: this.#admin,
       health: this.#health,

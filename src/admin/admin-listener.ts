@@ -91,6 +91,11 @@ export class AdminListener {
     return this.#server.connections;
   }
 
+  /** Those of them that token APIs have taken over. */
+  get mounted(): number {
+    return this.#server.mounted;
+  }
+
   get listening(): boolean {
     return this.#server.listening;
   }

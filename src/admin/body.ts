@@ -1,6 +1,5 @@
+import { type JsonBody, readJsonBody as readJson } from '../core/body-text.ts';
 import { single } from '../core/fields.ts';
-import { type RefusedValue, readStrictJson } from '../core/strict-json.ts';
-import type { Json } from '../core/token.ts';
 import { Refusal } from '../errors.ts';
 import type { Incoming } from './incoming.ts';
 
@@ -10,14 +9,10 @@ export const bodyLimit = 1024 * 1024;
 export const jsonType = 'application/json';
 export const mergeType = 'application/merge-patch+json';
 
-/** A JSON body: its value, and what in it is well-formed but not taken. */
-export interface JsonBody {
-  readonly value: Json;
-  readonly refused: readonly RefusedValue[];
-}
+type ReadBody = Extract<JsonBody, { readonly ok: true }>;
 
 /** Reads a body of one of these media types; null when the request has none. */
-export async function readJsonBody(incoming: Incoming, types: readonly string[]): Promise<JsonBody | null> {
+export async function readJsonBody(incoming: Incoming, types: readonly string[]): Promise<ReadBody | null> {
   if (!incoming.hasBody) return null;
   const { fields, names } = incoming.form;
   const type = single(fields, names, 'content-type');
@@ -26,7 +21,9 @@ export async function readJsonBody(incoming: Incoming, types: readonly string[])
   if (names.includes('content-encoding')) throw unsupported('The body must not be encoded.');
   const bytes = await incoming.body(bodyLimit);
   if (bytes.length === 0) return null;
-  return parse(bytes);
+  const read = readJson(bytes);
+  if (!read.ok) throw new Refusal('invalid_body', read.why);
+  return read;
 }
 
 const unsupported = (detail: string): Refusal => new Refusal('unsupported_media', detail);
@@ -38,17 +35,4 @@ function isType(field: string, types: readonly string[]): boolean {
     const [name = '', value = ''] = parameter.trim().split('=');
     return name.trim().toLowerCase() !== 'charset' || /^"?utf-8"?$/i.test(value.trim());
   });
-}
-
-function parse(bytes: Buffer): JsonBody {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new Refusal('invalid_body', 'The body is not UTF-8.');
-  }
-  const reading = readStrictJson(text);
-  if (reading.ok) return reading;
-  const { why, line, column } = reading;
-  throw new Refusal('invalid_body', `The body is not taken as JSON: line ${line}, column ${column}: ${why}.`);
 }

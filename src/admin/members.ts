@@ -1,4 +1,4 @@
-import type * as z from 'zod';
+import * as z from 'zod';
 import { pointerStep } from '../core/strict-json.ts';
 import type { Json } from '../core/token.ts';
 import type { Faults } from '../manage/faults.ts';
@@ -41,7 +41,7 @@ export function readMembers<S extends Shape>(
       const reading = readValue(schema, value, pointer, faults);
       if (reading !== undefined) said.set(name, reading);
     } else if (refused.unsupported.includes(name)) faults.addUnsupported(pointer);
-    else faults.add(pointer, refused.ours.includes(name) ? 'cannot be set' : 'is not a member of this');
+    else faults.add(pointer, refused.ours.includes(name) ? 'cannot be set' : notAMember(Object.keys(shape)));
   }
   for (const name of required) if (!Object.hasOwn(body, name)) faults.add(pointerStep(name), 'is missing');
   return Object.fromEntries(said) as Said<S>;
@@ -59,11 +59,34 @@ export function readValue<T extends z.ZodType>(
   for (const issue of reading.error.issues) {
     const at = pointer + issue.path.map(step => pointerStep(String(step))).join('');
     if (issue.code === 'unrecognized_keys') {
-      for (const name of issue.keys) faults.add(at + pointerStep(name), 'is not a member of this');
+      const words = notAMember(membersAt(schema, issue.path));
+      for (const name of issue.keys) faults.add(at + pointerStep(name), words);
     } else if (issue.code === 'custom' && issue.params?.['unsupported'] === true) faults.addUnsupported(at);
     else faults.add(at, wordsFor(issue));
   }
   return undefined;
+}
+
+/** Most members that are listed. */
+const mostMembers = 20;
+
+function notAMember(allowed: readonly string[]): string {
+  const listed = allowed.length > 0 && allowed.length <= mostMembers;
+  return `is not a member of this${listed ? `; allowed: ${allowed.join(', ')}` : ''}`;
+}
+
+/** The members of the object that stands at a path; none where it cannot be told. */
+function membersAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let at: z.core.$ZodType | undefined = schema;
+  let depth = 0;
+  while (at !== undefined) {
+    if (at instanceof z.ZodOptional || at instanceof z.ZodNullable) at = at.unwrap();
+    else if (at instanceof z.ZodPipe) at = at.in;
+    else if (!(at instanceof z.ZodObject)) return [];
+    else if (depth === path.length) return Object.keys(at.shape);
+    else at = at.shape[String(path[depth++])];
+  }
+  return [];
 }
 
 function wordsFor(issue: z.core.$ZodIssue): string {

@@ -6,6 +6,7 @@ import { Refusal } from '../errors.ts';
 import type { BodyFault, BodyFaultKind } from '../ports/exchange.ts';
 import type { GuessGuard } from '../ports/guard.ts';
 import type { Mount, MountAnswer, MountConnection, MountRequest } from '../ports/mount.ts';
+import { MountAsker } from '../wire/mount-asker.ts';
 import { acceptFields } from '../wire/websocket.ts';
 import { type Answer, Rejection } from './answer.ts';
 import { ClientGone, type Incoming } from './incoming.ts';
@@ -24,7 +25,6 @@ class MountBodyFault extends Error implements BodyFault {
 
 function kindOf(fault: Error): BodyFaultKind {
   if (!(fault instanceof Refusal)) return 'gone';
-  if (fault.problem.code === 'body_too_large') return 'large';
   return fault.problem.code === 'request_timeout' ? 'slow' : 'malformed';
 }
 
@@ -37,16 +37,17 @@ class Body {
     this.#incoming = incoming;
   }
 
-  async read(limit: number): Promise<Uint8Array> {
+  /** What is left of one that is too large the listener swallows, or closes the connection over it. */
+  async read(limit: number): Promise<Uint8Array | 'too_large'> {
     if (!this.#incoming.hasBody) return new Uint8Array();
-    this.#whole ??= this.#incoming.body(limit).catch((error: unknown) => {
+    this.#whole ??= this.#incoming.body(limit);
+    try {
+      const bytes = await this.#whole;
+      return bytes.length > limit ? 'too_large' : bytes;
+    } catch (error) {
+      if (error instanceof Refusal && error.problem.code === 'body_too_large') return 'too_large';
       throw error instanceof Refusal || error instanceof ClientGone ? new MountBodyFault(error) : error;
-    });
-    const bytes = await this.#whole;
-    if (bytes.length > limit) {
-      throw new MountBodyFault(new Refusal('body_too_large', `The body is over ${limit} bytes.`));
     }
-    return bytes;
   }
 }
 
@@ -74,7 +75,9 @@ async function claim(form: Form, mounts: Mounts<Mount>, body: Body) {
     case 'mount':
       return said;
     case 'body': {
-      const text = Buffer.from(await body.read(claimedFormBytes)).toString('utf8');
+      const bytes = await body.read(claimedFormBytes);
+      if (bytes === 'too_large') return null;
+      const text = Buffer.from(bytes).toString('utf8');
       const mount = said.mounts.find(each => each.claimsForm(form, text));
       return mount === undefined ? null : { mount, form };
     }
@@ -84,12 +87,12 @@ async function claim(form: Form, mounts: Mounts<Mount>, body: Body) {
 }
 
 async function ask(incoming: Incoming, mount: Mount, form: Form, body: Body, guard: GuessGuard): Promise<Answer> {
-  const network = networkOf(incoming.peer);
+  const asker = new MountAsker(networkOf(incoming.peer), guard);
   const request: MountRequest = {
     form,
     requestId: incoming.requestId,
     client: incoming.peer,
-    network,
+    asker,
     origin: `${incoming.tls ? 'https' : 'http'}://${form.authority ?? ''}`,
     body: limit => body.read(limit),
   };
@@ -97,7 +100,7 @@ async function ask(incoming: Incoming, mount: Mount, form: Form, body: Body, gua
   if (takes !== null && !incoming.upgradable) throw new Rejection('malformed_request', 'The upgrade is ambiguous.');
   const said = takes === null ? await mount.answer(request) : await connect(takes, request);
   if (!('run' in said)) {
-    const wait = said.guessed === true ? guard.failed(network) : 0;
+    const wait = asker.wait(said.guessed === true);
     if (wait === 0) return said;
     const detail = 'Too many failed credentials from this network.';
     throw new Rejection('too_many_failures', detail, ['Retry-After', String(wait)]);

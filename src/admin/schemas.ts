@@ -156,7 +156,8 @@ function readGrant(value: unknown, context: z.core.$RefinementCtx, index: number
   if (actions === undefined) fault(context, 'is missing', [index, 'actions']);
   else if (!isObject(actions)) fault(context, 'is not a map of actions to true or false', [index, 'actions']);
   else readMap(actions, context, [index, 'actions'], false);
-  for (const name of Object.keys(others)) fault(context, 'is not a member of a grant', [index, name]);
+  for (const name of Object.keys(others))
+    fault(context, 'is not a member of a grant; allowed: resources, actions', [index, name]);
 }
 
 function readMap(map: object, context: z.core.$RefinementCtx, path: (string | number)[], removing: boolean): void {

@@ -116,6 +116,11 @@ export class Server {
     return this.#sockets.size;
   }
 
+  /** Those of them that token APIs have taken over. */
+  get mounted(): number {
+    return this.#connections.size;
+  }
+
   /** New certificates for connections to come. */
   renewTls(tls: TlsMaterial): void {
     if (this.#server instanceof https.Server) this.#server.setSecureContext(tlsSettings(tls));

@@ -63,7 +63,10 @@ export const tokenOperations: readonly Operation[] = [
       state: z
         .enum(['enabled', 'disabled', 'revoked'])
         .meta({ description: 'In this state. Default: every state but revoked.' }),
-      kind: z.string().meta({ description: 'Made by this API.' }),
+      kind: z.string().meta({
+        description:
+          'Of this kind: `native` (made by this API), that of a token API, `declared` or `session`. Default: every kind but `session`.',
+      }),
       tag: z.string().meta({ description: 'With this tag.' }),
       prefix: z.string().meta({ description: 'With a name that begins so.' }),
       expires_before: instant('That stop working before this instant.'),

@@ -1,4 +1,4 @@
-import { storeText, upstreamText } from '../app-startup.ts';
+import { mountText, storeText, upstreamText } from '../app-startup.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { boundsOf } from '../config/outage.ts';
@@ -39,7 +39,7 @@ function secondsOf(config: Config) {
 }
 
 function describe(config: Config, hash: string): string {
-  const { listen, upstreams, routes, store } = config;
+  const { listen, upstreams, routes, tokenApis, store } = config;
   const { connected, cut_off } = secondsOf(config);
   return rows([
     ['configuration', `${config.file ?? 'environment'} is good (${hash.slice(0, 12)})`],
@@ -48,6 +48,7 @@ function describe(config: Config, hash: string): string {
     ['telemetry', listen.telemetry.address],
     ['upstreams', upstreams.map(upstreamText).join(', ')],
     ['routes', String(routes.length)],
+    ...(tokenApis.length === 0 ? [] : [['token APIs', tokenApis.map(mountText).join(', ')] as const]),
     ['store', `${store.kind} ${storeText(store)}`],
     ['revocation', `refused within ${connected}s while the store answers, ${cut_off}s when it does not`],
   ]);

@@ -16,7 +16,12 @@ export const listTokens: Command = {
       value: 'STATE',
       about: 'Only enabled, disabled or revoked ones (default: all but revoked)',
     },
-    kind: { type: 'string', value: 'KIND', about: 'Only those that this API made: native, declared' },
+    kind: {
+      type: 'string',
+      value: 'KIND',
+      about:
+        'Only of this kind: native, access-api, access-keys, api-tokens, session, declared (default: all but session)',
+    },
     tag: { type: 'string', value: 'TEXT', about: 'Only with this tag' },
     prefix: { type: 'string', value: 'TEXT', about: 'Only with a name that begins so' },
     'expires-before': { type: 'string', value: 'TIME', about: 'Only those that stop working before, in RFC 3339' },

@@ -168,6 +168,7 @@ export interface Introspection {
   )[];
   readonly account: readonly string[];
   readonly permissions: readonly string[] | null;
+  readonly owns: readonly string[] | null;
   /** Both at most the bound of revocation. */
   readonly cacheMs: number;
   readonly timeoutMs: number;

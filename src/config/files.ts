@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
+import { readUtf8 } from '../core/body-text.ts';
 import type { Problems } from './problems.ts';
 
 /** A file as it was found. */
@@ -106,13 +107,8 @@ async function readBounded(file: string): Promise<Reading> {
   }
 }
 
-function decode(data: Buffer): string | null {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(data);
-  } catch {
-    return null;
-  }
-}
+/** Editors put a byte order mark at the beginning, which is not of the text. */
+const decode = (data: Buffer): string | null => readUtf8(data)?.replace(/^\ufeff/, '') ?? null;
 
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';

@@ -13,7 +13,7 @@ import { checkFormCredentials } from './rules.ts';
 import { type File, fileSchema } from './schema.ts';
 import { nameForm } from './schema-routes.ts';
 import { readAdminKeys, readPeppers } from './secrets.ts';
-import { readSessions } from './sessions.ts';
+import { noteUnasked, readSessions } from './sessions.ts';
 import { readStore } from './store.ts';
 import type { Env } from './substitute.ts';
 import { readTokenApis } from './token-apis.ts';
@@ -95,6 +95,7 @@ async function readConfig(draft: Draft<File>, context: Context): Promise<Omit<Co
 
   const tokenApis = await readTokenApis(draft.token_apis ?? [], context);
   const sessions = readSessions(draft.sessions ?? {}, draft.revocation?.bound, context);
+  noteUnasked(sessions, tokenApis, problems);
 
   if (problems.some || store === null) return null;
   // No problem: no part of the draft is missing.

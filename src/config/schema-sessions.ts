@@ -30,7 +30,11 @@ export const sessions = z.strictObject({
       }),
       permissions: pointer().optional().meta({
         description:
-          "Where it has its permissions: a list of names, or a map of names to true or false. The account's own permissions are then set to these. Left out: it has those that it has here.",
+          "Where it has its permissions: a list of names, or a map of names to true or false. The account's own permissions are set to these when a session of it is shown; to none where nothing stands there. Left out: it has those that it has here.",
+      }),
+      owns: pointer().optional().meta({
+        description:
+          'Where it has what the account owns: a list of resources, as `owns` of an account; whole numbers are taken as text. It owns these from then on; where nothing stands there, nothing. Left out: it owns what was said here, and everything where nobody said.',
       }),
       cache: duration(0).optional().meta({
         description: 'How long an answer is used, if that is shorter than `revocation.bound`, which is the default.',

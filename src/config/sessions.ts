@@ -1,6 +1,7 @@
 import { readPointer } from '../core/json-pointer.ts';
-import type { Config, Introspection } from './config.ts';
+import type { Config, Introspection, TokenApi } from './config.ts';
 import type { Context } from './context.ts';
+import type { Problems } from './problems.ts';
 import type { File } from './schema.ts';
 import { itemKey } from './tree.ts';
 import type { Draft } from './walk.ts';
@@ -12,7 +13,7 @@ export function readSessions(
   { problems }: Context,
 ): Config['sessions'] {
   if (draft.introspect === undefined) return { introspect: null };
-  const { url = '', forward = [], account = '', permissions, cache, timeout = 0 } = draft.introspect;
+  const { url = '', forward = [], account = '', permissions, owns, cache, timeout = 0 } = draft.introspect;
   const at = 'sessions.introspect';
   const names = new Map<string, string>();
   for (const [i, part = ''] of forward.entries()) {
@@ -34,10 +35,40 @@ export function readSessions(
       forward: forward.flatMap(part => (part === undefined ? [] : [partOf(part)])),
       account: readPointer(account) ?? [],
       permissions: permissions === undefined ? null : readPointer(permissions),
+      owns: owns === undefined ? null : readPointer(owns),
       cacheMs: Math.min(cache ?? longest, longest),
       timeoutMs: Math.min(timeout, longest),
     },
   };
+}
+
+type Part = Introspection['forward'][number]['kind'];
+
+/** Where each API takes sessions of the other system from. */
+const shownBy: Readonly<Record<TokenApi['api'], readonly Part[]>> = {
+  'access-api': ['parameter'],
+  'access-keys': ['cookie', 'authorization'],
+  'api-tokens': ['authorization'],
+};
+
+const partText: Readonly<Record<Part, string>> = {
+  cookie: 'cookie',
+  authorization: 'authorization',
+  parameter: 'param:<name>',
+};
+
+/** Warns where the other system is never asked: everybody would be nobody, and nothing would say why. */
+export function noteUnasked({ introspect }: Config['sessions'], apis: readonly TokenApi[], problems: Problems): void {
+  if (introspect === null) return;
+  if (apis.length === 0) {
+    problems.warn('sessions.introspect', 'nobody is ever asked: no token API is mounted (token_apis)');
+    return;
+  }
+  const names = [...new Set(apis.map(({ api }) => api))];
+  const shown = new Set(names.flatMap(api => shownBy[api]));
+  if (introspect.forward.some(({ kind }) => shown.has(kind))) return;
+  const taken = names.map(api => `${api} in ${shownBy[api].map(part => partText[part]).join(' or ')}`);
+  problems.warn('sessions.introspect.forward', `nobody is ever asked: sessions are shown to ${taken.join(', to ')}`);
 }
 
 function partOf(part: string): Introspection['forward'][number] {

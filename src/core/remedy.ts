@@ -3,6 +3,7 @@ import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
 import { type Grant, grantsOf, mergePermissions, type OwnPermissions, type Permissions } from './permissions.ts';
+import { isBound, ownedBy } from './rights.ts';
 import { type InvalidCause, isRevoked, type Subject, sessionKind } from './token.ts';
 
 /**
@@ -112,7 +113,9 @@ function tokenRemedy(facts: Facts, cause: InvalidCause): string {
   const gone = token.owner !== null && (account === null || account.deleted);
   if (isRevoked(token, account) || gone) {
     const why = gone ? 'The account is gone, and its tokens with it' : 'A revoked token is revoked for good';
-    return `${why}. Present another, such as this one:${gone ? '' : ownerLine(subject)}${newToken(subject, wantedOf(facts))}`;
+    const wanted = wantedOf(facts);
+    const notes = gone ? '' : accountNotes(subject, wanted);
+    return `${why}. Present another, such as this one.${notes}${gone ? '' : ownerLine(subject)}${newToken(subject, wanted)}`;
   }
   const lines = [ownerLine(subject)];
   if (token.state === 'disabled') lines.push(line('POST', `/v1/tokens/${token.id}/enable`));
@@ -127,7 +130,7 @@ function tokenRemedy(facts: Facts, cause: InvalidCause): string {
   const what = replaced
     ? 'The secret was replaced: present the newer one, or make another'
     : `The token is ${cause === 'account_disabled' ? "its account's to stop, which is disabled" : cause.replaceAll('_', ' ')}`;
-  return `${what}.${lines.join('')}`;
+  return `${what}.${accountNotes(subject, wantedOf(facts))}${lines.join('')}`;
 }
 
 /** The account has to let its tokens work. */
@@ -144,10 +147,11 @@ function permissionRemedy(facts: Facts): string {
   if (subject === null) return 'Present a token that has the permission.';
   const wanted = wantedOf(facts);
   const lines = permissionLines(subject, wanted);
+  const notes = accountNotes(subject, wanted);
   if (subject.token.kind === 'declared' && lackedBy(subject, 'token', wanted).length > 0) {
-    return `Give the token ${subject.token.id} the permission in \`tokens.declared\` of the configuration.${lines.slice(1).join('')}`;
+    return `Give the token ${subject.token.id} the permission in \`tokens.declared\` of the configuration.${notes}${lines.slice(1).join('')}`;
   }
-  return `Grant what is missing.${lines.join('')}`;
+  return `Grant what is missing.${notes}${lines.join('')}`;
 }
 
 /** Actions on a resource; null: on none in particular. */
@@ -168,17 +172,41 @@ function wantedOf({ claim }: Facts): readonly Wanted[] {
   return [...byResource].map(([resource, actions]) => ({ resource, actions: [...actions] }));
 }
 
-/** What each side lacks of what is wanted. A token that has its owner's permissions, where that has none, lacks them itself. */
-function lackedBy({ rights }: Subject, of: 'token' | 'account', wanted: readonly Wanted[]): readonly Wanted[] {
+/** What each side lacks of what is wanted. A token that has its owner's permissions lacks none itself where there is an owner. */
+function lackedBy({ rights, account }: Subject, of: 'token' | 'account', wanted: readonly Wanted[]): readonly Wanted[] {
   const lacked = wanted.map(({ resource, actions }) => ({
     resource,
     actions: actions.filter(action => {
       const rulings = rights.rulings(action, resource);
-      if (rulings.length === 0) return of === 'token';
+      if (rulings.length === 0) return of === (account === null ? 'token' : 'account');
       return rulings.some(side => side.of === of && side.ruling?.allow !== true);
     }),
   }));
   return lacked.filter(({ actions }) => actions.length > 0);
+}
+
+/** What is to be known before the account is given what it lacks. */
+function accountNotes(subject: Subject, wanted: readonly Wanted[]): string {
+  const { token, account } = subject;
+  if (account === null) return '';
+  let notes = '';
+  if (lackedBy(subject, 'account', wanted).length > 0) {
+    if (token.permissions === 'inherit') {
+      notes += ` The token has what its account ${account.id} has: give that a role which has the permission, or the permission itself.`;
+    }
+    if (!isBound(account)) notes += ' From then on what the account has bounds all its tokens.';
+  }
+  const owned = ownedBy(account);
+  const lacked = new Set(
+    (['token', 'account'] as const).flatMap(of => lackedBy(subject, of, wanted)).map(each => each.resource),
+  );
+  const foreign = [...lacked].filter(resource => resource !== null && owned !== null && !owned.has(resource));
+  if (foreign.length > 0) {
+    // In quotes, as JSON: a resource is of the client's making, and must not look like a call on a line of its own.
+    const more = foreign.length === 1 ? '' : ` (nor ${foreign.length - 1} more)`;
+    notes += ` The account ${account.id} does not own ${JSON.stringify(foreign[0])}${more}, and \`*\` is what it owns. If it is to own it, whoever may say so extends \`owns\`; what follows gives a part in what is not its own.`;
+  }
+  return notes;
 }
 
 /** The calls that give the token, then its account, what they lack. */
@@ -201,10 +229,12 @@ function permissionLines(subject: Subject, wanted: readonly Wanted[]): readonly 
 
 /** A new token with the permissions of one that is gone, and what is wanted. */
 function newToken(before: Subject | null, wanted: readonly Wanted[]): string {
-  const lacked = before === null ? wanted : lackedBy(before, 'token', wanted);
   const base: Permissions = before?.token.permissions ?? [];
-  const { whole } = amended(base === 'inherit' ? [] : base, lacked);
   const gone = before === null || before.account === null || before.account.deleted;
+  // There is nobody to inherit from any more.
+  const all = before === null || (gone && base === 'inherit');
+  const lacked = all ? wanted : lackedBy(before, 'token', wanted);
+  const { whole } = amended(base === 'inherit' ? [] : base, lacked);
   const permissions = base === 'inherit' && lacked.length === 0 && !gone ? base : whole;
   const owner = gone ? {} : { owner: before.token.owner };
   const ofAccount = gone

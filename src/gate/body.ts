@@ -55,6 +55,16 @@ export class BodyStream extends Readable {
     done(error);
   }
 
+  /** Puts `bytes`, which were read from it, back in front of the rest. From here on nothing is read. */
+  putBack(bytes: Uint8Array): void {
+    this.pause();
+    const rest = this.read() as Buffer | null;
+    this.#release();
+    this.#message.pause();
+    this.#message.unshift(rest === null ? bytes : Buffer.concat([bytes, rest]));
+    this.destroy();
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     this.bytesRead += chunk.length;
     this.#progress += chunk.length;
@@ -111,10 +121,12 @@ export class BodyStream extends Readable {
 const firstRoom = 1024;
 
 /**
- * Gathers a body. Attack: in pieces of one byte, kept as they come, 64 KiB would take a hundred times that; so they are
+ * Gathers a body; null when it is over `most` bytes, and then nothing of it is lost: all of it is still to be read. Attack: in pieces of one byte, kept as they come, 64 KiB would take a hundred times that; so they are
  * copied into one buffer, of at most twice what came.
  */
-export function gather(body: BodyStream): Promise<Uint8Array> {
+export function gather(body: BodyStream): Promise<Uint8Array>;
+export function gather(body: BodyStream, most: number): Promise<Uint8Array | null>;
+export function gather(body: BodyStream, most = Number.POSITIVE_INFINITY): Promise<Uint8Array | null> {
   let bytes = Buffer.alloc(0);
   let length = 0;
   return new Promise((resolve, reject) => {
@@ -126,6 +138,9 @@ export function gather(body: BodyStream): Promise<Uint8Array> {
       }
       piece.copy(bytes, length);
       length += piece.length;
+      if (length <= most) return;
+      body.putBack(bytes.subarray(0, length));
+      resolve(null);
     });
     body.once('end', () => resolve(bytes.subarray(0, length)));
     body.once('error', reject);

@@ -106,6 +106,7 @@ function askedOf({ method, target, headers, body, peer }: Supposed, policy: Poli
     head: { method, target, version: '1.1', fields },
     connection: { peer, port: 0, localPort: 0, tls: false },
     upgradable: names.includes('upgrade'),
+    readShortBody: async most => (bytes.length > most ? null : bytes),
     readBody: limit => (bytes.length > limit ? Promise.reject(new RequestBodyFault('large')) : Promise.resolve(bytes)),
     writeContinue: () => {},
     ...(named !== undefined && { named }),

@@ -20,6 +20,7 @@ import type { Policy } from './policy.ts';
 import { type AnswerContext, denialAnswer, preflightAnswer, unparsedAnswer } from './respond.ts';
 import { settle } from './settle.ts';
 import { askMount, mountAnswer } from './token-apis.ts';
+import { Untaken } from './untaken.ts';
 
 export interface GateParts {
   readonly lookup: TokenLookup;
@@ -43,6 +44,7 @@ export class Gate {
   readonly #parts: GateParts;
   readonly #judge: Judge;
   readonly #connections = new MountConnections();
+  readonly #untaken = new Untaken();
   #policy: Policy;
   #inFlight = 0;
   #whenIdle: (() => void) | null = null;
@@ -66,6 +68,11 @@ export class Gate {
   /** Ends connections that token APIs have taken over. */
   closeConnections(): void {
     this.#connections.close([]);
+  }
+
+  /** Connections that token APIs have taken over, and that are open. */
+  get connections(): number {
+    return this.#connections.size;
   }
 
   get inFlight(): number {
@@ -133,7 +140,7 @@ export class Gate {
         this.#keep(passage, reply, false);
         return this.#refuse(passage, reply);
       case 'answer':
-        return this.#answer(passage, mountAnswer(reply.answer, requestId, this.draining));
+        return this.#hand(passage, mountAnswer(reply.answer, requestId, this.draining || reply.close));
       case 'connection': {
         passage.decided(this.#parts.clock);
         if (exchange.answered) return { kind: 'answered', status: 101, gone: true, tunnelled: null };
@@ -146,6 +153,16 @@ export class Gate {
         return { kind: 'answered', status: 101, gone: false, tunnelled };
       }
     }
+  }
+
+  /** The answer of a token API. */
+  #hand(passage: Passage, answer: WholeAnswer): Ending {
+    const taken = this.#untaken.hold(passage.case.client?.network ?? '', Buffer.byteLength(answer.body));
+    if (taken === null) {
+      return this.#refuse(passage, deny('overloaded', 'Large answers wait to be read by clients.', { retryAfter: 1 }));
+    }
+    passage.exchange.onClose(taken);
+    return this.#answer(passage, answer);
   }
 
   async #forward(passage: Passage, permit: Permit): Promise<Ending> {

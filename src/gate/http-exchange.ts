@@ -114,6 +114,14 @@ export class HttpExchange implements Exchange {
     return this.#whole;
   }
 
+  async readShortBody(most: number): Promise<Uint8Array | null> {
+    if (this.#whole !== null) return this.#whole.length > most ? null : this.#whole;
+    if (this.answered) throw new RequestBodyFault('gone');
+    this.#reading = this.#stream(null);
+    this.#whole = await gather(this.#reading, most);
+    return this.#whole;
+  }
+
   body(limit: number | null): Readable {
     if (this.#whole === null) return this.#stream(limit);
     const again = replay(this.#whole);

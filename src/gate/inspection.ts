@@ -1,3 +1,4 @@
+import { readUtf8 } from '../core/body-text.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import type { Form } from '../core/form.ts';
 import { type Media, mediaOf } from '../core/media.ts';
@@ -43,8 +44,8 @@ export async function inspect(asked: Asked, form: Form, { inspectBody, maxBody }
 
 const tooLarge = (limit: number): Denial => deny('body_too_large', `The body is over ${limit} bytes.`);
 
-/** What became of the body on its way; null when it is no fault of the client's. */
-export function bodyDenial(error: unknown, limit: number): Denial | null {
+/** What became of the body on its way; null when it is no fault of the client's. `limit`: where there is one to be told. */
+export function bodyDenial(error: unknown, limit = 0): Denial | null {
   const kind = (error as Partial<BodyFault> | null)?.bodyFault;
   switch (kind) {
     case undefined:
@@ -62,12 +63,8 @@ export function bodyDenial(error: unknown, limit: number): Denial | null {
 
 function understood(bytes: Uint8Array, media: Media): Inspection {
   if (bytes.length === 0) return read(noBody);
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return unsupported('The body is not UTF-8.');
-  }
+  const text = readUtf8(bytes);
+  if (text === null) return unsupported('The body is not UTF-8.');
   if (text.startsWith('\ufeff')) return unsupported('The body begins with a byte order mark.');
   if (media === 'form') {
     // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.

@@ -23,6 +23,8 @@ export interface Asked {
   readonly upgradable: boolean;
   /** The whole body; refused with `BodyFault` as the exchange's stream is. */
   readBody(limit: number): Promise<Uint8Array>;
+  /** The same; null when it is over `most` bytes. It can still be read. */
+  readShortBody(most: number): Promise<Uint8Array | null>;
   /** `100 Continue`. */
   writeContinue(): void;
   /** The token is named, not presented: this is known of it. */
@@ -124,21 +126,22 @@ export class Judge {
     return this.#proved(of, opened, reading, evidence, bodyOf(form));
   }
 
-  /** Its body tells whose a request is. What is nobody's goes on to the routes, and is read again there. */
+  /** Its body tells whose a request is. What is nobody's goes on to the routes, and is read again there, as are larger ones. */
   async #claimed(of: Case, formed: WellFormed, { mounts }: Extract<MountClaim<Mount>, { kind: 'body' }>) {
     const { form } = formed;
     of.mount = mounts[0];
-    let body: string;
+    let body: Uint8Array | null;
     try {
       if (form.expectsContinue) of.asked.writeContinue();
-      // What is no UTF-8 is the API's to refuse.
-      body = Buffer.from(await of.asked.readBody(claimedFormBytes)).toString('utf8');
+      body = await of.asked.readShortBody(claimedFormBytes);
     } catch (error) {
-      const denial = bodyDenial(error, claimedFormBytes);
+      const denial = bodyDenial(error);
       if (denial === null) throw error;
       return denial;
     }
-    const mount = mounts.find(each => each.claimsForm(form, body));
+    // What is no UTF-8 is the API's to refuse.
+    const text = body === null ? null : Buffer.from(body).toString('utf8');
+    const mount = text === null ? undefined : mounts.find(each => each.claimsForm(form, text));
     if (mount !== undefined) return mounted(of, mount, form);
     of.mount = null;
     return this.#protected(of, formed);

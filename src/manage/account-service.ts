@@ -60,6 +60,12 @@ interface Written extends Applied {
   readonly account: Account;
 }
 
+/** What another system says of an account; null: it does not say. */
+export interface Adopted {
+  readonly permissions: readonly string[] | null;
+  readonly owns: readonly string[] | null;
+}
+
 /** Tokens of an owner that were revoked together. */
 export interface OwnerRevoked extends Acknowledgement {
   readonly owner: string;
@@ -154,24 +160,24 @@ export class AccountService {
   }
 
   /**
-   * The account that another system speaks of: made where there never was one. `permissions`: those that the system says
-   * it has, which its own then are; null: it does not say. One that is disabled or deleted stays as it is.
+   * The account that another system speaks of: made where there never was one. What that system says of it is so from then
+   * on, in one change. One that is disabled or deleted stays as it is.
    */
-  async adopt(actor: Actor, id: string, permissions: readonly string[] | null): Promise<Account> {
+  async adopt(actor: Actor, id: string, { permissions, owns }: Adopted): Promise<Account> {
     demandUnscoped(actor);
+    const said = { ...(permissions !== null && { permissions }), ...(owns !== null && { owns }) };
     const { account } = await compareAndSet(async (): Promise<{ account: Account } | typeof stale> => {
       const before = await this.#parts.store.getAccount(id);
       if (before === null) {
-        const made = this.#anew(id, { ...defaultMembers, permissions }, null);
+        const made = this.#anew(id, { ...defaultMembers, ...said }, null);
         const faults = new Faults();
         checkId(id, faults);
         checkMembers(made, faults);
         faults.throwIfAny();
         return this.#write(actor, 'create', null, made);
       }
-      if (before.deleted || !before.enabled || permissions === null) return { account: before };
-      if (JSON.stringify(before.permissions) === JSON.stringify(permissions)) return { account: before };
-      const next = { ...before, permissions };
+      const next = { ...before, ...said };
+      if (before.deleted || !before.enabled || saysTheSame(before, next)) return { account: before };
       const faults = new Faults();
       checkMembers(next, faults);
       faults.throwIfAny();
@@ -374,6 +380,9 @@ function keepBound(before: Account | null, wanted: Account): Account {
   const bound = wanted.roles.length > 0 || (before !== null && !before.deleted && isBound(before));
   return bound && wanted.permissions === null ? { ...wanted, permissions: [] } : wanted;
 }
+
+const saysTheSame = (a: Account, b: Account): boolean =>
+  JSON.stringify([a.permissions, a.owns]) === JSON.stringify([b.permissions, b.owns]);
 
 /** Every rule but that the roles exist: the store knows that. */
 function checkMembers({ name, roles, permissions, owns }: AccountMembers, faults: Faults): void {

@@ -27,7 +27,7 @@ export function permissionsOfOwner(subject: Subject): Permissions {
   let found = ofOwners.get(subject);
   if (found === undefined) {
     const { account, roles } = subject;
-    found = account === null ? new NamedPermissions([]) : permissionsOfAccount(account, roles);
+    found = account === null ? noPermissions : permissionsOfAccount(account, roles);
     ofOwners.set(subject, found);
   }
   return found;
@@ -40,20 +40,7 @@ export const permissionsOfAccount = (account: Account, roles: readonly Role[]): 
     compileRights({ permissions: 'inherit', owner: account.id }, account, roles),
   );
 
-/** Permissions by their names alone, as another system tells them. */
-export class NamedPermissions implements Permissions {
-  readonly names: readonly string[];
-  readonly #names: ReadonlySet<string>;
-
-  constructor(names: readonly string[]) {
-    this.names = names;
-    this.#names = new Set(names);
-  }
-
-  has(name: string): boolean {
-    return this.#names.has(name);
-  }
-}
+const noPermissions: Permissions = { names: [], has: () => false };
 
 class Effective implements Permissions {
   /** Those that some grant names: a pattern permits more. */

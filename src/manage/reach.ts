@@ -46,7 +46,7 @@ export async function reachOf({ scope }: Actor, store: Pick<TokenStore, 'getOwne
   if (scope === null) return everything;
   const owner = await store.getOwner(scope.account);
   if (owner === null || owner.account.deleted || !owner.account.enabled) {
-    throw new Refusal('forbidden', 'The account that this key is for does not exist, or is disabled.');
+    throw new Refusal('forbidden', 'The account does not exist, or is disabled.');
   }
   return new OwnTokens(owner);
 }
@@ -107,7 +107,7 @@ class OwnTokens implements Reach {
   /** A secret for a token in shadow mode would be one that nothing is refused to. It can be stopped. */
   demandAction(action: string, { mode }: Pick<Token, 'mode'>): void {
     if (mode === 'enforce' || action === 'disable' || action === 'revoke') return;
-    throw new Refusal('forbidden', 'The token is in shadow mode: this key may only disable or revoke it.');
+    throw new Refusal('forbidden', 'The token is in shadow mode: its owner may only disable or revoke it.');
   }
 
   demandMembers(next: Pick<Token, 'owner' | 'mode'>, before: Pick<Token, 'mode'> | null): void {
@@ -141,7 +141,7 @@ class OwnTokens implements Reach {
     if (uncovered(grantsOf(permissions), this.#grants, this.#owner.account.owns) === null) return;
     throw new Refusal(
       'forbidden',
-      'The token may do more than the account: this key may neither use it, nor loosen what bounds it.',
+      'The token may do more than its account, which may neither use it, nor loosen what bounds it.',
     );
   }
 
@@ -177,7 +177,7 @@ const isLoosened = (before: StoredToken, next: StoredToken): boolean =>
 const notItsAccount = (pointer: string): Fault => ({ pointer, detail: 'is not the account that this key is for' });
 
 const beyond = (errors: readonly Fault[]): Refusal =>
-  new Refusal('forbidden', 'This goes beyond what the account of this key has.', { errors });
+  new Refusal('forbidden', 'This goes beyond what the account has.', { errors });
 
 /** Most grants that are named, and most entries on both sides together for which more than the first is looked for. */
 const naming = { most: 10, entries: 200 } as const;

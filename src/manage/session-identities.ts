@@ -6,13 +6,7 @@ import type { Identified, Introspected, Presented, SessionSource } from '../port
 import type { SecretReader, TokenLookup } from '../ports/token-lookup.ts';
 import type { TokenStore } from '../ports/token-store.ts';
 import type { AccountService } from './account-service.ts';
-import {
-  isLiteral,
-  NamedPermissions,
-  permissionsOf,
-  permissionsOfAccount,
-  permissionsOfOwner,
-} from './effective-permissions.ts';
+import { isLiteral, permissionsOf, permissionsOfAccount, permissionsOfOwner } from './effective-permissions.ts';
 import type { Identities, IdentityRules } from './identities.ts';
 import type { Actor } from './parts.ts';
 
@@ -121,6 +115,7 @@ export class SessionIdentities implements Identities {
     const words = (presented.authorization ?? '').split(/[ \t]+/);
     const authorization = isTheirs(bearer) && !words.some(word => reader.isOurs(word)) ? presented.authorization : null;
     return {
+      asker: presented.asker,
       cookie: pairs.join(';').trim() || null,
       cookieValue: isTheirs(cookie) ? presented.cookieValue : null,
       authorization,
@@ -138,32 +133,39 @@ export class SessionIdentities implements Identities {
       return await this.#admit(answer);
     } catch (error) {
       // Never "nobody": the other system knows who it is.
-      if (error instanceof StoreUnavailable) return unavailable;
-      this.#parts.log.error({}, 'an account of the system that sessions belong to cannot be kept here', error);
+      const { log } = this.#parts;
+      if (error instanceof StoreUnavailable) {
+        log.warn(
+          {},
+          'the store does not answer: whose session it is of the other system is known, and not what it may',
+          error,
+        );
+      } else log.error({}, 'an account of the system that sessions belong to cannot be kept here', error);
       return unavailable;
     }
   }
 
   async #admit(answer: Extract<Introspected, { kind: 'found' }>): Promise<Identified> {
     const { store, accounts, log } = this.#parts;
-    const { account: id, permissions } = answer;
+    const { account: id, permissions, owns } = answer;
     if (!idPattern.test(id)) {
       log.error({}, 'the system that sessions belong to has an account whose id none here can have: it cannot manage');
       return unavailable;
     }
+    const kept = permissions?.filter(isLiteral) ?? null;
     if (!this.#adopted.has(answer)) {
-      const kept = permissions?.filter(isLiteral) ?? null;
       if (kept !== null && kept.length < permissions!.length) {
         const left = permissions!.length - kept.length;
         log.warn({ account: id, left }, 'permissions of an account have names that none here can have: it lacks them');
       }
-      await accounts.adopt(actor, id, kept);
+      await accounts.adopt(actor, id, { permissions: kept, owns });
       this.#adopted.add(answer);
     }
     const owner = await store.getOwner(id);
     if (owner === null || owner.account.deleted || !owner.account.enabled) return nobody;
-    const may =
-      permissions === null ? permissionsOfAccount(owner.account, owner.roles) : new NamedPermissions(permissions);
+    // Sessions of one account can have different permissions: each has those that were told of it, and the roles'.
+    const account = kept === null ? owner.account : { ...owner.account, permissions: kept };
+    const may = permissionsOfAccount(account, owner.roles);
     return { kind: 'manager', manager: { account: id, permissions: may, by: 'session', tokenId: null } };
   }
 }

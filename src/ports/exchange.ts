@@ -34,6 +34,9 @@ export interface Exchange {
    */
   readBody(limit: number): Promise<Uint8Array>;
 
+  /** As `readBody`; null when it is over `most` bytes, and then `body` and `readBody` begin with its first byte all the same. */
+  readShortBody(most: number): Promise<Uint8Array | null>;
+
   /** `100 Continue`, once. */
   writeContinue(): void;
   /** An informational head: 102 to 199. */

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Fields } from '../core/fields.ts';
 import type { Form } from '../core/form.ts';
+import type { Asker } from './session-source.ts';
 
 /** Names of the token APIs that Postern speaks beside its own. */
 export type TokenApi = 'access-api' | 'access-keys' | 'api-tokens';
@@ -24,12 +25,11 @@ export interface MountRequest {
   readonly requestId: string;
   /** Address of the client, for the audit trail. */
   readonly client: string;
-  /** Network that failed credentials are counted by. */
-  readonly network: string;
+  readonly asker: Asker;
   /** `scheme://host` that the client used. */
   readonly origin: string;
-  /** The whole body. Rejects with `BodyFault` when the client breaks off, is too slow, or sends more than `limit` bytes. */
-  body(limit: number): Promise<Uint8Array>;
+  /** The whole body; `too_large` when it is over `limit` bytes. Rejects with `BodyFault` when the client breaks off or is too slow. */
+  body(limit: number): Promise<Uint8Array | 'too_large'>;
 }
 
 /** An answer, whole. Content-Length, Cache-Control and X-Request-Id are the listener's to add. */

@@ -2,7 +2,7 @@
 export interface Manager {
   /** The account whose tokens are meant. */
   readonly account: string;
-  /** What it may do there, by name: what the legacy system says of it, or what its account permits on `*`. */
+  /** What it may do there, by name: what its account permits on `*`, whose own permissions the legacy system may tell. */
   readonly permissions: Permissions;
   /** How it came. A token manages less than a session. */
   readonly by: 'session' | 'token';
@@ -16,8 +16,20 @@ export interface Permissions {
   readonly names: readonly string[];
 }
 
+/** A client, as far as it is counted how often it asks and fails. */
+export interface Asker {
+  /** Its network. */
+  readonly network: string;
+  /**
+   * The network has failed too often to have another guess asked about. Whoever goes by that says `unavailable`; what the
+   * API answers to it, the listener replaces with 429.
+   */
+  heldBack(): boolean;
+}
+
 /** What a client shows to say who it is; null where it shows nothing there. */
 export interface Presented {
+  readonly asker: Asker;
   /** The whole `Cookie` line, and the value of the API's own session cookie in it. */
   readonly cookie: string | null;
   readonly cookieValue: string | null;
@@ -43,8 +55,10 @@ export type Introspected =
   | {
       readonly kind: 'found';
       readonly account: string;
-      /** Null: it does not say. */
+      /** Null: it is not asked what the account may do. */
       readonly permissions: readonly string[] | null;
+      /** Null: it is not asked what the account owns. */
+      readonly owns: readonly string[] | null;
     }
   | { readonly kind: 'nobody' }
   | { readonly kind: 'unavailable'; readonly retryAfter: number };

@@ -1,6 +1,9 @@
-/** WebSocket frames (RFC 6455 5.2), read only as far as to know where one ends. */
+import { frameHead } from '../core/frames.ts';
 
-/** Follows one direction of a connection and tells where in a chunk the next frame begins. */
+/**
+ * Follows one direction of a connection and tells where in a chunk the next WebSocket frame begins. Frames are read only as
+ * far as that.
+ */
 export class FrameTracker {
   /** Bytes of the current frame that are still to come. */
   #left = 0;
@@ -23,34 +26,13 @@ export class FrameTracker {
         at += step;
       } else {
         this.#head.push(chunk[at++]!);
-        const length = frameLength(this.#head);
-        if (length === null) continue;
+        const head = frameHead(this.#head);
+        if (head === null) continue;
+        this.#left = head.size - this.#head.length + head.length;
         this.#head = [];
-        this.#left = length;
       }
       if (first === -1 && this.atBoundary) first = at;
     }
     return first;
   }
-}
-
-/** Bytes that follow a frame's head; null while the head is not whole. */
-function frameLength(head: readonly number[]): number | null {
-  if (head.length < 2) return null;
-  const short = head[1]! & 0x7f;
-  const extended = short === 127 ? 8 : short === 126 ? 2 : 0;
-  const mask = (head[1]! & 0x80) === 0 ? 0 : 4;
-  if (head.length < 2 + extended) return null;
-  let length = short;
-  if (extended > 0) {
-    length = 0;
-    for (let i = 2; i < 2 + extended; i++) length = length * 256 + head[i]!;
-  }
-  return length + mask;
-}
-
-/** A Close frame. From a client it must be masked; the mask is all zero, because the payload is no secret. */
-export function closeFrame(code: number, masked: boolean): Uint8Array {
-  const payload = [code >> 8, code & 0xff];
-  return Uint8Array.from(masked ? [0x88, 0x82, 0, 0, 0, 0, ...payload] : [0x88, 0x02, ...payload]);
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
+import { closeFrame } from '../core/frames.ts';
 import type { Fall } from '../core/standing.ts';
-import { closeFrame, FrameTracker } from './frames.ts';
+import { FrameTracker } from './frames.ts';
 
 /** Why an upgraded connection or an endless answer ended. */
 export type StreamEnd = 'client' | 'upstream' | 'idle' | 'drain' | Fall;
@@ -114,8 +115,8 @@ export class Tunnel {
 
   #sayGoodbye(): void {
     const code = this.#goodbye ?? 1001;
-    this.#client.end(closeFrame(code, false));
-    if (this.#toUpstream.atBoundary) this.#upstream.end(closeFrame(code, true));
+    this.#client.end(closeFrame(code));
+    if (this.#toUpstream.atBoundary) this.#upstream.end(closeFrame(code, { masked: true }));
     else this.#upstream.end();
   }
 

@@ -1,4 +1,5 @@
 import { readBasic } from '../core/basic.ts';
+import { readUtf8 } from '../core/body-text.ts';
 import { type CompiledConstraints, noProofs, type Proofs } from '../core/constraint.ts';
 import { readSignature } from '../core/signature.ts';
 import type { ConstraintSecrets } from '../ports/constraint-secrets.ts';
@@ -82,10 +83,6 @@ function pairOf(base64: string): BasicPair | null {
   const bytes = Buffer.from(base64, 'base64');
   const colon = bytes.indexOf(0x3a);
   if (colon === -1 || bytes.some(byte => byte < 0x20 || byte === 0x7f)) return null;
-  try {
-    const user = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, colon));
-    return { user, password: bytes.subarray(colon + 1) };
-  } catch {
-    return null;
-  }
+  const user = readUtf8(bytes.subarray(0, colon));
+  return user === null ? null : { user, password: bytes.subarray(colon + 1) };
 }

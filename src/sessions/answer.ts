@@ -1,5 +1,6 @@
+import { readUtf8 } from '../core/body-text.ts';
 import { valueAt } from '../core/json-pointer.ts';
-import { permissionLimits } from '../core/permissions.ts';
+import { permissionLimits, resourceFaults } from '../core/permissions.ts';
 import { readStrictJson } from '../core/strict-json.ts';
 import type { Json } from '../core/token.ts';
 import type { Introspected } from '../ports/session-source.ts';
@@ -7,8 +8,10 @@ import type { Introspected } from '../ports/session-source.ts';
 /** Where an answer says what it says: steps of JSON pointers. */
 export interface Places {
   readonly account: readonly string[];
-  /** Null: it does not say. */
+  /** Null: it is not asked. */
   readonly permissions: readonly string[] | null;
+  /** Null: it is not asked. */
+  readonly owns: readonly string[] | null;
 }
 
 /** `nonsense`: why nothing can be made of it. */
@@ -20,12 +23,8 @@ const nonsense = (why: string): Read => ({ kind: 'nonsense', why });
 
 /** What the body of a good answer says. Whatever could be understood in two ways is nonsense, and never "nobody". */
 export function readAnswer(bytes: Uint8Array, places: Places): Read {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return nonsense('not UTF-8');
-  }
+  const text = readUtf8(bytes);
+  if (text === null) return nonsense('not UTF-8');
   const json = readStrictJson(text);
   if (!json.ok) return nonsense('no JSON');
   // Such a value stands as null, which would be nobody.
@@ -33,17 +32,34 @@ export function readAnswer(bytes: Uint8Array, places: Places): Read {
   const account = valueAt(json.value, places.account);
   if (account === undefined || account === null) return { kind: 'nobody' };
   const id = idOf(account);
-  if (id === null) return nonsense('the account is no id');
-  const said = places.permissions === null ? undefined : valueAt(json.value, places.permissions);
-  if (said === undefined || said === null) return { kind: 'found', account: id, permissions: null };
-  const permissions = namesOf(said);
-  return permissions === null ? nonsense('no permissions') : { kind: 'found', account: id, permissions };
+  if (id === null) return nonsense('what stands at `account` is no id');
+  // Where it should say what the account may do and does not, that is nothing: many systems write an empty list as null or
+  // not at all, and whom all was taken from would keep it. So it is with what the account owns.
+  const permissions = places.permissions === null ? null : namesOf(valueAt(json.value, places.permissions) ?? []);
+  if (places.permissions !== null && permissions === null) {
+    return nonsense('what stands at `permissions` is no list or map of permissions');
+  }
+  const owns = places.owns === null ? null : resourcesOf(valueAt(json.value, places.owns) ?? []);
+  if (places.owns !== null && owns === null) return nonsense('what stands at `owns` is no list of resources');
+  return { kind: 'found', account: id, permissions, owns };
 }
 
 /** Text, or a whole number above 0: many systems call those who are nobody 0. */
 function idOf(value: Json): string | null {
   if (typeof value === 'string') return value === '' ? null : value;
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? String(value) : null;
+}
+
+/** A list of resources; databases have numbers for ids. Each once, in an order that says nothing. */
+function resourcesOf(value: Json): readonly string[] | null {
+  if (!Array.isArray(value)) return null;
+  const resources: string[] = [];
+  for (const resource of value as readonly Json[]) {
+    const isNumber = typeof resource === 'number' && Number.isSafeInteger(resource) && resource >= 0;
+    if (typeof resource !== 'string' && !isNumber) return null;
+    resources.push(String(resource));
+  }
+  return resourceFaults(resources).length > 0 ? null : [...new Set(resources)].sort();
 }
 
 /** A list of names, or a map of names to true and false. Each once, in an order that says nothing. */

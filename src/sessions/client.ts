@@ -4,7 +4,7 @@ import type { Portion } from './portion.ts';
 /** What came of asking: the body of a good answer, nobody by its status, or why there is nothing to go by. */
 export type Reply =
   | { readonly kind: 'body'; readonly bytes: Uint8Array }
-  | { readonly kind: 'nobody' }
+  | { readonly kind: 'nobody'; readonly status: number }
   | { readonly kind: 'failed'; readonly why: string };
 
 /** Most bytes of an answer, connections to the system, and times that a question is asked. */
@@ -62,7 +62,9 @@ async function read({ statusCode, body }: Awaited<ReturnType<Pool['request']>>):
   if (statusCode !== 200) {
     // What it says does not matter, but the connection does.
     body.dump({ limit: most.bytes }).catch(() => {});
-    return nobodyBy.has(statusCode) ? { kind: 'nobody' } : { kind: 'failed', why: `status ${statusCode}` };
+    return nobodyBy.has(statusCode)
+      ? { kind: 'nobody', status: statusCode }
+      : { kind: 'failed', why: `status ${statusCode}` };
   }
   const pieces: Uint8Array[] = [];
   let length = 0;

@@ -71,7 +71,7 @@ export const metricsTable = {
   },
   streams_open: {
     type: 'gauge',
-    help: 'Open WebSockets, other upgraded connections and event streams',
+    help: 'Open WebSockets, those of token APIs included, other upgraded connections and event streams',
     labels: { kind: ['websocket', 'upgrade', 'event_stream'] },
   },
   streams_closed_total: {

@@ -8,6 +8,10 @@ const goingAway = 1001;
 export class MountConnections {
   readonly #open = new Map<MountConnection, Mount>();
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Resolves when it is over, with the bytes of each direction. */
   async run(
     mount: Mount,

@@ -30,7 +30,7 @@ test('a key works until the instant of its end', async () => {
   const { keys: all } = {
     keys: [{ name: 'x', role: 'admin' as const, sha256: await digest(keys.admin), expiresAt: clock.wall() + 1000 }],
   };
-  admin.listener.policy = { keys: all, hosts: null, guard: { failed: () => 0 }, mounts: new Mounts([]) };
+  admin.listener.policy = { keys: all, hosts: null, guard: { peek: () => 0, failed: () => 0 }, mounts: new Mounts([]) };
   clock.advance(999);
   expect((await admin.ask('GET', '/v1/tokens')).status).toBe(200);
   clock.advance(1);
@@ -47,7 +47,12 @@ test('of two keys with one text, the one that is in force is used', async () => 
     [now, past],
   ]) {
     const all = order.map((more, i) => ({ name: `k${i}`, role: 'admin' as const, sha256, ...more }));
-    admin.listener.policy = { keys: all, hosts: null, guard: { failed: () => 0 }, mounts: new Mounts([]) };
+    admin.listener.policy = {
+      keys: all,
+      hosts: null,
+      guard: { peek: () => 0, failed: () => 0 },
+      mounts: new Mounts([]),
+    };
     expect((await admin.ask('GET', '/v1/tokens')).status).toBe(200);
   }
   await admin.dispose();
@@ -60,7 +65,7 @@ test('a key of any characters works as the bytes that were sent', async () => {
   admin.listener.policy = {
     keys: [{ name: 'x', role: 'read', sha256, expiresAt: null }],
     hosts: null,
-    guard: { failed: () => 0 },
+    guard: { peek: () => 0, failed: () => 0 },
     mounts: new Mounts([]),
   };
   const bytes = Buffer.from(key, 'utf8').toString('latin1');

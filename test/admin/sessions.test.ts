@@ -18,12 +18,23 @@ test('a session is made for an account, shown once, and ends when it is said to'
   const { status, json, fields } = await make({ account: 'acme', ttl: '90s' });
   expect([status, fields['cache-control']]).toEqual([201, 'no-store']);
   const expires = new Date(admin.managed.clock.wall() + 90_000).toISOString();
-  expect(json).toEqual({ session: expect.stringMatching(/^pst_[0-9A-Za-z]{38}$/), expires_at: expires });
+  const id = fields.location!.split('/').at(-1);
+  expect(json).toEqual({ id, session: expect.stringMatching(/^pst_[0-9A-Za-z]{38}$/), expires_at: expires });
   const token = await admin.ask('GET', fields.location!);
   expect(token.json).toMatchObject({ kind: 'session', owner: 'acme', expires_at: expires, permissions: 'inherit' });
   expect(token.text).not.toContain(json['session']!);
   const events = await admin.ask('GET', `${fields.location}/events`);
   expect(events.text).not.toContain(json['session']!);
+  expect((await admin.ask('DELETE', `/v1/tokens/${json['id']}`)).json).toMatchObject({ token: { state: 'revoked' } });
+});
+
+test('a member that is unknown is answered with those that there are', async () => {
+  const refused = await make({ acount: 'acme', id: 'x' });
+  expect(refused.json['errors']).toEqual([
+    { pointer: '/acount', detail: 'is not a member of this; allowed: account, ttl' },
+    { pointer: '/id', detail: 'cannot be set' },
+    { pointer: '/account', detail: 'is missing' },
+  ]);
 });
 
 test('it lasts an hour where nothing is said, and from a second to seven days', async () => {

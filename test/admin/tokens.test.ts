@@ -99,6 +99,30 @@ describe('a token on the wire', () => {
 });
 
 describe('members', () => {
+  test('one that is unknown is answered with those that there are, where it stands', async () => {
+    const json = {
+      permisions: [],
+      permissions: [{ resources: ['a'], actions: {}, action: 'x' }],
+      constraints: { network: [], signature: { secret: 'x' } },
+    };
+    const made = await admin.ask('POST', '/v1/tokens', { json });
+    const { id } = await admin.make();
+    const patched = await admin.ask('PATCH', `/v1/tokens/${id}`, { json: { constraints: json.constraints } });
+    const told = [made, patched].map(
+      ({ json: { errors } }) =>
+        new Map((errors as unknown as { pointer: string; detail: string }[]).map(each => [each.pointer, each.detail])),
+    );
+    const allowed = (names: string): string => `is not a member of this; allowed: ${names}`;
+    expect(told[0]!.get('/permisions')).toMatch(/^is not a member of this; allowed: .*\bpermissions\b/);
+    expect(told[0]!.get('/permissions/0/action')).toBe('is not a member of a grant; allowed: resources, actions');
+    for (const at of told) {
+      expect(at.get('/constraints/network')).toBe(
+        allowed('networks, methods, paths, params, origins, signature, basic'),
+      );
+      expect(at.get('/constraints/signature/secret')).toBe(allowed('key'));
+    }
+  });
+
   test('unknown members and those that are ours are refused, all at once, with their places', async () => {
     const json = {
       id: 'x',

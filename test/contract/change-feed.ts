@@ -7,7 +7,12 @@ import { anAccount, anAudit, aRole, aToken, changed, made, type OpenStore, type 
 const ages = 600_000;
 
 /** What every adapter of the ChangeFeed port guarantees. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function changeFeedContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   beforeEach(async () => {
     store = await open();

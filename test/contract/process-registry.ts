@@ -8,7 +8,12 @@ import { anAudit, aToken, type OpenStore, type TestedStore } from './harness.ts'
 const ages = 600_000;
 
 /** What every adapter of the ProcessRegistry port guarantees. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function processRegistryContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   let applied: Cursor;
   beforeEach(async () => {

@@ -3,7 +3,12 @@ import { mostRoles, type Role } from '../../src/core/token.ts';
 import { anAccount, anAudit, aRole, aToken, changed, made, type OpenStore, type TestedStore } from './harness.ts';
 
 /** What every adapter of the TokenStore port guarantees of roles. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function rolesContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   beforeEach(async () => {
     store = await open();

@@ -5,7 +5,12 @@ import { pick, randomFrom, seed } from '../support/random.ts';
 import { anAccount, anAudit, aToken, changed, made, type OpenStore, type TestedStore } from './harness.ts';
 
 /** What every adapter of the TokenStore port guarantees about lists of tokens. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function tokenListContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   beforeEach(async () => {
     store = await open();

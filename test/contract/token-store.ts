@@ -4,7 +4,12 @@ import type { Idempotency } from '../../src/ports/token-store.ts';
 import { anAccount, anAudit, aToken, changed, made, type OpenStore, type TestedStore } from './harness.ts';
 
 /** What every adapter of the TokenStore port guarantees: tokens, accounts, their audit trail. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function tokenStoreContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   beforeEach(async () => {
     store = await open();

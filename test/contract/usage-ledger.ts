@@ -8,7 +8,12 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
 /** What every adapter of the UsageLedger port guarantees. */
+/** A suite of its own, or its hooks would open a store for every test of the other contracts as well. */
 export function usageLedgerContract(name: string, open: OpenStore): void {
+  describe(name, () => suite(name, open));
+}
+
+function suite(name: string, open: OpenStore): void {
   let store: TestedStore;
   /** Midnight of the clock's day. */
   let today: number;

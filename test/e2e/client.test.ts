@@ -454,7 +454,7 @@ describe('the log of a start', () => {
     const own = path.join(tmpdir(), 'postern-started', String(process.pid));
     await mkdir(own, { recursive: true });
     const served = await Served.start({
-      config: `upstreams: { u: { url: "${upstream.url}" }, v: { url: "https://[::1]:8443" } }\nroutes: [{ path: /**, upstream: u }]\n`,
+      config: `upstreams: { u: { url: "${upstream.url}" }, v: { url: "https://[::1]:8443" } }\nroutes: [{ path: /**, upstream: u }]\ntoken_apis: [{ api: access-keys, mount: /api }, { api: api-tokens, mount: /, listen: proxy }]\n`,
       folder: own,
     });
     const { proxy, admin, telemetry } = served.ports;
@@ -462,10 +462,13 @@ describe('the log of a start', () => {
     expect(await served.said('listening')).toMatchObject({
       addresses: `proxy 127.0.0.1:${proxy}, admin 127.0.0.1:${admin}, telemetry 127.0.0.1:${telemetry}`,
       upstreams: `u ${upstream.url}, v https://[::1]:8443`,
+      token_apis: 'access-keys /api (admin), api-tokens / (proxy)',
       store: path.join(own, 'data'),
       file: served.file,
       config: (hash as string).slice(0, 12),
     });
+    const checked = await command(['check', '--config', served.file]);
+    expect(checked.stdout).toMatch(/^token APIs +access-keys \/api \(admin\), api-tokens \/ \(proxy\)$/m);
     const made = await served.said('an admin key was made');
     expect(made).toMatchObject({ level: 'info', file: path.join(own, 'data/admin.key') });
     const unkeyed = 'tokens are kept under plain digests: no pepper is configured';

@@ -15,7 +15,7 @@ import { StoreChild } from '../support/store-child.ts';
 import { patience } from '../support/tiers.ts';
 
 /** How often a process is killed, over all folders. */
-const kills = Number(process.env['POSTERN_KILLS'] ?? 100);
+const kills = Number(process.env['POSTERN_KILLS'] ?? 60);
 /** How often on one folder, which is made by the first process. */
 const killsOfFolder = 20;
 /** Folders that are written and killed side by side. */

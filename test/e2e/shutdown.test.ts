@@ -8,7 +8,7 @@ import { RecordingUpstream, type Scene } from '../support/recording-upstream.ts'
 import { Served } from '../support/served.ts';
 import { patience } from '../support/tiers.ts';
 
-const restarts = Number(process.env['POSTERN_RESTARTS'] ?? 15);
+const restarts = Number(process.env['POSTERN_RESTARTS'] ?? 8);
 const upstream = new RecordingUpstream();
 const secret = 'a-secret-that-a-configuration-declares';
 const H = `Host: a\r\nX-Api-Key: ${secret}\r\n`;

@@ -1,97 +1,33 @@
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
-import path from 'node:path';
 import { decode, encode } from '@msgpack/msgpack';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Program, root } from '../support/program.ts';
-import { RedisServer } from '../support/redis.ts';
-import { Served } from '../support/served.ts';
+import { Example, ExampleSystem, storeKinds } from '../support/example.ts';
+import type { Served } from '../support/served.ts';
 import { WebSocketClient } from '../support/websocket-client.ts';
 
 /** The example for softvisio, round and round: manage, use, be refused, be counted, revoke, start again. */
 
-/** An application as small as can be: who has a session, and reports. */
-class Application {
-  /** Users by their session. */
-  readonly sessions = new Map<string, { user: { id: string }; permissions: Record<string, boolean> }>();
-  /** What came through. */
-  readonly served: string[] = [];
-  away = false;
-  readonly #server: Server = createServer((request, response) => {
-    request.resume();
-    const { status, body } = this.#answer(`${request.method} ${request.url}`, request.headers.authorization);
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+describe.each(storeKinds)('with a store that is %s', kind => {
+  const application = new ExampleSystem({
+    session: ({ headers }) => headers.authorization?.replace(/^Bearer /, ''),
+    noted: ({ method, url, headers }) => `${method} ${url.pathname} ${headers.authorization ?? ''}`.trim(),
+    answer: { status: 200, reason: 'OK', exception: false },
   });
-
-  async listen(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-
-  #answer(line: string, authorization = ''): { status: number; body: unknown } {
-    if (line !== 'GET /whoami') {
-      this.served.push(`${line} ${authorization}`.trim());
-      return { status: 200, body: { status: 200, reason: 'OK', exception: false } };
-    }
-    if (this.away) return { status: 500, body: {} };
-    const found = this.sessions.get(authorization.replace(/^Bearer /, ''));
-    return found === undefined ? { status: 401, body: {} } : { status: 200, body: found };
-  }
-}
-
-const adminKey = randomBytes(32).toString('hex');
-
-async function onRedis(): Promise<string> {
-  const { endpoint } = await RedisServer.start();
-  return `
-store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1" }
-admin: { keys: [{ name: ops, role: admin, key: "${adminKey}" }] }
-tokens: { peppers: [{ id: p1, key: "${randomBytes(32).toString('hex')}" }] }
-`;
-}
-
-describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind => {
-  const application = new Application();
+  let example: Example;
   let served: Served;
-  let config = '';
 
   beforeAll(async () => {
-    await application.listen();
     application.sessions.set('s-ann', {
       user: { id: 'ann' },
       permissions: { 'reports:read': true, 'reports:write': true, 'users:manage': false },
     });
     application.sessions.set('s-bob', { user: { id: 'bob' }, permissions: { 'reports:read': true } });
-    const example = readFileSync(path.join(root, 'config/examples/softvisio.yaml'), 'utf8');
-    config = example.replaceAll('http://127.0.0.1:3000', application.url);
-    if (kind === 'redis') config += await onRedis();
-    served = await start();
+    example = await Example.open('softvisio', application, kind);
+    served = await example.start();
   });
   afterAll(async () => {
-    await Program.killAll();
+    await example.close();
     await served.remove();
-    await RedisServer.stopAll();
-    application.close();
   });
-
-  async function start(folder?: string): Promise<Served> {
-    const started = await Served.start({ config, ...(folder !== undefined && { folder }) });
-    if (kind === 'redis') started.adminKey = adminKey;
-    return started;
-  }
 
   /** One call through the proxy, as clients of this API send it. */
   async function rpc(bearer: string, method: string, ...args: readonly unknown[]) {
@@ -113,29 +49,6 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
   /** What a program is answered that calls the application. */
   const use = async (token: string, target = '/rpc/v1/reports/read', method = 'POST'): Promise<number> =>
     (await fetch(served.proxy + target, { method, headers: { authorization: `Bearer ${token}` } })).status;
-
-  async function socket(bearer: string): Promise<WebSocketClient> {
-    const opened = connect(served.ports.proxy, '127.0.0.1');
-    opened.write(
-      [
-        'GET /rpc HTTP/1.1',
-        'Host: app.example',
-        'Connection: Upgrade',
-        'Upgrade: websocket',
-        'Sec-WebSocket-Version: 13',
-        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-        `Sec-WebSocket-Protocol: rpc, ${bearer}`,
-        '\r\n',
-      ].join('\r\n'),
-    );
-    let head = Buffer.alloc(0);
-    while (!head.includes('\r\n\r\n')) head = Buffer.concat([head, (await once(opened, 'data'))[0]]);
-    const text = head.toString('latin1');
-    expect(text).toMatch(/^HTTP\/1\.1 101 /);
-    expect(text.toLowerCase()).toContain('sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=');
-    expect(text.toLowerCase()).toContain('sec-websocket-protocol: rpc\r\n');
-    return new WebSocketClient(opened, head.subarray(head.indexOf('\r\n\r\n') + 4));
-  }
 
   test('a token is made, may do nothing, is given a permission, works, is counted, and is listed everywhere', async () => {
     const { id, token } = await make('s-ann', 'ci');
@@ -205,8 +118,7 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
     expect(await rpc(gone.token, 'delete', gone.id)).toEqual({ status: 200, reason: 'OK', exception: false });
     expect(await there(gone.token)).toBe(401);
 
-    await served.stop({ keep: true });
-    served = await start(served.folder);
+    served = await example.restart(served);
     expect(await there(off.token)).toBe(401);
     expect(await there(gone.token)).toBe(401);
     expect(await there(kept.token)).toBe(200);
@@ -219,7 +131,7 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
 
   test('a WebSocket serves until its token is revoked in /v1, and is closed with 1100', async () => {
     const { id, token } = await make('s-ann', 'live');
-    const client = await socket(token);
+    const client = await WebSocketClient.open(served.ports.proxy, '/rpc', `rpc, ${token}`);
     client.say({ type: 'rpc', id: 1, method: '/v1/api-tokens/read', args: [{ id }] });
     expect(await client.message()).toMatchObject({ type: 'rpc', id: 1, result: { status: 200, data: { id } } });
     expect((await served.admin('DELETE', `/v1/tokens/${id}`)).status).toBeLessThan(300);

@@ -1,97 +1,31 @@
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Program, root } from '../support/program.ts';
-import { RedisServer } from '../support/redis.ts';
-import { Served } from '../support/served.ts';
+import { boundMs, Example, ExampleSystem, storeKinds } from '../support/example.ts';
+import type { Served } from '../support/served.ts';
 
 /** The example for Storyden, round and round: manage, use, be refused, be counted, revoke, start again. */
 
-/** A forum as small as can be: who has a session, and threads. */
-class Forum {
-  /** Permissions of accounts, by the value of the session cookie. */
-  readonly sessions = new Map<string, { account: { id: string }; permissions: string[] }>();
-  /** What came through, and as whose. */
-  readonly served: string[] = [];
-  asked = 0;
-  away = false;
-  readonly #server: Server = createServer((request, response) => {
-    const answer = this.#answer(request);
-    request.resume();
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
-  });
-
-  async listen(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-
-  #answer({ method, url, headers }: IncomingMessage): { status: number; body: unknown } {
-    if (url !== '/whoami') {
-      this.served.push(`${method} ${url} ${headers.authorization ?? 'without a key'}`);
-      return { status: 200, body: { threads: [] } };
-    }
-    this.asked++;
-    if (this.away) return { status: 500, body: {} };
-    const session = /(?:^|; )storyden-session=([^;]*)/.exec(headers.cookie ?? '')?.[1];
-    const found = this.sessions.get(session ?? '');
-    return found === undefined ? { status: 401, body: {} } : { status: 200, body: found };
-  }
-}
-
 const member = ['USE_PERSONAL_ACCESS_KEYS', 'READ_PUBLISHED_THREADS'];
-const adminKey = randomBytes(32).toString('hex');
 
-async function onRedis(): Promise<string> {
-  const { endpoint } = await RedisServer.start();
-  return `
-store: { kind: redis, url: "redis://127.0.0.1:${endpoint.port}/1", deadline: 5s, mutation_deadline: 10s }
-admin: { keys: [{ name: ops, role: admin, key: "${adminKey}" }] }
-tokens: { peppers: [{ id: p1, key: "${randomBytes(32).toString('hex')}" }] }
-`;
-}
-
-describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind => {
-  const forum = new Forum();
+describe.each(storeKinds)('with a store that is %s', kind => {
+  const forum = new ExampleSystem({
+    session: ({ headers }) => /(?:^|; )storyden-session=([^;]*)/.exec(headers.cookie ?? '')?.[1],
+    noted: ({ method, url, headers }) => `${method} ${url.pathname} ${headers.authorization ?? 'without a key'}`,
+    answer: { threads: [] },
+  });
+  let example: Example;
   let served: Served;
-  let config = '';
 
   beforeAll(async () => {
-    await forum.listen();
     forum.sessions.set('s-odin', { account: { id: 'odin' }, permissions: ['ADMINISTRATOR'] });
     forum.sessions.set('s-baldur', { account: { id: 'baldur' }, permissions: member });
     forum.sessions.set('s-loki', { account: { id: 'loki' }, permissions: ['READ_PUBLISHED_THREADS'] });
-    const example = readFileSync(path.join(root, 'config/examples/storyden.yaml'), 'utf8');
-    config = example.replaceAll('http://127.0.0.1:8000', forum.url);
-    if (kind === 'redis') config += await onRedis();
-    served = await start();
+    example = await Example.open('storyden', forum, kind);
+    served = await example.start();
   });
   afterAll(async () => {
-    await Program.killAll();
+    await example.close();
     await served.remove();
-    await RedisServer.stopAll();
-    forum.close();
   });
-
-  async function start(folder?: string): Promise<Served> {
-    const started = await Served.start({ config, ...(folder !== undefined && { folder }) });
-    if (kind === 'redis') started.adminKey = adminKey;
-    return started;
-  }
 
   interface Call {
     readonly session?: string;
@@ -210,8 +144,7 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
     expect((await call('GET', '/api/auth/access-keys', { key: gone.secret })).status).toBe(401);
     expect((await remove()).status).toBe(204);
 
-    await served.stop({ keep: true });
-    served = await start(served.folder);
+    served = await example.restart(served);
     const { json } = await call('GET', '/api/auth/access-keys', { session: 's-baldur' });
     const enabled = new Map(json.keys.map((key: { id: string; enabled: boolean }) => [key.id, key.enabled]));
     expect([enabled.get(gone.id), enabled.get(kept.id)]).toEqual([false, true]);
@@ -252,16 +185,16 @@ describe.each(['embedded', 'redis'] as const)('with a store that is %s', kind =>
     expect((await call('GET', '/api/threads', { key: secret })).status).toBe(200);
   });
 
-  test.runIf(kind === 'redis')(
-    'a key that is deleted through one process is refused by another within the bound',
-    async () => {
-      const other = await start();
+  // An embedded store has one process.
+  if (kind === 'redis') {
+    test('a key that is deleted through one process is refused by another within the bound', async () => {
+      const other = await example.start();
       const { id, secret } = await make('s-baldur', 'shared');
       const elsewhere = () => other.status('/api/threads', secret);
       await expect.poll(elsewhere).toBe(200);
       expect((await call('DELETE', `/api/auth/access-keys/${id}`, { session: 's-baldur' })).status).toBe(204);
-      await expect.poll(elsewhere, { timeout: 20_000 }).toBe(401);
+      await expect.poll(elsewhere, { timeout: boundMs, interval: 20 }).toBe(401);
       await other.stop();
-    },
-  );
+    });
+  }
 });

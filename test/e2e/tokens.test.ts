@@ -6,6 +6,10 @@ import { Served } from '../support/served.ts';
 
 /** Tokens over HTTP, against the program in a process of its own. */
 
+/** How many are made, and listed on some 75 pages. */
+const count = Number(process.env['POSTERN_LISTED'] ?? 4000);
+const limit = Math.floor(count / 74);
+
 const upstream = new RecordingUpstream();
 let served: Served;
 const agent = new Agent({ keepAlive: true, maxSockets: 32 });
@@ -31,7 +35,7 @@ afterAll(async () => {
   await upstream.close();
 });
 
-/** `fetch` is too slow for ten thousand. */
+/** `fetch` is too slow for thousands. */
 function call(
   method: string,
   target: string,
@@ -85,14 +89,14 @@ async function list(query: string, between: () => Promise<unknown> = async () =>
   return ids;
 }
 
-describe('ten thousand tokens', () => {
+describe(`${count} tokens`, () => {
   const ids: string[] = [];
   const secrets = new Set<string>();
 
   test('are made, 32 at a time, each with an id and a secret of its own', async () => {
     let next = 0;
     const lanes = Array.from({ length: 32 }, async () => {
-      for (let i = next++; i < 10_000; i = next++) {
+      for (let i = next++; i < count; i = next++) {
         const { status, body } = await call('POST', '/v1/tokens', {
           name: `t${i}`,
           permissions: ['api'],
@@ -104,13 +108,13 @@ describe('ten thousand tokens', () => {
       }
     });
     await Promise.all(lanes);
-    expect([ids.length, new Set(ids).size, secrets.size]).toEqual([10_000, 10_000, 10_000]);
+    expect([ids.length, new Set(ids).size, secrets.size]).toEqual([count, count, count]);
   }, 60_000);
 
   test('are listed by cursor without loss or repetition, while others are made and some revoked', async () => {
     const made: Promise<unknown>[] = [];
     const revoked = new Set<string>();
-    const listed = await list('limit=137&tag=first', async () => {
+    const listed = await list(`limit=${limit}&tag=first`, async () => {
       made.push(call('POST', '/v1/tokens', { name: 'meanwhile', tags: ['later'] }));
       // One that is listed already, so that places in the list change under the cursor.
       const victim = ids[revoked.size * 7]!;
@@ -123,13 +127,13 @@ describe('ten thousand tokens', () => {
     expect(seen.size, 'no repetition').toBe(listed.length);
     const missing = ids.filter(id => !seen.has(id) && !revoked.has(id));
     expect(missing, 'no loss').toEqual([]);
-    expect((await list('limit=1000&tag=first')).length).toBe(10_000 - revoked.size);
+    expect((await list('limit=1000&tag=first')).length).toBe(count - revoked.size);
     expect(new Set(await list('limit=1000&tag=first&state=revoked'))).toEqual(revoked);
-    expect((await list('limit=10&tag=hundredth')).length).toBeGreaterThan(90);
+    expect((await list('limit=10&tag=hundredth')).length).toBeGreaterThan(0.9 * (count / 100));
   });
 
   test('work, whichever is used', async () => {
-    const some = [...secrets].filter((_, i) => i % 500 === 499);
+    const some = [...secrets].filter((_, i) => i % (count / 20) === count / 20 - 1);
     const statuses = await Promise.all(some.map(secret => served.status('/api/x', secret)));
     // Some of them were revoked meanwhile.
     expect(statuses.filter(status => status === 200).length).toBeGreaterThan(15);

@@ -1,100 +1,31 @@
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Program, root } from '../support/program.ts';
-import { RedisServer } from '../support/redis.ts';
-import { Served } from '../support/served.ts';
+import { boundMs, Example, ExampleSystem, storeKinds } from '../support/example.ts';
+import type { Served } from '../support/served.ts';
 
 /** The example for Webforce, round and round: manage, use, be refused, be counted, revoke, start again. */
 
-/** As small as can be: whose a session is, and an API at one path. */
-class Webforce {
-  readonly sessions = new Map<string, { account: { id: string }; permissions: string[] }>();
-  /** What came through to `/api`: query and body. */
-  readonly served: string[] = [];
-  away = false;
-  readonly #server: Server = createServer(async (request, response) => {
-    const { status, body } = await this.#answer(request);
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  });
-
-  async listen(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-
-  async #answer(request: IncomingMessage): Promise<{ status: number; body: unknown }> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const url = new URL(request.url ?? '', 'http://webforce');
-    if (url.pathname !== '/whoami') {
-      this.served.push(`${url.search}${Buffer.concat(chunks).toString()}`);
-      return { status: 200, body: { return_code: 'SUCCESS', message: '', data: { from: 'webforce' } } };
-    }
-    if (this.away) return { status: 500, body: {} };
-    const found = this.sessions.get(url.searchParams.get('auth_token') ?? '');
-    return found === undefined ? { status: 401, body: {} } : { status: 200, body: found };
-  }
-}
-
-const example = readFileSync(path.join(root, 'config/examples/webforce.yaml'), 'utf8');
-const key = randomBytes(32).toString('hex');
-const pepper = randomBytes(32).toString('hex');
 const everything = ['db.get', 'db.update', 'db.add', 'db.remove', 'db.alter'];
-const webforce = new Webforce();
-let redis: RedisServer;
+const acme = { account: { id: 'acme' }, permissions: everything, owns: ['db/101', 'db/102'] };
 
-beforeAll(async () => {
-  await webforce.listen();
-  redis = await RedisServer.start({ persistent: true });
-});
-afterAll(async () => {
-  await Program.killAll();
-  await RedisServer.stopAll();
-  webforce.close();
-});
-
-/** The example as it is shipped, but for the upstream's port, and where it keeps its tokens. */
-const moved = (): string => example.replaceAll('http://127.0.0.1:3000', webforce.url);
-const configs = {
-  embedded: () => `${moved()}\nstore: { kind: embedded, path: ./data, deadline: 5s }\n`,
-  redis: () => `${moved()}
-admin: { keys: [{ name: ops, role: admin, key: "${key}" }] }
-store: { kind: redis, url: "redis://127.0.0.1:${redis.endpoint.port}/0", deadline: 5s }
-tokens: { peppers: [{ id: p1, key: "${pepper}" }] }
-`,
-};
-
-describe.each(['embedded', 'redis'] as const)('%s', store => {
+describe.each(storeKinds)('with a store that is %s', kind => {
+  const webforce = new ExampleSystem({
+    session: ({ url }) => url.searchParams.get('auth_token') ?? undefined,
+    noted: ({ url, body }) => url.search + body,
+    answer: { return_code: 'SUCCESS', message: '', data: { from: 'webforce' } },
+  });
+  let example: Example;
   let served: Served;
-  const start = async (folder?: string): Promise<Served> => {
-    const started = await Served.start({ config: configs[store](), ...(folder !== undefined && { folder }) });
-    if (store === 'redis') started.adminKey = key;
-    return started;
-  };
 
   beforeAll(async () => {
-    webforce.sessions.clear();
-    webforce.away = false;
-    webforce.sessions.set('s-acme', { account: { id: 'acme' }, permissions: everything });
-    webforce.sessions.set('s-globex', { account: { id: 'globex' }, permissions: ['db.get'] });
-    served = await start();
+    webforce.sessions.set('s-acme', acme);
+    webforce.sessions.set('s-globex', { account: { id: 'globex' }, permissions: ['db.get'], owns: ['db/1'] });
+    example = await Example.open('webforce', webforce, kind);
+    served = await example.start();
   });
-  afterAll(() => served.stop());
+  afterAll(async () => {
+    await example.close();
+    await served.remove();
+  });
 
   async function call(parameters: Record<string, string>, method: 'GET' | 'POST' = 'GET', by: Served = served) {
     const pairs = new URLSearchParams(parameters);
@@ -133,10 +64,14 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
       name: 'Build',
       permissions: [{ resources: ['db/101'], actions: { 'db.get': true } }],
     });
+    const listed = await served.admin('GET', '/v1/tokens?kind=access-api');
+    expect(listed.body['tokens']).toMatchObject([{ id, owner: 'acme', kind: 'access-api', name: 'Build' }]);
+    expect(listed.text).not.toContain(token);
     const events = await served.admin('GET', `/v1/tokens/${id}/events`);
     expect(events.body['events']).toMatchObject([{ actor: 'access-api:acme' }, { actor: 'access-api:acme' }]);
     expect(webforce.served).toEqual([]);
     expect((await manage('s-acme', 'remove', { token_id: id })).return_code).toBe('SUCCESS');
+    expect((await served.admin('GET', '/v1/tokens?kind=access-api')).body['tokens']).toEqual([]);
   });
 
   test('a token is used, is refused, and is counted', async () => {
@@ -152,7 +87,7 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
     const statusOf = async (cmd: string, more: Record<string, string> = {}, method: 'GET' | 'POST' = 'GET') =>
       (await call({ cmd, auth_token: token, ...more }, method)).status;
     expect(await statusOf('db.get', { db_id: '101' })).toBe(200);
-    expect(await statusOf('db.get', { db_id: '7' }, 'POST')).toBe(200);
+    expect(await statusOf('db.get', { db_id: '102' }, 'POST')).toBe(200);
     expect(await statusOf('db.get_all')).toBe(200);
     expect(await statusOf('db.cell.update', { db_id: '101', value: 'x' }, 'POST')).toBe(200);
     expect(await statusOf('db.remove', { db_id: '102' })).toBe(200);
@@ -160,26 +95,41 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
     expect(webforce.served).toHaveLength(6);
     expect(webforce.served[0]).toBe('?cmd=db.get&db_id=101');
     // A body is forwarded as it came.
-    expect(webforce.served[1]).toBe(`cmd=db.get&auth_token=${token}&db_id=7`);
+    expect(webforce.served[1]).toBe(`cmd=db.get&auth_token=${token}&db_id=102`);
 
     expect(await statusOf('db.remove', { db_id: '101' })).toBe(403);
     expect(await statusOf('db.cell.update', { db_id: '102' }, 'POST')).toBe(403);
     expect(await statusOf('db.add', { name: 'New' })).toBe(403);
+    expect(await statusOf('db.get', { db_id: '999' })).toBe(403);
     expect(await statusOf('site.stock_images.drop')).toBe(403);
     expect(await statusOf('db.get')).toBe(400);
     expect(await statusOf('db.get', { db_id: '*' })).toBe(400);
     expect(webforce.served).toHaveLength(6);
     const usage = await served.admin('GET', `/v1/tokens/${id}/usage`);
-    expect(usage.body['total']).toMatchObject({ allowed: 6, refused: { insufficient_scope: 4, malformed_request: 2 } });
+    expect(usage.body['total']).toMatchObject({ allowed: 6, refused: { insufficient_scope: 5, malformed_request: 2 } });
   });
 
   test('every database is every one that the owner owns', async () => {
     const { token } = await add('s-acme', 'All', { db_permissions: [on(['*'], { get: 1 })] });
-    const get = async (id: string) => (await call({ cmd: 'db.get', auth_token: token, db_id: id })).status;
-    expect(await get('300')).toBe(200);
-    await served.admin('PATCH', '/v1/accounts/acme', { owns: ['db/101', 'db/102'] });
-    expect([await get('101'), await get('300')]).toEqual([200, 403]);
-    await served.admin('PATCH', '/v1/accounts/acme', { owns: null });
+    const reached = async () => {
+      const ids = ['101', '102', '999'];
+      const answers = ids.map(id => call({ cmd: 'db.get', auth_token: token, db_id: id }));
+      return (await Promise.all(answers)).map(({ status }) => status);
+    };
+    expect((await served.admin('GET', '/v1/accounts/acme')).body).toMatchObject({ owns: acme.owns });
+    expect(await reached()).toEqual([200, 200, 403]);
+    const beyond = JSON.stringify({ db_permissions: [on(['999'], { get: 1 })] });
+    expect(await manage('s-acme', 'add', { name: 'x', extra: beyond })).toMatchObject({ return_code: 'FAILURE' });
+    // What Webforce says next holds for the tokens that there are.
+    webforce.sessions.set('s-fewer', { ...acme, owns: ['db/102'] });
+    await manage('s-fewer', 'get_all');
+    expect(await reached()).toEqual([403, 200, 403]);
+    webforce.sessions.set('s-silent', { account: { id: 'acme' }, permissions: everything });
+    await manage('s-silent', 'get_all');
+    expect(await reached()).toEqual([403, 403, 403]);
+    webforce.sessions.set('s-again', acme);
+    await manage('s-again', 'get_all');
+    expect(await reached()).toEqual([200, 200, 403]);
   });
 
   test('nobody gets beyond the own account, or at the tokens of another', async () => {
@@ -225,7 +175,7 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
 
   test('an outage of Webforce is not told as nobody', async () => {
     webforce.away = true;
-    webforce.sessions.set('s-new', { account: { id: 'acme' }, permissions: everything });
+    webforce.sessions.set('s-new', acme);
     const answer = await manage('s-new', 'get_all');
     expect(answer).toMatchObject({ return_code: 'FAILURE', message: expect.stringContaining('cannot be checked') });
     webforce.away = false;
@@ -245,15 +195,14 @@ describe.each(['embedded', 'redis'] as const)('%s', store => {
     const statusOf = async (token: string, by: Served = served) =>
       (await call({ cmd: 'db.get', auth_token: token, db_id: '101' }, 'GET', by)).status;
 
-    const other = store === 'redis' ? await start() : served;
+    const other = kind === 'redis' ? await example.start() : served;
     expect(await statusOf(gone.token, other)).toBe(200);
     expect((await manage('s-acme', 'remove', { token_id: gone.id })).return_code).toBe('SUCCESS');
     expect(await statusOf(gone.token)).toBe(401);
-    await expect.poll(() => statusOf(gone.token, other), { timeout: 5000, interval: 20 }).toBe(401);
+    await expect.poll(() => statusOf(gone.token, other), { timeout: boundMs, interval: 20 }).toBe(401);
     if (other !== served) await other.stop();
 
-    await served.stop({ keep: true });
-    served = await start(served.folder);
+    served = await example.restart(served);
     expect([await statusOf(kept.token), await statusOf(gone.token)]).toEqual([200, 401]);
     const all = (await manage('s-acme', 'get_all')).data as unknown as { id: string }[];
     expect(all.map(({ id }) => id)).toContain(kept.id);

@@ -15,7 +15,7 @@ import { Rights } from '../../src/core/rights.ts';
 import { below, pick, randomFrom, seed, several } from '../support/random.ts';
 
 /** Pairs of grants and a request: the big number of the long tier. */
-const pairs = Number(process.env['POSTERN_PAIRS'] ?? 100_000);
+const pairs = Number(process.env['POSTERN_PAIRS'] ?? 50_000);
 
 /**
  * The rule as it is written, slowly: actions divide at `:` and `.`, resources at `/`, `*` is one whole segment, standing

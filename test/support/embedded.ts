@@ -1,14 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type EmbeddedStoreOptions, openEmbeddedStore } from '../../src/stores/embedded/open.ts';
 import { beginEmbedded } from '../../src/stores/embedded/target.ts';
 import type { BeginStore, OpenStore, TestedStore } from '../contract/harness.ts';
 import { ManualClock } from './manual-clock.ts';
-
-// Every store starts a thread: where its sources are kept as compiled, that takes a third of the time.
-process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
 
 /** A folder of the test's own. */
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'postern-store-'));

@@ -20,5 +20,8 @@ export const pick = <T>(random: () => number, from: readonly T[]): T => from[Mat
 export const below = (random: () => number, bound: number): number => Math.floor(random() * bound);
 
 /** `least` to `most` things, made one by one. */
-export const several = <T>(random: () => number, least: number, most: number, make: (i: number) => T): T[] =>
-  Array.from({ length: least + below(random, most - least + 1) }, (_, i) => make(i));
+export function several<T>(random: () => number, least: number, most: number, make: (i: number) => T): T[] {
+  const things: T[] = [];
+  for (let i = 0, length = least + below(random, most - least + 1); i < length; i++) things.push(make(i));
+  return things;
+}

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { GrowingBuffer } from './growing-buffer.ts';
 
 /** A client that writes bytes and sees bytes: no HTTP library between the test and the wire. */
 export class RawClient {
@@ -7,8 +8,7 @@ export class RawClient {
   readonly socket: Socket;
   /** The TCP connection, under TLS too. */
   readonly #wire: Socket;
-  #received: Buffer[] = [];
-  #length = 0;
+  #received = new GrowingBuffer();
   #waiters: (() => void)[] = [];
   closed = false;
   /** The peer's end was orderly (FIN), before any reset. */
@@ -19,8 +19,7 @@ export class RawClient {
     this.socket = socket;
     this.#wire = wire;
     socket.on('data', (piece: Buffer) => {
-      this.#received.push(piece);
-      this.#length += piece.length;
+      this.#received.append(piece);
       this.#wake();
     });
     socket.on('end', () => {
@@ -75,8 +74,7 @@ export class RawClient {
   }
 
   get bytes(): Buffer {
-    if (this.#received.length > 1) this.#received = [Buffer.concat(this.#received)];
-    return this.#received[0] ?? Buffer.alloc(0);
+    return this.#received.bytes;
   }
 
   get text(): string {
@@ -84,7 +82,7 @@ export class RawClient {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#received.length;
   }
 
   /** Waits until `condition` holds of what has come so far. */
@@ -119,8 +117,7 @@ export class RawClient {
       options.ms,
     );
     const { answer, rest } = parsed!;
-    this.#received = rest.length > 0 ? [rest] : [];
-    this.#length = rest.length;
+    this.#received = new GrowingBuffer(rest);
     return answer;
   }
 

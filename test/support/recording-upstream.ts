@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
+import { GrowingBuffer } from './growing-buffer.ts';
 
 /**
  * An upstream that records every byte and plays a script. It reads requests as strictly as can be: what two servers
@@ -13,7 +14,7 @@ export interface RecordedRequest {
   readonly method: string;
   readonly target: string;
   readonly fields: readonly [string, string][];
-  body: Buffer;
+  readonly body: Buffer;
   /** The body is framed as the head says and has ended. */
   complete: boolean;
   /** The first value of a field, by name in any case. */
@@ -34,12 +35,17 @@ export type Script = (scene: Scene) => void;
 export const plain: Script = ({ write }) =>
   write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok');
 
+/** A request whose body comes. */
+interface Arriving extends RecordedRequest {
+  readonly received: GrowingBuffer;
+}
+
 /** One connection, as far as it was understood. */
 interface Line {
   readonly socket: Socket;
   /** Bytes that are not understood yet. */
   rest: Buffer;
-  current: RecordedRequest | null;
+  current: Arriving | null;
   /** Bytes behind a request for an upgrade; null before one. */
   tunnel: Buffer | null;
   ended: boolean;
@@ -228,7 +234,7 @@ export class RecordingUpstream {
   }
 }
 
-function readHead(connection: number, head: string): RecordedRequest {
+function readHead(connection: number, head: string): Arriving {
   const [requestLine = '', ...lines] = head.split('\r\n');
   const [method = '', target = ''] = requestLine.split(' ');
   const fields = lines.map((line): [string, string] => {
@@ -237,13 +243,17 @@ function readHead(connection: number, head: string): RecordedRequest {
   });
   const all = (name: string) =>
     fields.filter(([known]) => known.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
+  const received = new GrowingBuffer();
   return {
     connection,
     head,
     method,
     target,
     fields,
-    body: Buffer.alloc(0),
+    received,
+    get body() {
+      return received.bytes;
+    },
     complete: false,
     get: name => all(name)[0],
     all,
@@ -279,12 +289,12 @@ function headFaults(request: RecordedRequest): string[] {
 }
 
 /** Moves what belongs to the body out of the buffer; says how many bytes that were. */
-function takeBody(request: RecordedRequest, buffer: Buffer): { taken: number; fault: string | null } {
+function takeBody(request: Arriving, buffer: Buffer): { taken: number; fault: string | null } {
   if (request.get('transfer-encoding') === undefined) {
     const length = Number(request.get('content-length') ?? 0);
-    const piece = buffer.subarray(0, length - request.body.length);
-    request.body = Buffer.concat([request.body, piece]);
-    request.complete = request.body.length >= length;
+    const piece = buffer.subarray(0, length - request.received.length);
+    request.received.append(piece);
+    request.complete = request.received.length >= length;
     return { taken: piece.length, fault: null };
   }
   let at = 0;
@@ -296,7 +306,7 @@ function takeBody(request: RecordedRequest, buffer: Buffer): { taken: number; fa
     const end = line + 2 + Number.parseInt(text, 16);
     if (buffer.length < end + 2) return { taken: at, fault: null };
     if (buffer.toString('latin1', end, end + 2) !== '\r\n') return { taken: at, fault: 'a chunk without its end' };
-    request.body = Buffer.concat([request.body, buffer.subarray(line + 2, end)]);
+    request.received.append(buffer.subarray(line + 2, end));
     at = end + 2;
     if (end === line + 2) {
       request.complete = true;

@@ -63,10 +63,13 @@ export class StubMount implements Mount {
         return { status: 200, fields: ['Content-Type', 'application/msgpack'], body: Uint8Array.of(0, 255, 10, 128) };
       case 'none':
         return { status: 204, fields: [], body: null };
+      case 'large':
+        return { status: 200, fields: ['Content-Type', 'text/plain'], body: Buffer.alloc(12 * 1024 * 1024, 'x') };
       case 'unread':
         return { status: 200, fields: [], body: 'unread' };
     }
     const body = await request.body(Number(asked.get('limit') ?? 1_000_000));
+    if (body === 'too_large') return { status: 413, fields: ['Content-Type', 'text/plain'], body: 'too much' };
     const said = { api: this.api, method: form.method, path: form.target.path, client, origin };
     const text = JSON.stringify({ ...said, body: Buffer.from(body).toString('latin1') });
     return { status: 200, fields: ['Content-Type', 'application/json'], body: text };

@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 
 /** A frame of a client, masked, written independently of the code that reads frames. `first`: its first byte. */
 export function maskedFrame(first: number, data: Uint8Array | string, mask: readonly number[] = [1, 2, 3, 4]): Buffer {
@@ -14,6 +15,8 @@ export function maskedFrame(first: number, data: Uint8Array | string, mask: read
 }
 
 export interface ServerFrame {
+  /** What stands before the data. */
+  readonly head: Buffer;
   readonly opcode: number;
   readonly data: Buffer;
 }
@@ -40,6 +43,33 @@ export class WebSocketClient {
       wake();
     });
     socket.on('error', () => {});
+  }
+
+  /** A connection of its own, upgraded: the handshake is accepted, with the first of the protocols. */
+  static async open(port: number, target: string, protocols: string): Promise<WebSocketClient> {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      [
+        `GET ${target} HTTP/1.1`,
+        'Host: app.example',
+        'Connection: Upgrade',
+        'Upgrade: websocket',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+        `Sec-WebSocket-Protocol: ${protocols}`,
+        '\r\n',
+      ].join('\r\n'),
+    );
+    let head = Buffer.alloc(0);
+    while (!head.includes('\r\n\r\n')) head = Buffer.concat([head, (await once(socket, 'data'))[0]]);
+    const end = head.indexOf('\r\n\r\n') + 4;
+    const text = head.toString('latin1', 0, end).toLowerCase();
+    const [protocol] = protocols.split(',');
+    // RFC 6455 1.3.
+    const accepted = 'sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n';
+    const isOpen = text.startsWith('http/1.1 101 ') && text.includes(accepted);
+    if (!isOpen || !text.includes(`sec-websocket-protocol: ${protocol}\r\n`)) throw new Error(`no WebSocket: ${text}`);
+    return new WebSocketClient(socket, head.subarray(end));
   }
 
   write(bytes: Uint8Array): void {
@@ -93,6 +123,7 @@ export class WebSocketClient {
     const length = extended === 8 ? Number(bytes.readBigUInt64BE(2)) : extended === 2 ? bytes.readUInt16BE(2) : short;
     if (bytes.length < 2 + extended + length) return null;
     this.#bytes = bytes.subarray(2 + extended + length);
-    return { opcode: bytes[0]! & 0x0f, data: bytes.subarray(2 + extended, 2 + extended + length) };
+    const head = bytes.subarray(0, 2 + extended);
+    return { head, opcode: bytes[0]! & 0x0f, data: bytes.subarray(2 + extended, 2 + extended + length) };
   }
 }

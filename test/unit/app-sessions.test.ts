@@ -3,6 +3,7 @@ import { Managers } from '../../src/app-sessions.ts';
 import type { Config, Introspection } from '../../src/config/config.ts';
 import { Peppers } from '../../src/secrets/peppers.ts';
 import { Reader } from '../../src/secrets/reader.ts';
+import { asker } from '../support/asker.ts';
 import { LegacySystem } from '../support/legacy-system.ts';
 import { type Managed, openManaged } from '../support/managed.ts';
 
@@ -29,6 +30,7 @@ const introspection = (system: LegacySystem): Introspection => ({
   forward: [{ kind: 'cookie' }],
   account: ['user'],
   permissions: null,
+  owns: null,
   cacheMs: 5000,
   timeoutMs: 5000,
 });
@@ -46,7 +48,7 @@ test('the system that is configured is asked, and after a reload the new one or 
     log: { info: quiet, warn: quiet, error: quiet, fault: quiet },
   });
   const who = async (): Promise<string> => {
-    const presented = { cookie: 'sid=1', cookieValue: null, authorization: null, bearer: null, parameter: null };
+    const presented = { asker, cookie: 'sid=1', cookieValue: null, authorization: null, bearer: null, parameter: null };
     const found = await managers.identities.identify(presented, { tokenKind: null });
     return found.kind === 'manager' ? found.manager.account : found.kind;
   };

@@ -1,10 +1,12 @@
 import type { Parameters } from '../../core/parameters.ts';
 import { idPattern } from '../../core/token.ts';
+import { Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
 import { listStart } from '../../manage/token-list.ts';
 import type { TokenService } from '../../manage/token-service.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { Recovery } from '../parts.ts';
+import { Busy, type Turns } from '../turns.ts';
 import { optional, required, saidForNew, saidInMeta } from './arguments.ts';
 import { type Data, Failure, noData, noSuchToken } from './envelope.ts';
 import { laterHashes, type TokenHash, tokenHash } from './token-hash.ts';
@@ -16,6 +18,7 @@ export const kind = 'access-api';
 export interface Call {
   readonly tokens: TokenService;
   readonly recovery: Recovery | null;
+  readonly turns: Turns;
   readonly actor: Actor;
   readonly parameters: Parameters;
 }
@@ -23,7 +26,7 @@ export interface Call {
 type Command = (call: Call) => Promise<Data>;
 
 /** Tokens that are read at a time, and most characters of a list: it is answered whole or not at all. */
-const listLimits = { page: 100, text: 16 * 1024 * 1024 } as const;
+const listLimits = { page: 100, text: 4 * 1024 * 1024 } as const;
 
 async function add({ tokens, recovery, actor, parameters }: Call): Promise<Data> {
   const said = saidForNew(parameters);
@@ -35,7 +38,16 @@ async function add({ tokens, recovery, actor, parameters }: Call): Promise<Data>
 
 const get: Command = async call => later(await find(call), call);
 
-async function getAll({ tokens, recovery, actor }: Call): Promise<Data> {
+async function getAll(call: Call): Promise<Data> {
+  try {
+    return await call.turns.take(call.actor.scope?.account ?? '', () => gatherAll(call));
+  } catch (error) {
+    if (error instanceof Busy) throw new Failure('Too many lists are asked for at a time. Try again.');
+    throw error;
+  }
+}
+
+async function gatherAll({ tokens, recovery, actor }: Call): Promise<Data> {
   const hashes: TokenHash[] = [];
   let text = 0;
   for (let at: typeof listStart | null = listStart; at !== null; ) {
@@ -53,7 +65,13 @@ async function getAll({ tokens, recovery, actor }: Call): Promise<Data> {
 async function update(call: Call): Promise<Data> {
   const said = saidInMeta(call.parameters);
   const { id } = await find(call);
-  return later(await call.tokens.amend({ actor: call.actor, id }, said), call);
+  try {
+    return await later(await call.tokens.amend({ actor: call.actor, id }, said), call);
+  } catch (error) {
+    // Somebody else may have removed it in between.
+    if (error instanceof Refusal) await find(call);
+    throw error;
+  }
 }
 
 async function remove(call: Call): Promise<Data> {

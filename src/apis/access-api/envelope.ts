@@ -43,8 +43,6 @@ export function messageOf(error: unknown): string | null {
 function refusalMessage({ problem: { code, detail, errors = [] } }: Refusal): string {
   switch (code) {
     case 'not_found':
-    // It was removed a moment ago.
-    case 'conflict':
       return noSuchToken().message;
     case 'forbidden':
       return errors[0] === undefined ? detail : `The token ${errors[0].detail}.`;

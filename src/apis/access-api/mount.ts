@@ -1,12 +1,14 @@
+import { readUtf8 } from '../../core/body-text.ts';
 import { canonicalName } from '../../core/fields.ts';
 import { carriesBody, type Form } from '../../core/form.ts';
 import { mediaOf } from '../../core/media.ts';
 import { type BodyReading, noBody, Parameters } from '../../core/parameters.ts';
 import { longestSecret } from '../../core/secret-form.ts';
 import type { Actor } from '../../manage/parts.ts';
-import type { BodyFault } from '../../ports/exchange.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
+import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
+import { Turns } from '../turns.ts';
 import { required } from './arguments.ts';
 import { isOurs } from './command.ts';
 import { commandOf, kind } from './commands.ts';
@@ -27,6 +29,7 @@ class AccessApi implements Mount {
   readonly path: string;
   readonly connect = null;
   readonly #parts: ApiParts;
+  readonly #turns = new Turns();
   readonly #segments: readonly string[];
 
   constructor(parts: ApiParts, path: string) {
@@ -56,10 +59,10 @@ class AccessApi implements Mount {
       const parameters = new Parameters(request.form.target.query, await bodyOf(request));
       const command = commandOf(parameters);
       const { tokens, recovery } = this.#parts;
-      const actor = await this.#manager(parameters, request.client);
-      return success(await command({ tokens, recovery, actor, parameters }));
+      const actor = await this.#manager(parameters, request);
+      return success(await command({ tokens, recovery, turns: this.#turns, actor, parameters }));
     } catch (error) {
-      if ((error as Partial<BodyFault> | null)?.bodyFault !== undefined) throw error;
+      if (isBodyFault(error)) throw error;
       const message = messageOf(error);
       if (message === null) this.#parts.log.fault(error, 'a call of a token API failed');
       const answer = failure(message ?? 'Something went wrong here.');
@@ -71,10 +74,10 @@ class AccessApi implements Mount {
    * Who manages: a session, and never an issued token. It is taken from `auth_token` alone. Attack: a page of another site
    * sends a form here; what the browser adds by itself (cookies) says nothing, and `auth_token` that page does not know.
    */
-  async #manager(parameters: Parameters, address: string): Promise<Actor> {
+  async #manager(parameters: Parameters, { client: address, asker }: MountRequest): Promise<Actor> {
     const parameter = required(parameters, 'auth_token');
     if (parameter.length > longestSecret) throw noSession();
-    const presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter };
+    const presented = { asker, cookie: null, cookieValue: null, authorization: null, bearer: null, parameter };
     const identified = await this.#parts.identities.identify(presented, { tokenKind: null });
     if (identified.kind === 'unavailable') throw new Failure('Sessions cannot be checked at the moment. Try again.');
     if (identified.kind === 'nobody' || identified.manager.by !== 'session') throw noSession();
@@ -94,19 +97,13 @@ async function bodyOf(request: MountRequest): Promise<BodyReading> {
   if (mediaOf(form) !== 'form') {
     throw new Failure('The body has to be urlencoded, in UTF-8, and not encoded otherwise.');
   }
-  const text = utf8(await request.body(bodyLimit));
+  const bytes = await request.body(bodyLimit);
+  if (bytes === 'too_large') throw new Failure(`The body is over ${bodyLimit} bytes.`);
+  const text = readUtf8(bytes);
   // Attack: servers that look at the body rather than at its type would read JSON here, with other parameters.
-  if (text === null || /^\s*[[{"]/.test(text)) throw new Failure('The body is not urlencoded.');
+  if (text === null || text.startsWith('\ufeff') || /^\s*[[{"]/.test(text))
+    throw new Failure('The body is not urlencoded.');
   return { kind: 'form', text };
-}
-
-function utf8(bytes: Uint8Array): string | null {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    return text.startsWith('\ufeff') ? null : text;
-  } catch {
-    return null;
-  }
 }
 
 /** Some server could take the body for an urlencoded one. */

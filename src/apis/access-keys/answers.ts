@@ -28,10 +28,14 @@ export class ApiRefusal extends Error {
 }
 
 /** Members that are undefined are left out. */
-export const jsonAnswer = (status: number, value: unknown, fields: Fields = []): MountAnswer => ({
+export const jsonAnswer = (status: number, value: unknown, fields: Fields = []): MountAnswer =>
+  writtenAnswer(status, JSON.stringify(value), fields);
+
+/** `json`: as it is answered. */
+export const writtenAnswer = (status: number, json: string, fields: Fields = []): MountAnswer => ({
   status,
   fields: ['Content-Type', 'application/json', ...fields],
-  body: JSON.stringify(value),
+  body: json,
 });
 
 export const emptyAnswer: MountAnswer = { status: 204, fields: [], body: null };
@@ -42,6 +46,9 @@ export const invalid = (message: string, errors?: Problem['errors']): ApiRefusal
     message,
     ...(errors !== undefined && { metadata: { errors } }),
   });
+
+export const tooLarge = (limit: number): ApiRefusal =>
+  new ApiRefusal(413, { error: 'too_large', message: `The body is over ${limit} bytes.` });
 
 /** A challenge, as every 401 has (RFC 9110 11.6.1). */
 export const unauthenticated = (guessed: boolean): ApiRefusal =>
@@ -61,6 +68,17 @@ export const notFound = (): ApiRefusal =>
 
 export const accountDisabled = (): ApiRefusal =>
   new ApiRefusal(403, { error: 'permission_denied', message: 'Your account may not do this.' });
+
+export const keysUsedUp = (most: number): ApiRefusal =>
+  new ApiRefusal(403, {
+    error: 'too_many_keys',
+    message: `Your account has ${most} access keys, and can have no more.`,
+    suggested: 'Delete those that are not used.',
+  });
+
+/** Only operators can page through them. */
+export const tooManyKeys = (): ApiRefusal =>
+  new ApiRefusal(500, { error: 'too_many_keys', message: 'There are too many access keys for one list.' });
 
 /** `Retry-After` is in seconds. */
 export const unavailable = (retryAfter: number, outcome?: 'unknown'): ApiRefusal =>

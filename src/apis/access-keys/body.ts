@@ -1,10 +1,10 @@
+import { readJsonBody } from '../../core/body-text.ts';
 import { single } from '../../core/fields.ts';
 import type { Form } from '../../core/form.ts';
 import { readInstant } from '../../core/instant.ts';
-import { readStrictJson } from '../../core/strict-json.ts';
 import type { Json, Millis } from '../../core/token.ts';
 import type { MountRequest } from '../../ports/mount.ts';
-import { type ApiRefusal, invalid } from './answers.ts';
+import { type ApiRefusal, invalid, tooLarge } from './answers.ts';
 
 /** Most bytes of a body. */
 const bodyLimit = 64 * 1024;
@@ -16,18 +16,14 @@ export interface KeyMembers {
   readonly expiresAt: Millis | null;
 }
 
-/** What the client did to its body is the listener's to answer; here it is only carried past everything else. */
-export class BrokenBody extends Error {}
-
 /**
  * Reads the body of a creation. Members that this API does not have are ignored, as clients may send what they have got;
  * none of them is ever obeyed.
  */
 export async function readKeyMembers(request: MountRequest): Promise<KeyMembers> {
   demandJson(request.form);
-  const bytes = await request.body(bodyLimit).catch((cause: unknown) => {
-    throw new BrokenBody('the body was not read', { cause });
-  });
+  const bytes = await request.body(bodyLimit);
+  if (bytes === 'too_large') throw tooLarge(bodyLimit);
   const value = parse(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('The body is not an object.');
   const { name, expires_at: expires = null } = value as { readonly [name: string]: Json };
@@ -47,20 +43,10 @@ function demandJson({ fields, names }: Form): void {
 }
 
 function parse(bytes: Uint8Array): Json {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw invalid('The body is not UTF-8.');
-  }
-  const reading = readStrictJson(text);
-  if (!reading.ok) {
-    const { why, line, column } = reading;
-    throw invalid(`The body is not taken as JSON: line ${line}, column ${column}: ${why}.`);
-  }
-  const { refused } = reading;
-  if (refused.length > 0) throw invalid('The body has a member that is not taken.', refused);
-  return reading.value;
+  const read = readJsonBody(bytes);
+  if (!read.ok) throw invalid(read.why);
+  if (read.refused.length > 0) throw invalid('The body has a member that is not taken.', read.refused);
+  return read.value;
 }
 
 const fault = (member: string, detail: string): ApiRefusal =>

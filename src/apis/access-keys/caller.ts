@@ -17,25 +17,31 @@ export const usePermission = 'USE_PERSONAL_ACCESS_KEYS';
 export const adminPermission = 'ADMINISTRATOR';
 
 const cookieName = 'storyden-session';
-const nothing: Presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: null };
+const nothing: Omit<Presented, 'asker'> = {
+  cookie: null,
+  cookieValue: null,
+  authorization: null,
+  bearer: null,
+  parameter: null,
+};
 
 /**
  * Who asks: by the session cookie, else by the access key. The two are shown one at a time, so that it is known which of
  * them was believed.
  */
-export async function identify({ form, origin }: MountRequest, identities: Identities): Promise<Caller> {
+export async function identify({ form, origin, asker }: MountRequest, identities: Identities): Promise<Caller> {
   const cookie = readCookie(form);
   const bearer = readBearer(form);
   if (cookie !== null) {
     // A browser adds it to what other sites send. Whether it is good is no matter then.
     const fault = cookieFault(form, null, origin);
     if (fault !== null) throw new ApiRefusal(403, { error: 'cross_site', message: fault });
-    const found = await identities.identify({ ...nothing, ...cookie }, { tokenKind: null });
+    const found = await identities.identify({ asker, ...nothing, ...cookie }, { tokenKind: null });
     if (found.kind === 'unavailable') throw unavailable(found.retryAfter);
     if (found.kind === 'manager') return { manager: found.manager, by: 'cookie' };
   }
   if (bearer !== null) {
-    const found = await identities.identify({ ...nothing, ...bearer }, { tokenKind: 'access-keys' });
+    const found = await identities.identify({ asker, ...nothing, ...bearer }, { tokenKind: 'access-keys' });
     if (found.kind === 'unavailable') throw unavailable(found.retryAfter);
     if (found.kind === 'manager') return { manager: found.manager, by: 'bearer' };
   }

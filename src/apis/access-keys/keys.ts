@@ -1,13 +1,14 @@
+import type { Millis } from '../../core/token.ts';
 import { Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
 import { type ListPosition, listStart, type TokenFilter } from '../../manage/token-list.ts';
 import type { TokenView } from '../../manage/token-view.ts';
-import type { Owner } from '../../ports/token-store.ts';
 import type { ApiParts } from '../parts.ts';
-import { accountDisabled, notFound } from './answers.ts';
+import { Busy, Turns } from '../turns.ts';
+import { accountDisabled, keysUsedUp, notFound, tooManyKeys, unavailable } from './answers.ts';
 import type { KeyMembers } from './body.ts';
 import { keyForm } from './secret.ts';
-import { type WireKey, wireKey, wireOwnedKey } from './wire-key.ts';
+import { type OwnerFacts, ownerFacts, type WireKey, wireKey, wireOwnedKey } from './wire-key.ts';
 import { Xids, xidForm } from './xid.ts';
 
 const kind = 'access-keys';
@@ -15,14 +16,17 @@ const kind = 'access-keys';
 /** Accounts with this role are bots. */
 const botRole = 'bot';
 
-/** Keys that are read at a time, and accounts that are asked for at a time. */
-const pageSize = 1000;
-const accountsAtOnce = 50;
+/**
+ * Keys that are read at a time, accounts that are asked for at a time, most characters of a list, and most keys of an account
+ * that are enabled: for one more, one has to be deleted.
+ */
+const limits = { page: 100, accounts: 50, text: 4 * 1024 * 1024, enabled: 1000 } as const;
 
 /** What the calls do. An actor with a scope reaches the keys of its account, one without those of everybody. */
 export class Keys {
   readonly #parts: ApiParts;
   readonly #ids: Xids;
+  readonly #turns = new Turns();
 
   constructor(parts: ApiParts) {
     this.#parts = parts;
@@ -36,6 +40,7 @@ export class Keys {
 
   /** A key has what its account has: whatever that is at each request. */
   async create(actor: Actor, account: string, { name, expiresAt }: KeyMembers): Promise<WireKey> {
+    await this.#demandRoom(actor);
     const owner = await this.#parts.accounts.withRoles({ ...actor, scope: null }, account);
     const isBot = owner?.roles.some(({ id }) => id === botRole) ?? false;
     const form = keyForm(isBot ? 'sdbak' : 'sdpak', this.#ids);
@@ -49,14 +54,27 @@ export class Keys {
     return wireKey(token, secret ?? undefined);
   }
 
-  async list(actor: Actor): Promise<{ readonly keys: readonly WireKey[] }> {
-    return { keys: (await this.#all(actor)).map(token => wireKey(token)) };
+  /** JSON of the answer. */
+  list(actor: Actor, account: string): Promise<string> {
+    return this.#inTurn(account, () => this.#listed(actor, async tokens => tokens.map(token => wireKey(token))));
   }
 
-  async listOwned(actor: Actor): Promise<{ readonly keys: readonly object[] }> {
-    const tokens = await this.#all(actor);
-    const owners = await this.#owners(actor, new Set(tokens.flatMap(({ owner }) => owner ?? [])));
-    return { keys: tokens.map(token => wireOwnedKey(token, owners.get(token.owner ?? '') ?? null)) };
+  /** The same for administrators, with whose each key is. */
+  listOwned(actor: Actor, account: string): Promise<string> {
+    const owners = new Map<string, OwnerFacts>();
+    const written = async (tokens: readonly TokenView[]): Promise<readonly object[]> => {
+      await this.#learn(actor, new Set(tokens.flatMap(({ owner }) => owner ?? [])), owners);
+      return tokens.map(token => wireOwnedKey(token, owners.get(token.owner ?? '') ?? null));
+    };
+    return this.#inTurn(account, () => this.#listed(actor, written));
+  }
+
+  async #inTurn(account: string, list: () => Promise<string>): Promise<string> {
+    try {
+      return await this.#turns.take(account, list);
+    } catch (error) {
+      throw error instanceof Busy ? unavailable(1) : error;
+    }
   }
 
   /** The key stays in the lists. Removing it again changes nothing. */
@@ -78,33 +96,55 @@ export class Keys {
     return token.state === 'revoked';
   }
 
-  /** In the order of their creation, those that were revoked elsewhere included. */
-  async #all(actor: Actor): Promise<readonly TokenView[]> {
-    const found = new Map<string, TokenView>();
+  /**
+   * All of them, in the order of their creation, those that were revoked elsewhere included: there are no pages, and clients
+   * take a list for whole. So it is refused where it would fill the memory, and never cut short.
+   */
+  async #listed(actor: Actor, written: (tokens: readonly TokenView[]) => Promise<readonly object[]>): Promise<string> {
+    const found = new Map<string, { readonly createdAt: Millis; readonly text: string }>();
+    let length = 0;
     for (const filter of [{ kind }, { kind, state: 'revoked' }] satisfies TokenFilter[]) {
-      let position: ListPosition | null = listStart;
-      while (position !== null) {
-        const page: Awaited<ReturnType<ApiParts['tokens']['list']>> = await this.#parts.tokens.list(
-          actor,
-          filter,
-          pageSize,
-          position,
-        );
-        for (const token of page.tokens) found.set(token.id, token);
-        position = page.next;
+      for await (const tokens of this.#pages(actor, filter)) {
+        const keys = await written(tokens);
+        tokens.forEach(({ id, createdAt }, i) => {
+          const text = JSON.stringify(keys[i]);
+          length += text.length;
+          found.set(id, { createdAt, text });
+        });
+        if (length > limits.text) throw tooManyKeys();
       }
     }
-    return [...found.values()].sort((a, b) => a.createdAt - b.createdAt);
+    const keys = [...found.values()].sort((a, b) => a.createdAt - b.createdAt);
+    return `{"keys":[${keys.map(({ text }) => text).join(',')}]}`;
   }
 
-  async #owners(actor: Actor, ids: ReadonlySet<string>): Promise<ReadonlyMap<string, Owner | null>> {
-    const owners = new Map<string, Owner | null>();
-    const left = [...ids];
-    while (left.length > 0) {
-      const some = left.splice(0, accountsAtOnce);
-      const found = await Promise.all(some.map(id => this.#parts.accounts.withRoles(actor, id)));
-      some.forEach((id, i) => void owners.set(id, found[i] ?? null));
+  async #demandRoom(actor: Actor): Promise<void> {
+    let count = 0;
+    for await (const { length } of this.#pages(actor, { kind, state: 'enabled' })) {
+      count += length;
+      if (count >= limits.enabled) throw keysUsedUp(limits.enabled);
     }
-    return owners;
+  }
+
+  async *#pages(actor: Actor, filter: TokenFilter): AsyncGenerator<readonly TokenView[]> {
+    for (let at: ListPosition | null = listStart; at !== null; ) {
+      const page: Awaited<ReturnType<ApiParts['tokens']['list']>> = await this.#parts.tokens.list(
+        actor,
+        filter,
+        limits.page,
+        at,
+      );
+      yield page.tokens;
+      at = page.next;
+    }
+  }
+
+  async #learn(actor: Actor, ids: ReadonlySet<string>, owners: Map<string, OwnerFacts>): Promise<void> {
+    const left = [...ids].filter(id => !owners.has(id));
+    while (left.length > 0) {
+      const some = left.splice(0, limits.accounts);
+      const found = await Promise.all(some.map(id => this.#parts.accounts.withRoles(actor, id)));
+      some.forEach((id, i) => void owners.set(id, ownerFacts(id, found[i] ?? null)));
+    }
   }
 }

@@ -1,8 +1,9 @@
 import type { Actor } from '../../manage/parts.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
+import { isBodyFault } from '../body-fault.ts';
 import type { ApiParts } from '../parts.ts';
-import { ApiRefusal, answerTo, emptyAnswer, internalAnswer, jsonAnswer } from './answers.ts';
-import { BrokenBody, readKeyMembers } from './body.ts';
+import { ApiRefusal, answerTo, emptyAnswer, internalAnswer, jsonAnswer, writtenAnswer } from './answers.ts';
+import { readKeyMembers } from './body.ts';
 import { adminPermission, type Caller, demandCookie, demandPermission, identify, usePermission } from './caller.ts';
 import { Keys } from './keys.ts';
 import { methodsAt, type Place, Places } from './places.ts';
@@ -40,7 +41,7 @@ class Room {
     try {
       return await this.#answer(request, place);
     } catch (error) {
-      if (error instanceof BrokenBody) throw error.cause;
+      if (isBodyFault(error)) throw error;
       const answer = answerTo(error, method !== 'GET');
       if (answer === null) this.#parts.log.fault(error, 'A call of access-keys failed.');
       return forMethod(method, answer ?? internalAnswer);
@@ -60,7 +61,7 @@ class Room {
       const actor = actorOf(caller, request, null);
       // Services hold an account's own actors to this; for one that reaches everything it is asked here.
       await this.#keys.demandEnabled(actor, account);
-      if (place.id === null) return jsonAnswer(200, await this.#keys.listOwned(actor));
+      if (place.id === null) return writtenAnswer(200, await this.#keys.listOwned(actor, account));
       await this.#keys.remove(actor, place.id);
       return emptyAnswer;
     }
@@ -70,7 +71,7 @@ class Room {
       await this.#keys.remove(actor, place.id);
       return emptyAnswer;
     }
-    if (method === 'GET') return jsonAnswer(200, await this.#keys.list(actor));
+    if (method === 'GET') return writtenAnswer(200, await this.#keys.list(actor, account));
     demandCookie(caller);
     return jsonAnswer(200, await this.#keys.create(actor, account, await readKeyMembers(request)));
   }

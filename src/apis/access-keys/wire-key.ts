@@ -26,25 +26,38 @@ export function wireKey({ id, createdAt, updatedAt, name, state, expiresAt }: To
   };
 }
 
-/** For administrators. `owner` null: the account is gone, and so is all but its id. */
-export function wireOwnedKey(token: TokenView, owner: Owner | null): object {
-  const id = token.owner ?? '';
+/** What administrators are told of an account. */
+export interface OwnerFacts {
+  readonly id: string;
+  readonly handle: string;
+  readonly name: string;
+  /** Null: the account is gone. */
+  readonly joined: string | null;
+  readonly roles: readonly object[];
+}
+
+/** `owner` null: the account is gone, and so is all but its id. */
+export function ownerFacts(id: string, owner: Owner | null): OwnerFacts {
   const { account = null, roles = [] } = owner ?? {};
   return {
-    ...wireKey(token),
-    created_by: {
-      id,
-      handle: id,
-      name: account?.name || id,
-      joined: instantText(account?.createdAt ?? token.createdAt),
-      // Clients know roles by what they look like, too; here they have no looks.
-      roles: roles.map(role => ({
-        id: role.id,
-        name: role.name || role.id,
-        colour: 'grey',
-        badge: false,
-        default: false,
-      })),
-    },
+    id,
+    handle: id,
+    name: account?.name || id,
+    joined: account === null ? null : instantText(account.createdAt),
+    // Clients know roles by what they look like, too; here they have no looks.
+    roles: roles.map(role => ({
+      id: role.id,
+      name: role.name || role.id,
+      colour: 'grey',
+      badge: false,
+      default: false,
+    })),
   };
+}
+
+/** For administrators. `owner` null: it has none. */
+export function wireOwnedKey(token: TokenView, owner: OwnerFacts | null): object {
+  const { id, handle, name, joined, roles } = owner ?? ownerFacts(token.owner ?? '', null);
+  const created_by = { id, handle, name, joined: joined ?? instantText(token.createdAt), roles };
+  return { ...wireKey(token), created_by };
 }

@@ -1,9 +1,10 @@
 import { single } from '../../core/fields.ts';
-import type { Form } from '../../core/form.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import type { Identified, Presented } from '../../ports/session-source.ts';
+import type { MountRequest } from '../../ports/mount.ts';
+import type { Asker, Identified, Presented } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
-import { kind } from './methods.ts';
+import { denied, failed, type Outcome } from './envelope.ts';
+import { kind } from './token-form.ts';
 
 /**
  * Who calls. A session or token stands in `Authorization`, or is offered with a handshake: what a browser sends by itself
@@ -20,14 +21,21 @@ export async function identify(parts: ApiParts, presented: Presented | null): Pr
   }
 }
 
+/** What nobody is answered. Whoever presented something has guessed. */
+export const refused = (presented: Presented | null): Outcome => ({
+  ...failed(denied()),
+  ...(presented !== null && { guessed: true }),
+});
+
 /** The token of `Authorization`, with `Bearer` before it in any case, or bare; null where there is none, or no single one. */
-export function presentedBy({ fields, names }: Form): Presented | null {
+export function presentedBy({ form: { fields, names }, asker }: MountRequest): Presented | null {
   const authorization = single(fields, names, 'authorization');
   const bearer = /^(?:bearer +)?([!-+\--~]+)$/i.exec(authorization ?? '')?.[1];
-  return authorization == null || bearer === undefined ? null : presentedAs(bearer, authorization);
+  return authorization == null || bearer === undefined ? null : presentedAs(bearer, asker, authorization);
 }
 
-export const presentedAs = (bearer: string, authorization: string = `Bearer ${bearer}`): Presented => ({
+export const presentedAs = (bearer: string, asker: Asker, authorization = `Bearer ${bearer}`): Presented => ({
+  asker,
   cookie: null,
   cookieValue: null,
   authorization,

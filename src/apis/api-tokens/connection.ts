@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { closeFrame } from '../../core/frames.ts';
 import type { Json } from '../../core/token.ts';
 import type { Manager, Presented } from '../../ports/session-source.ts';
 import type { FeedEvent } from '../../ports/token-store.ts';
@@ -9,7 +10,7 @@ import { identify } from './caller.ts';
 import { type Codec, json, msgpack } from './codec.ts';
 import type { Connections, Watched } from './connections.ts';
 import { type EnvelopeName, envelopes, Failure, failed, type Outcome } from './envelope.ts';
-import { closeFrame, type Frame, FrameFault, FrameReader, messageFrame, pingFrame, pongFrame } from './frames.ts';
+import { type Frame, FrameFault, FrameReader, messageFrame, pingFrame, pongFrame } from './frames.ts';
 import { isList, isObject, type Said, SaidFault, type SaidObject } from './said.ts';
 
 export interface ConnectionParts {
@@ -31,6 +32,9 @@ const silence = { pingMs: 30_000, goneMs: 90_000 } as const;
 const leaveMs = 1000;
 
 const signedOut = { code: 1100, reason: 'Signed out' } as const;
+
+/** Of the registry of close codes, as servers say it that are full. */
+const tryLater = { code: 1013, reason: 'Too many connections' } as const;
 
 type Bytes = { readonly in: number; readonly out: number };
 
@@ -56,15 +60,23 @@ export class Connection implements Watched {
     this.#heardAt = it.parts.clock.monotonic();
   }
 
+  get account(): string {
+    return this.#it.account;
+  }
+
   /** Resolves when the connection is over. */
   async run(socket: Duplex, head: Uint8Array): Promise<Bytes> {
-    const { connections } = this.#it;
+    const { connections, account } = this.#it;
     this.#socket = socket;
     const closed = new Promise<void>(resolve => socket.once('close', () => resolve()));
     socket.on('error', () => {});
-    connections.add(this);
     try {
-      await this.#follow(socket, head);
+      // Others may have come since the handshake was taken.
+      if (connections.noRoom(account) !== null) this.#leave(tryLater.code, tryLater.reason);
+      else {
+        connections.add(this);
+        await this.#follow(socket, head);
+      }
     } finally {
       connections.delete(this);
       this.#leave(1000, '');
@@ -81,7 +93,8 @@ export class Connection implements Watched {
   }
 
   isMeant({ kind, id }: FeedEvent): boolean {
-    if (kind === 'role') return true;
+    // Roles say what somebody may, and not who that is.
+    if (kind === 'role') return false;
     if (kind === 'account') return id === this.#it.account;
     // Sessions are tokens whose ids are not told.
     const tokenId = this.#manager?.tokenId ?? null;
@@ -195,7 +208,7 @@ export class Connection implements Watched {
     if (this.#left !== null || socket === null) return;
     this.#left = code;
     if (socket.destroyed) return;
-    const frame = closeFrame(code, reason);
+    const frame = closeFrame(code, { reason });
     this.#out += frame.length;
     socket.end(frame);
     const timer = setTimeout(() => socket.destroy(), leaveMs);

@@ -3,6 +3,7 @@ import type { ApiParts } from '../parts.ts';
 
 /** A connection as far as being asked about goes. Neither rejects. */
 export interface Watched {
+  readonly account: string;
   /** Whether what changed may concern who is connected. */
   isMeant(event: FeedEvent): boolean;
   /** Asks again who is connected, and closes it when that is nobody any more. */
@@ -11,8 +12,11 @@ export interface Watched {
   tick(): void;
 }
 
-/** Most connections of one mount, and questions that are asked at a time. */
-const limits = { connections: 1000, asking: 8 } as const;
+/** Most connections of one mount, and of one account there: nobody keeps the others out. */
+export const connectionLimits = { all: 1000, account: 100 } as const;
+
+/** Questions that are asked at a time. */
+const mostAsking = 8;
 
 /** Not everything that ends a session is a change here: its time, and what another system says of it. */
 const everyMs = 5000;
@@ -21,6 +25,8 @@ const everyMs = 5000;
 export class Connections {
   readonly #onChange: ApiParts['onChange'];
   readonly #open = new Set<Watched>();
+  /** How many of them are an account's. */
+  readonly #counts = new Map<string, number>();
   readonly #due = new Set<Watched>();
   #asking = 0;
   #stop: (() => void) | null = null;
@@ -29,23 +35,33 @@ export class Connections {
     this.#onChange = onChange;
   }
 
-  get full(): boolean {
-    return this.#open.size >= limits.connections;
+  /** Why there is no room for another one of an account's; null: there is. */
+  noRoom(account: string): string | null {
+    if (this.#of(account) >= connectionLimits.account) return 'Too many connections of this user';
+    return this.#open.size >= connectionLimits.all ? 'Too many connections' : null;
   }
 
   add(connection: Watched): void {
     this.#open.add(connection);
+    this.#counts.set(connection.account, this.#of(connection.account) + 1);
     this.#stop ??= this.#start();
     // It may have ended between the handshake and now.
     this.#ask([connection]);
   }
 
   delete(connection: Watched): void {
-    this.#open.delete(connection);
+    if (!this.#open.delete(connection)) return;
     this.#due.delete(connection);
+    const left = this.#of(connection.account) - 1;
+    if (left > 0) this.#counts.set(connection.account, left);
+    else this.#counts.delete(connection.account);
     if (this.#open.size > 0) return;
     this.#stop?.();
     this.#stop = null;
+  }
+
+  #of(account: string): number {
+    return this.#counts.get(account) ?? 0;
   }
 
   /** Nothing runs while nobody is connected. */
@@ -68,7 +84,7 @@ export class Connections {
   #ask(connections: Iterable<Watched>): void {
     for (const connection of connections) this.#due.add(connection);
     for (const connection of this.#due) {
-      if (this.#asking >= limits.asking) return;
+      if (this.#asking >= mostAsking) return;
       this.#due.delete(connection);
       this.#asking++;
       void connection.check().finally(() => {

@@ -32,6 +32,9 @@ export class Failure extends Error {
   }
 }
 
+/** Who is not known, or may not. */
+export const denied = (): Failure => new Failure(403, 'Insufficient permissions');
+
 export const done = (data?: Json, more: More = {}): Outcome => ({
   status: 200,
   reason: null,

@@ -1,3 +1,5 @@
+import { frameHead, opcodes, wholeFrame } from '../../core/frames.ts';
+
 /** WebSocket frames (RFC 6455 5), read as a server reads them: masked, and without extensions. */
 
 export type Frame =
@@ -21,12 +23,7 @@ export interface FrameLimits {
   readonly frames: number;
 }
 
-const continuation = 0x0;
-const text = 0x1;
-const binary = 0x2;
-const close = 0x8;
-const ping = 0x9;
-const pong = 0xa;
+const { continuation, text, binary, close, ping, pong } = opcodes;
 
 /**
  * Follows what a client sends. Only what has come is kept: room grows with it, never by what a head announces, and pieces
@@ -78,26 +75,19 @@ export class FrameReader {
     const opcode = first & 0x0f;
     const last = (first & 0x80) !== 0;
     if (head.length === 2) this.#check(first, second);
-    const short = second & 0x7f;
-    const extended = short === 127 ? 8 : short === 126 ? 2 : 0;
-    if (head.length < 2 + extended) return;
-    let length = short;
-    if (extended > 0) {
-      length = 0;
-      for (let i = 2; i < 2 + extended; i++) length = length * 256 + head[i]!;
-      if (head.length === 2 + extended && length < (extended === 2 ? 126 : 0x1_0000)) {
-        throw new FrameFault(1002, 'a length that is not written in the shortest way');
-      }
-    }
+    const read = frameHead(head);
+    if (read === null) return;
+    const { size, maskAt, length } = read;
+    if (!read.shortest) throw new FrameFault(1002, 'a length that is not written in the shortest way');
     if (!isControl(opcode) && this.#message.length + length > this.#limits.bytes) {
       throw new FrameFault(1009, 'a message that is too long');
     }
-    if (head.length < 2 + extended + 4) return;
+    if (head.length < size) return;
     if (!isControl(opcode)) {
       if (++this.#frames > this.#limits.frames) throw new FrameFault(1009, 'a message in too many frames');
       if (opcode !== continuation) this.#opcode = opcode;
     }
-    this.#frame = { opcode, last, mask: head.slice(2 + extended), left: length };
+    this.#frame = { opcode, last, mask: head.slice(maskAt), left: length };
     this.#head.length = 0;
   }
 
@@ -186,29 +176,10 @@ class Room {
   }
 }
 
-/** A whole frame of ours. */
-function frame(opcode: number, data: Uint8Array): Uint8Array {
-  const extended = data.length > 0xffff ? 8 : data.length > 125 ? 2 : 0;
-  const bytes = Buffer.alloc(2 + extended + data.length);
-  bytes[0] = 0x80 | opcode;
-  bytes[1] = extended === 8 ? 127 : extended === 2 ? 126 : data.length;
-  if (extended === 2) bytes.writeUInt16BE(data.length, 2);
-  if (extended === 8) bytes.writeBigUInt64BE(BigInt(data.length), 2);
-  bytes.set(data, 2 + extended);
-  return bytes;
-}
-
 /** Text frames carry text, binary ones bytes. */
 export const messageFrame = (data: string | Uint8Array): Uint8Array =>
-  typeof data === 'string' ? frame(text, Buffer.from(data)) : frame(binary, data);
+  typeof data === 'string' ? wholeFrame(text, Buffer.from(data)) : wholeFrame(binary, data);
 
-export const pingFrame = (): Uint8Array => frame(ping, new Uint8Array());
+export const pingFrame = (): Uint8Array => wholeFrame(ping, new Uint8Array());
 
-export const pongFrame = (data: Uint8Array): Uint8Array => frame(pong, data);
-
-export function closeFrame(code: number, reason: string): Uint8Array {
-  const data = Buffer.alloc(2 + Buffer.byteLength(reason));
-  data.writeUInt16BE(code, 0);
-  data.write(reason, 2);
-  return frame(close, data);
-}
+export const pongFrame = (data: Uint8Array): Uint8Array => wholeFrame(pong, data);

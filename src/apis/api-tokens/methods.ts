@@ -1,21 +1,18 @@
-import { Grants } from '../../core/grants.ts';
-import { grantsOf, permissionLimits } from '../../core/permissions.ts';
-import type { Json } from '../../core/token.ts';
-import { Refusal } from '../../errors.ts';
+import { permissionLimits } from '../../core/permissions.ts';
+import type { Account } from '../../core/token.ts';
+import { type Code, Refusal } from '../../errors.ts';
 import type { Actor } from '../../manage/parts.ts';
-import { type ListPosition, listStart } from '../../manage/token-list.ts';
 import type { TokenRequest } from '../../manage/token-service.ts';
 import type { TokenView } from '../../manage/token-view.ts';
 import type { Manager } from '../../ports/session-source.ts';
 import type { ApiParts } from '../parts.ts';
 import { Arguments, asFlag, asText, required } from './arguments.ts';
-import { done, Failure, type Outcome } from './envelope.ts';
-import { type ListOptions, type Row, readOptions } from './read-options.ts';
+import { denied, done, Failure, type Outcome } from './envelope.ts';
+import { list } from './list.ts';
+import { readOptions } from './read-options.ts';
+import { flagsOf, namesOf, rowOf } from './row.ts';
 import type { Said, SaidObject } from './said.ts';
-import { apiTokenForm, readId } from './token-form.ts';
-
-/** Kind of the tokens of this API. */
-export const kind = 'api-tokens';
+import { apiTokenForm, kind, readId } from './token-form.ts';
 
 /** One call by somebody who is known. */
 export interface Call {
@@ -26,9 +23,6 @@ export interface Call {
 }
 
 type Method = (call: Call) => Promise<Outcome>;
-
-/** Most tokens of one account that are gone through for a list. */
-const mostListed = 10_000;
 
 const create: Method = async ({ parts, manager, actor, values }) => {
   const name = new Arguments(values, 1, 1).text(0);
@@ -50,48 +44,18 @@ const read: Method = async call => {
   return done(rowOf(await find(call, options.id ?? undefined), call.manager));
 };
 
-async function list({ parts, manager, actor }: Call, { has, compare, limit, offset }: ListOptions): Promise<Outcome> {
-  const found: Listed[] = [];
-  let seen = 0;
-  let position: ListPosition | null = listStart;
-  while (position !== null) {
-    const page: Awaited<ReturnType<typeof parts.tokens.list>> = await parts.tokens.list(
-      actor,
-      { kind },
-      1000,
-      position,
-    );
-    seen += page.tokens.length;
-    if (seen > mostListed) throw new Failure(400, 'Too many tokens to list, read them by id');
-    for (const view of page.tokens) {
-      const row = { id: view.id, name: view.name, enabled: isEnabled(view), created: view.createdAt, view };
-      if (has(row)) found.push(row);
-    }
-    position = page.next;
-  }
-  found.sort(compare);
-  const rows = found.slice(offset, offset + limit).map(({ view }) => rowOf(view, manager));
-  return done(rows, { total: found.length, rows: rows.length, summary: { total: found.length } });
-}
-
-interface Listed extends Row {
-  readonly view: TokenView;
-}
-
-const remove: Method = async call => {
-  const { id } = await find(call, new Arguments(call.values, 1, 1).at(0));
-  await call.parts.tokens.revoke({ actor: call.actor, id });
-  return done();
-};
+const remove: Method = call =>
+  change(call, new Arguments(call.values, 1, 1).at(0), async request => {
+    await call.parts.tokens.revoke(request);
+  });
 
 const setEnabled: Method = async call => {
   const said = new Arguments(call.values, 2, 2);
   const enabled = said.flag(1);
-  const { id } = await find(call, said.at(0));
   const { tokens } = call.parts;
-  const request: TokenRequest = { actor: call.actor, id };
-  await (enabled ? tokens.enable(request) : tokens.disable(request));
-  return done();
+  return change(call, said.at(0), async request => {
+    await (enabled ? tokens.enable(request) : tokens.disable(request));
+  });
 };
 
 const getPermissions: Method = async call => {
@@ -110,21 +74,23 @@ const updatePermissions: Method = call => changePermissions(call, 'update');
 async function changePermissions(call: Call, how: 'set' | 'update'): Promise<Outcome> {
   const said = new Arguments(call.values, 2, 2);
   const permissions = readPermissions(said.object(1));
-  const view = await find(call, said.at(0));
-  for (const name of Object.keys(permissions)) {
-    if (!call.manager.permissions.has(name)) throw notValid(name);
-  }
-  const { tokens } = call.parts;
-  const request: TokenRequest = { actor: call.actor, id: view.id };
-  try {
-    await (how === 'set'
-      ? tokens.replacePermissions(request, permissions)
-      : tokens.mergePermissions(request, { ...lost(view, call.manager), ...permissions }));
-  } catch (error) {
-    throw beyondAccount(error) ?? error;
-  }
-  return done();
+  const { manager, parts } = call;
+  return change(call, said.at(0), async (request, view) => {
+    for (const name of Object.keys(permissions)) if (!manager.permissions.has(name)) throw notValid(name);
+    if (how === 'update' && !isMergeable(view)) throw new Failure(400, 'Token permissions cannot be updated, set them');
+    try {
+      await (how === 'set'
+        ? parts.tokens.replacePermissions(request, permissions)
+        : parts.tokens.mergePermissions(request, { ...lost(view, manager), ...permissions }));
+    } catch (error) {
+      throw beyondAccount(error) ?? error;
+    }
+  });
 }
+
+/** Flags by name, which are all that this API makes. What was given elsewhere may be more than flags can say. */
+const isMergeable = ({ permissions }: TokenView): boolean =>
+  typeof permissions === 'object' && (!Array.isArray(permissions) || permissions.length === 0);
 
 /** Flags that say nothing any more, because the user has lost them: nobody could grant them again. */
 function lost({ permissions }: TokenView, manager: Manager): Record<string, null> {
@@ -146,11 +112,10 @@ const notValid = (name: string): Failure =>
 
 /** The services look closer: at patterns, and at an account that has changed meanwhile. They name the first entry. */
 function beyondAccount(error: unknown): Failure | null {
-  if (!(error instanceof Refusal)) return null;
-  const { code, errors } = error.problem;
-  if ((code !== 'forbidden' && code !== 'validation_failed') || errors?.[0] === undefined) return null;
-  const [, step = ''] = errors[0].pointer.split('/');
-  return notValid(step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (!isRefusal(error, 'forbidden') && !isRefusal(error, 'validation_failed')) return null;
+  // Nothing, or the map as a whole: it is no single one.
+  const [, step] = error.problem.errors?.[0]?.pointer.split('/') ?? [];
+  return step === undefined ? null : notValid(step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 /** The methods by their names, which are all that there are. */
@@ -173,35 +138,30 @@ async function find({ parts, actor }: Call, said: Said | undefined): Promise<Tok
   return view;
 }
 
-/** Who manages is one account, which is looked up as itself. */
-const accountOf = (parts: ApiParts, actor: Actor, id: string) => parts.accounts.get({ ...actor, scope: null }, id);
-
-const isEnabled = ({ state }: TokenView): boolean => state === 'enabled';
-
-function rowOf(view: TokenView, manager: Manager): { readonly [name: string]: Json } {
-  const flagOf = flagsOf(view);
-  const granted = namesOf(view, manager)
-    .filter(name => flagOf(name) === true)
-    .map(name => [name, true] as const);
-  return {
-    id: view.id,
-    user_id: view.owner,
-    name: view.name,
-    enabled: isEnabled(view),
-    created: new Date(view.createdAt).toISOString(),
-    permissions: Object.fromEntries(granted),
-  };
+/** Changes a token of the caller's. One that was removed while that was under way is 404 as it would be a moment later. */
+async function change(
+  call: Call,
+  said: Said | undefined,
+  make: (request: TokenRequest, view: TokenView) => Promise<void>,
+): Promise<Outcome> {
+  const view = await find(call, said);
+  try {
+    await make({ actor: call.actor, id: view.id }, view);
+  } catch (error) {
+    if (isRefusal(error, 'conflict')) await find(call, said);
+    throw error;
+  }
+  return done();
 }
 
-/** The user's permissions that can be named: a pattern of its grants permits more, of which the token may name some. */
-function namesOf({ permissions }: TokenView, { permissions: users }: Manager): readonly string[] {
-  const own = permissions === 'inherit' ? [] : grantsOf(permissions).flatMap(({ actions }) => Object.keys(actions));
-  return [...new Set([...users.names, ...own.filter(name => users.has(name))])];
-}
+const isRefusal = (error: unknown, code: Code): error is Refusal =>
+  error instanceof Refusal && error.problem.code === code;
 
-/** What the token itself says of a permission; null: nothing. One that inherits has what the user has. */
-function flagsOf({ permissions }: TokenView): (name: string) => boolean | null {
-  if (permissions === 'inherit') return () => true;
-  const grants = new Grants(grantsOf(permissions));
-  return name => grants.ruling(name, null, null)?.allow ?? null;
+/** Who manages is one account, which is looked up as itself. Refuses who has none any more. */
+async function accountOf(parts: ApiParts, actor: Actor, id: string): Promise<Account> {
+  try {
+    return await parts.accounts.get({ ...actor, scope: null }, id);
+  } catch (error) {
+    throw isRefusal(error, 'not_found') ? denied() : error;
+  }
 }

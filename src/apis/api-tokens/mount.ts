@@ -2,13 +2,14 @@ import { carriesBody, type Form } from '../../core/form.ts';
 import { decodeParameter, queryPairs } from '../../core/target.ts';
 import type { Mount, MountAnswer, MountRequest } from '../../ports/mount.ts';
 import type { ApiParts } from '../parts.ts';
-import { callMethod, denied, outcomeOf } from './call.ts';
-import { identify, presentedBy } from './caller.ts';
+import { callMethod, outcomeOf } from './call.ts';
+import { identify, presentedBy, refused } from './caller.ts';
 import { type Codec, codecOf, json, typeField } from './codec.ts';
 import { connector } from './connect.ts';
-import { done, type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
-import { kind, methods } from './methods.ts';
+import { type EnvelopeName, envelopes, Failure, type Outcome } from './envelope.ts';
+import { methods } from './methods.ts';
 import { isList, type Said } from './said.ts';
+import { kind } from './token-form.ts';
 
 export interface Options {
   /** The path that it stands under, such as `/rpc`; empty at the root. */
@@ -45,16 +46,16 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
     status,
     fields: typeField(codec),
     body: codec.write(envelopes[envelope](outcome)),
-    ...(outcome.status === 403 && outcome.guessed === true && { guessed: true }),
+    ...(outcome.guessed === true && { guessed: true }),
   });
 
   return {
     api: kind,
     path,
     claims(form) {
-      if (form.websocket) return isSocket(form) ? 'yes' : 'no';
-      const isCall = (form.method === 'POST' || form.method === 'GET') && methodOf(form) !== null;
-      return isCall ? 'yes' : 'no';
+      // By any method that could do something: a server behind the gate may know the same paths.
+      if (methodOf(form) !== null && form.method !== 'OPTIONS') return 'yes';
+      return form.websocket && isSocket(form) ? 'yes' : 'no';
     },
     claimsForm: () => false,
 
@@ -67,26 +68,26 @@ export function mount(parts: ApiParts, { path, envelope }: Options): Mount {
       return reply(codec, outcome);
     },
 
-    connect: connector(parts, envelope, (outcome, status) => reply(json, outcome, status)),
+    connect: connector({ parts, envelope, isHere: isSocket }, (outcome, status) => reply(json, outcome, status)),
   };
 }
 
 /** Who is asked first, then what: nobody has to be read a body who may not call. */
 async function answerCall(parts: ApiParts, request: MountRequest, codec: Codec, name: string): Promise<Outcome> {
+  if (request.form.method !== 'POST' && request.form.method !== 'GET') throw new Failure(405);
   if (!methods.has(name)) throw new Failure(404);
-  const presented = presentedBy(request.form);
+  const presented = presentedBy(request);
   const identified = await identify(parts, presented);
   if (identified.kind === 'unavailable') throw new Failure(503);
-  if (identified.kind === 'nobody') return { ...refused, ...(presented !== null && { guessed: true }) };
+  if (identified.kind === 'nobody') return refused(presented);
   const values = await valuesOf(request, codec);
   return callMethod(parts, identified.manager, request.client, name, values);
 }
 
-const refused: Outcome = { ...done(), status: 403, reason: denied().reason };
-
 /** An array is the arguments, any other value is one, and an empty body is none; a query is one object. */
 async function valuesOf({ form, body }: MountRequest, codec: Codec): Promise<readonly Said[]> {
   const bytes = carriesBody(form.framing) ? await body(bodyLimit) : new Uint8Array();
+  if (bytes === 'too_large') throw new Failure(413);
   if (form.method === 'GET') {
     if (bytes.length > 0) throw new Failure(400);
     return queryValues(form.target.query ?? '');

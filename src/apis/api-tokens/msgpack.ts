@@ -1,3 +1,4 @@
+import { readUtf8 } from '../../core/body-text.ts';
 import type { Json } from '../../core/token.ts';
 import { deepest, type Said, SaidFault } from './said.ts';
 
@@ -118,11 +119,9 @@ class Reader {
 
   #text(length: number): string {
     const from = this.#take(length);
-    try {
-      return utf8.decode(this.#bytes.subarray(from, from + length));
-    } catch {
-      throw new SaidFault('text that is not UTF-8');
-    }
+    const text = readUtf8(this.#bytes.subarray(from, from + length));
+    if (text === null) throw new SaidFault('text that is not UTF-8');
+    return text;
   }
 
   #binary(length: number): Uint8Array {
@@ -137,8 +136,6 @@ class Reader {
     return from;
   }
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const exact = (value: bigint): number | bigint => {
   const number = Number(value);

@@ -18,12 +18,13 @@ export interface ListOptions {
   readonly kind: 'list';
   readonly has: (row: Row) => boolean;
   readonly compare: (a: Row, b: Row) => number;
-  readonly limit: number;
+  /** Null: all. */
+  readonly limit: number | null;
   readonly offset: number;
 }
 
-/** Most rows of one answer, entries of a condition or an order, and characters of a pattern. */
-export const readLimits = { rows: 100, entries: 100, order: 4, pattern: 64 } as const;
+/** Most entries of a condition or an order, and characters of a pattern. */
+const readLimits = { entries: 100, order: 4, pattern: 64 } as const;
 
 type Field = keyof Row;
 type Value = string | number | boolean;
@@ -41,18 +42,20 @@ const fields: Readonly<Record<Field, (said: Said | undefined) => Value | null>> 
 
 const isField = (name: unknown): name is Field => typeof name === 'string' && Object.hasOwn(fields, name);
 
+/** In a condition clients have another word for the name. */
+const searched = 'search';
+
 /** Options of `read`. An id in any form asks for one token. Refuses with 400 what is not known. */
 export function readOptions(said: SaidObject): ReadOptions {
   if (Object.hasOwn(said, 'id')) return { kind: 'one', id: asText(said.id) };
   for (const name of Object.keys(said)) {
     if (!['where', 'order_by', 'limit', 'offset'].includes(name)) throw new Failure(400);
   }
-  const limit = counted(said.limit);
   return {
     kind: 'list',
     has: readWhere(said.where ?? {}),
     compare: readOrder(said.order_by ?? []),
-    limit: limit === 0 ? readLimits.rows : Math.min(limit, readLimits.rows),
+    limit: counted(said.limit) || null,
     offset: counted(said.offset),
   };
 }
@@ -62,7 +65,8 @@ const counted = (said: Said | undefined): number => (said === undefined || said 
 /** `{ field: value }` or `{ field: [operator, value] }`; all have to hold. */
 function readWhere(said: Said): Condition {
   if (!isObject(said)) throw new Failure(400);
-  const conditions = Object.entries(said).map(([name, value]) => {
+  const conditions = Object.entries(said).map(([said, value]) => {
+    const name = said === searched ? 'name' : said;
     if (!isField(name)) throw new Failure(400);
     if (!isList(value)) return readCondition(name, '=', value);
     const [operator, operand, ...others] = value;
@@ -108,26 +112,35 @@ function readCondition(field: Field, operator: string, operand: Said): Condition
   }
 }
 
-/** As SQL's LIKE: `%` is any text, `_` any character. Goes back to the last `%` alone, so that it cannot explode. */
+/** As SQL's LIKE: `%` is any text, `_` any character. Each text between two `%` is taken where it stands first. */
 export function isLike(text: string, pattern: string): boolean {
-  let at = 0;
-  let t = 0;
-  let percent = -1;
-  let mark = 0;
-  while (t < text.length) {
-    if (at < pattern.length && pattern[at] === '%') {
-      percent = at++;
-      mark = t;
-    } else if (at < pattern.length && (pattern[at] === '_' || pattern[at] === text[t])) {
-      at++;
-      t++;
-    } else if (percent !== -1) {
-      at = percent + 1;
-      t = ++mark;
-    } else return false;
+  const [first = '', ...others] = pattern.split('%');
+  const last = others.pop();
+  if (last === undefined) return text.length === first.length && standsAt(text, first, 0);
+  const end = text.length - last.length;
+  if (first.length > end || !standsAt(text, first, 0) || !standsAt(text, last, end)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = find(text, part, at, end - part.length);
+    if (found === -1) return false;
+    at = found + part.length;
   }
-  while (pattern[at] === '%') at++;
-  return at === pattern.length;
+  return true;
+}
+
+/** Where a part stands first, from `from` to `to`; -1: nowhere. */
+function find(text: string, part: string, from: number, to: number): number {
+  if (!part.includes('_')) {
+    const found = text.indexOf(part, from);
+    return found <= to ? found : -1;
+  }
+  for (let at = from; at <= to; at++) if (standsAt(text, part, at)) return at;
+  return -1;
+}
+
+function standsAt(text: string, part: string, at: number): boolean {
+  for (let i = 0; i < part.length; i++) if (part[i] !== '_' && part[i] !== text[at + i]) return false;
+  return true;
 }
 
 const signs: ReadonlyMap<string, number> = new Map([

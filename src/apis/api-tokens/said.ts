@@ -1,4 +1,5 @@
-import { deepestJson, readStrictJson } from '../../core/strict-json.ts';
+import { readJsonBody } from '../../core/body-text.ts';
+import { deepestJson } from '../../core/strict-json.ts';
 import type { Json } from '../../core/token.ts';
 
 /** What a client says: what JSON has, and of MessagePack bytes, and whole numbers that JavaScript's are too short for. */
@@ -25,20 +26,12 @@ export const isList = (said: Said): said is readonly Said[] => Array.isArray(sai
 export const isObject = (said: Said): said is SaidObject =>
   typeof said === 'object' && said !== null && !isList(said) && !(said instanceof Uint8Array);
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** Beyond so many refused values, and so much of where one stands, the reader does not say what else there is. */
 const told = { values: 100, pointer: 1000 } as const;
 
 /** Strict JSON. Whole numbers that are not exact are null: they name nothing, and are no argument. */
 export function readJson(bytes: Uint8Array): Said {
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    throw new SaidFault('text that is not UTF-8');
-  }
-  const reading = readStrictJson(text);
+  const reading = readJsonBody(bytes);
   if (!reading.ok) throw new SaidFault(reading.why);
   const { refused } = reading;
   const isUntold = refused.length >= told.values || refused.some(({ pointer }) => pointer.length >= told.pointer);

@@ -1,11 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { SecretForm } from '../../manage/token-service.ts';
 
-/**
- * Tokens of this API: 25 bytes as base64url. Bytes 0 to 7 are the id XOR NOT bytes 9 to 16, all big-endian; byte 8 is the
- * type; bytes 9 to 24 are random. So the id can be read from a token, which says nothing of whether there is one.
- */
-export const apiTokenType = 2;
+/** Kind of the tokens of this API. */
+export const kind = 'api-tokens';
 
 /** What tokens of this API look like: two letters tell the type, the last one that 25 bytes are written. */
 export const tokenShape: RegExp = /^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]C[A-Za-z0-9_-]{21}[AQgw]$/;
@@ -16,26 +13,19 @@ export const greatestId: bigint = 2n ** 63n - 1n;
 const randomLength = 16;
 const mask = 2n ** 64n - 1n;
 
-export interface DecodedToken {
-  readonly id: bigint;
-  readonly type: number;
-}
+/** Byte 8 of a token of this API; other types open other things there. */
+const apiTokenType = 2;
 
-/** `random`: 16 bytes. */
+/**
+ * Tokens of this API: 25 bytes as base64url. Bytes 0 to 7 are the id XOR NOT bytes 9 to 16, all big-endian; byte 8 is the
+ * type; bytes 9 to 24 are `random`. So the id can be read from a token, which says nothing of whether there is one.
+ */
 export function encodeToken(id: bigint, random: Uint8Array): string {
   const bytes = Buffer.alloc(9 + randomLength);
   bytes.set(random.subarray(0, randomLength), 9);
   bytes.writeBigUInt64BE(BigInt.asUintN(64, id) ^ (~bytes.readBigUInt64BE(9) & mask), 0);
   bytes[8] = apiTokenType;
   return bytes.toString('base64url');
-}
-
-/** Null when it has not the form of a token of this API. */
-export function decodeToken(token: string): DecodedToken | null {
-  if (!tokenShape.test(token)) return null;
-  const bytes = Buffer.from(token, 'base64url');
-  const id = BigInt.asIntN(64, bytes.readBigUInt64BE(0) ^ (~bytes.readBigUInt64BE(9) & mask));
-  return { id, type: bytes[8]! };
 }
 
 /** An id as clients have it: a decimal number from 1 to 2^63 - 1 without leading zeros; null otherwise. */

@@ -2,9 +2,9 @@ import { mount } from '../../../src/apis/access-api/mount.ts';
 import type { Recovery } from '../../../src/apis/parts.ts';
 import type { Form } from '../../../src/core/form.ts';
 import type { TokenService } from '../../../src/manage/token-service.ts';
-import type { BodyFault } from '../../../src/ports/exchange.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 import { aForm } from '../../support/request.ts';
 
@@ -97,13 +97,9 @@ export class World {
       form,
       requestId: 'r1',
       client: '192.0.2.7',
-      network: '192.0.2.7',
+      asker,
       origin: 'https://api.example.com',
-      body: async limit => {
-        if (bytes.length > limit)
-          throw Object.assign(new Error('large'), { bodyFault: 'large' as const }) satisfies BodyFault;
-        return bytes;
-      },
+      body: async limit => (bytes.length > limit ? 'too_large' : bytes),
     });
   }
 

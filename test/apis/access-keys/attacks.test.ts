@@ -1,7 +1,9 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { MountAnswer } from '../../../src/ports/mount.ts';
+import { asker } from '../../support/asker.ts';
 import { ops } from '../../support/managed.ts';
-import { type Forum, json, makeKey, NotClaimed, openForum, TooLarge } from './forum.ts';
+import { NotClaimed } from '../transcript.ts';
+import { type Forum, json, makeKey, openForum } from './forum.ts';
 
 const keys = '/api/auth/access-keys';
 
@@ -184,7 +186,7 @@ test.each([
   expect(await listed()).toEqual([]);
 });
 
-test('a body that is not UTF-8, encoded or said to be of two types is 400; one that is too large is the listener’s', async () => {
+test('a body that is not UTF-8, encoded or said to be of two types is 400, one that is too large 413', async () => {
   const fields = ['Cookie', 'storyden-session=baldur-session', 'Content-Type', 'application/json'];
   const post = (more: readonly string[], body: string | Uint8Array) =>
     forum.call({ method: 'POST', target: keys, fields: [...fields, ...more], body });
@@ -192,7 +194,8 @@ test('a body that is not UTF-8, encoded or said to be of two types is 400; one t
   expect((await post([], bytes)).status).toBe(400);
   expect((await post(['Content-Encoding', 'gzip'], '{"name":"ci"}')).status).toBe(400);
   expect((await post(['Content-Type', 'application/json'], '{"name":"ci"}')).status).toBe(400);
-  await expect(post([], `{"name":"${'x'.repeat(70_000)}"}`)).rejects.toThrow(TooLarge);
+  const large = await post([], `{"name":"${'x'.repeat(70_000)}"}`);
+  expect([large.status, json(large)]).toEqual([413, { error: 'too_large', message: 'The body is over 65536 bytes.' }]);
   expect(await listed()).toEqual([]);
 });
 
@@ -265,13 +268,14 @@ test('only the one who is believed is shown: the cookie without the key, and the
   expect((await forum.call({ method: 'GET', target: keys, fields })).status).toBe(200);
   expect(forum.shown).toEqual([
     {
+      asker,
       cookie: 'a=b; storyden-session=over; c=d',
       cookieValue: 'over',
       authorization: null,
       bearer: null,
       parameter: null,
     },
-    { cookie: null, cookieValue: null, authorization: `Bearer ${secret}`, bearer: secret, parameter: null },
+    { asker, cookie: null, cookieValue: null, authorization: `Bearer ${secret}`, bearer: secret, parameter: null },
   ]);
 });
 
@@ -461,4 +465,48 @@ test('a key that is revoked for good while it is being disabled is gone all the 
   };
   expect(await forum.as('baldur', 'DELETE', `${keys}/${id}`)).toMatchObject({ status: 204 });
   expect((await stored(id)).state).toBe('revoked');
+});
+
+test('an account has 1000 enabled keys at most: all are listed, in order, and for one more one has to be deleted', async () => {
+  const ids: string[] = [];
+  for (let i = 0; i < 1000; i++) {
+    const { token } = await forum.managed.tokens.create(ops, {
+      kind: 'access-keys',
+      owner: 'baldur',
+      name: `key ${i}`,
+      form: { make: () => ({ id: `${i}`.padStart(20, '0'), secret: `sdpak_${`${i}`.padStart(44, '0')}`, hint: 'x' }) },
+    });
+    ids.push(token.id);
+  }
+  const refused = await create({ name: 'one more' });
+  expect([refused.status, json(refused).error]).toEqual([403, 'too_many_keys']);
+  expect((await listed()).map(({ id }) => id)).toEqual(ids);
+  expect((await forum.as('freya', 'POST', keys, { name: 'hers' })).status).toBe(200);
+  expect((await forum.as('baldur', 'DELETE', `${keys}/${ids[500]}`)).status).toBe(204);
+  expect((await create({ name: 'one more' })).status).toBe(200);
+  expect((await create({ name: 'two more' })).status).toBe(403);
+  expect((await listed()).map(({ enabled }) => enabled)).toEqual(Array.from({ length: 1001 }, (_, i) => i !== 500));
+});
+
+test('a list that would fill the memory is refused, not cut short', async () => {
+  const { id } = await makeKey(forum, 'baldur', { name: 'x'.repeat(256) });
+  const token = await stored(id);
+  let pages = 0;
+  const list = vi.spyOn(forum.managed.tokens, 'list').mockImplementation(async (_actor, _filter, limit, next) => {
+    pages++;
+    return { tokens: Array.from({ length: limit }, (_, i) => ({ ...token, id: `${pages} ${i}` })), next };
+  });
+  for (const [member, target] of [
+    ['baldur', keys],
+    ['odin', '/api/admin/access-keys'],
+  ] as const) {
+    pages = 0;
+    const answer = await forum.as(member, 'GET', target);
+    expect([answer.status, json(answer)]).toEqual([
+      500,
+      { error: 'too_many_keys', message: 'There are too many access keys for one list.' },
+    ]);
+    expect(pages).toBeLessThan(500);
+  }
+  list.mockRestore();
 });

@@ -7,7 +7,9 @@ import { permissionsOfAccount } from '../../../src/manage/effective-permissions.
 import type { Identities } from '../../../src/manage/identities.ts';
 import type { Mount, MountAnswer } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** A forum whose members keep access keys: the mount over real services and a real store, and its sessions. */
 export interface Forum {
@@ -63,9 +65,9 @@ export async function openForum(path = '/api'): Promise<Forum> {
     const permissions = permissionsOfAccount(owner.account, owner.roles);
     return { kind: 'manager', manager: { account, permissions, by: tokenId === null ? 'session' : 'token', tokenId } };
   };
-  const byToken = async (bearer: string, kind: string) => {
+  const byToken = async (secret: string, kind: string) => {
     const { secrets, store } = managed.parts;
-    const found = await store.find(secrets.digests(createHash('sha256').update(bearer).digest('hex')));
+    const found = await store.find(secrets.digests(createHash('sha256').update(secret).digest('hex')));
     if (found === null || found.token.kind !== kind || found.token.owner === null) return null;
     const subject = compileSubject(found.token, found.account, found.roles, found.token.digest);
     return subjectFault(subject, clock.wall()) === null ? manager(found.token.owner, found.token.id) : null;
@@ -73,8 +75,9 @@ export async function openForum(path = '/api'): Promise<Forum> {
   const identities: Identities = {
     identify: async (presented, { tokenKind }) => {
       shown.push(presented);
-      if (presented.bearer !== null && tokenKind !== null) {
-        const found = await byToken(presented.bearer, tokenKind);
+      const secret = presented.cookieValue ?? presented.bearer;
+      if (secret !== null && tokenKind !== null) {
+        const found = await byToken(secret, tokenKind);
         if (found !== null) return found;
       }
       if (self.sessionsOut) return { kind: 'unavailable', retryAfter: 3 };
@@ -106,9 +109,9 @@ export async function openForum(path = '/api'): Promise<Forum> {
       form,
       requestId: 'req_1',
       client: '192.0.2.7',
-      network: '192.0.2.0/24',
+      asker,
       origin: `https://${host}`,
-      body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
+      body: async limit => (bytes.length > limit ? 'too_large' : bytes),
     });
   };
   const as: Forum['as'] = (member, method, target, body) =>
@@ -121,12 +124,6 @@ export async function openForum(path = '/api'): Promise<Forum> {
   const self: Forum = Object.assign(forum, { mount: made, call, as });
   return self;
 }
-
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
-
-/** As the listener rejects. */
-export class TooLarge extends Error {}
 
 /** A key of a member, made through the API. */
 export async function makeKey(

@@ -73,6 +73,17 @@ test('the session itself opens no route, as a cookie or as a key', async () => {
   expect(rig.upstream.requests).toEqual([]);
 });
 
+test('a key in the place of the session makes no keys, and lists none', async () => {
+  const { secret } = await make();
+  const before = await names();
+  const shown = `Cookie: storyden-session=${secret}\r\n${json}`;
+  expect((await rig.ask(post('{"name":"child"}', shown))).status).toBe(401);
+  expect((await rig.ask(bare('GET', keys, shown))).status).toBe(401);
+  const beside = `${shown}Authorization: Bearer ${secret}\r\n`;
+  expect((await rig.ask(post('{"name":"child"}', beside))).status).toBe(403);
+  expect(await names()).toEqual(before);
+});
+
 test('answers are whole: a length, the type named exactly, and nothing that is kept', async () => {
   const answer = await rig.ask(bare('GET', keys, cookie('baldur') + json));
   expect(answer.get('content-type')).toBe('application/json');
@@ -99,7 +110,15 @@ test('a chunked body is read like any other; one that is too large makes nothing
   expect(answer.json()).toMatchObject({ name: 'in pieces' });
   rig.postern.planted.push(String(answer.json()['secret']));
   const before = await names();
-  expect((await rig.ask(post(`{"name":"${'x'.repeat(70_000)}"}`))).status).toBe(413);
+  const large = `{"name":"${'x'.repeat(70_000)}"}`;
+  for (const sent of [post(large), `${head}${chunk(large)}0\r\n\r\n`]) {
+    const refused = await rig.ask(sent);
+    expect([refused.status, refused.get('content-type'), refused.json()]).toEqual([
+      413,
+      'application/json',
+      { error: 'too_large', message: 'The body is over 65536 bytes.' },
+    ]);
+  }
   expect(await names()).toEqual(before);
 });
 

@@ -8,10 +8,13 @@ import { type Form, readForm } from '../../../src/core/form.ts';
 import { accountGrants, compileRights } from '../../../src/core/rights.ts';
 import { compileSubject, subjectFault } from '../../../src/core/token.ts';
 import type { Identities } from '../../../src/manage/identities.ts';
+import type { TokenService } from '../../../src/manage/token-service.ts';
 import type { Mount, MountAnswer, MountConnection, MountRequest } from '../../../src/ports/mount.ts';
 import type { Identified, Presented } from '../../../src/ports/session-source.ts';
 import type { FeedEvent } from '../../../src/ports/token-store.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
+import { NotClaimed } from '../transcript.ts';
 
 /** An office whose people keep API tokens: the mount over real services and a real store, and its sessions. */
 export interface Office {
@@ -33,6 +36,8 @@ export interface Office {
   shake(fields: Fields, more?: Partial<Call>): Promise<MountConnection | MountAnswer>;
   /** A WebSocket, upgraded already. */
   socket(protocols: string): Promise<Socket>;
+  /** The client's end of a handshake that was accepted. */
+  upgraded(connection: MountConnection): Promise<Socket>;
 }
 
 export interface Call {
@@ -43,8 +48,12 @@ export interface Call {
   readonly body?: string | Uint8Array;
 }
 
-/** `ann` may get, add and list; `bob` may get; `eve` may do nothing. */
-export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc'): Promise<Office> {
+/** `ann` may get, add and list; `bob` may get; `eve` may do nothing. `tokens`: members that stand in front of the service's. */
+export async function openOffice(
+  envelope: EnvelopeName = 'result',
+  path = '/rpc',
+  tokens: Partial<TokenService> = {},
+): Promise<Office> {
   const listeners = new Set<(events: readonly FeedEvent[] | null) => void>();
   const managed = await openManaged({
     apply: async events => {
@@ -93,7 +102,9 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
   };
   const made = mount(
     {
-      tokens: managed.tokens,
+      tokens: new Proxy(managed.tokens, {
+        get: (own, name: keyof TokenService) => tokens[name] ?? own[name].bind(own),
+      }),
       accounts,
       identities,
       recovery: null,
@@ -144,7 +155,10 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
     socket: async protocols => {
       const connection = await shake(['Sec-WebSocket-Protocol', protocols]);
       if (!('run' in connection)) throw new Error(String(connection.body));
-      const server = createServer(socket => {
+      return office.upgraded(connection);
+    },
+    upgraded: async connection => {
+      const server = createServer({ noDelay: true }, socket => {
         server.close();
         void connection.run(socket, new Uint8Array());
       }).listen(0, '127.0.0.1');
@@ -156,14 +170,6 @@ export async function openOffice(envelope: EnvelopeName = 'result', path = '/rpc
     },
   };
   return office;
-}
-
-/** The request goes on to the routes. */
-export class NotClaimed extends Error {}
-
-/** As the listener rejects. */
-export class TooLarge extends Error {
-  readonly bodyFault = 'large';
 }
 
 function formOf({ method, target, fields = [], body = '' }: Call): Form {
@@ -185,9 +191,9 @@ function requestOf(form: Form, body: string | Uint8Array = ''): MountRequest {
     form,
     requestId: 'req_1',
     client: '192.0.2.7',
-    network: '192.0.2.0/24',
+    asker,
     origin: 'https://office.example',
-    body: limit => (bytes.length > limit ? Promise.reject(new TooLarge()) : Promise.resolve(bytes)),
+    body: async limit => (bytes.length > limit ? 'too_large' : bytes),
   };
 }
 

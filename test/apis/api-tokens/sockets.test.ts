@@ -1,8 +1,10 @@
 import { decode, encode } from '@msgpack/msgpack';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { connectionLimits } from '../../../src/apis/api-tokens/connections.ts';
 import { ops } from '../../support/managed.ts';
 import { maskedFrame, WebSocketClient } from '../../support/websocket-client.ts';
-import { NotClaimed, type Office, openOffice, parsed } from './office.ts';
+import { NotClaimed } from '../transcript.ts';
+import { type Office, openOffice, parsed } from './office.ts';
 
 let office: Office | null = null;
 const clients: WebSocketClient[] = [];
@@ -66,9 +68,9 @@ test.each<[string, readonly string[], number]>([
   expect(parsed(answer)).toMatchObject({ status, exception: false });
 });
 
-test('handshakes elsewhere go on to the routes, and an outage is a 503', async () => {
+test('handshakes elsewhere go on to the routes, at methods are refused, and an outage is a 503', async () => {
   const to = await open();
-  await expect(to.shake([], { target: '/rpc/v1/api-tokens/read' })).rejects.toThrow(NotClaimed);
+  expect(await to.shake([], { target: '/rpc/v1/api-tokens/read' })).toMatchObject({ status: 404 });
   await expect(to.shake([], { target: '/other' })).rejects.toThrow(NotClaimed);
   to.sessionsOut = true;
   expect(await to.shake(['Sec-WebSocket-Protocol', 'rpc, ann-session'])).toMatchObject({ status: 503 });
@@ -169,6 +171,15 @@ test('a disabled account, and a session that is over by a call, close with 1100'
   expect(await to.rpc('ann-session', 'read')).toMatchObject({ total: 0 });
 });
 
+test('a session that is somebody else’s by a call calls in nobody’s name, and closes with 1100', async () => {
+  const to = await open();
+  const client = await connect(to);
+  to.sessions.set('ann-session', 'bob');
+  client.say(rpc(1, 'create', 'late'));
+  expect(await client.end()).toBe(1100);
+  expect(await to.rpc('bob-session', 'read')).toMatchObject({ total: 0 });
+});
+
 test('an outage is answered, and closes nothing', async () => {
   const to = await open();
   const client = await connect(to);
@@ -178,6 +189,49 @@ test('an outage is answered, and closes nothing', async () => {
   to.sessionsOut = false;
   client.say(rpc(2, 'read'));
   expect(await client.message()).toMatchObject({ result: { status: 200 } });
+});
+
+describe('connections of one account are bounded', () => {
+  const offer = ['Sec-WebSocket-Protocol', 'rpc, ann-session'];
+  const most = connectionLimits.account;
+
+  test('and one more is refused before the upgrade, until another has ended', async () => {
+    const to = await open();
+    const { data } = await to.rpc('ann-session', 'create', 'ci');
+    const first = await connect(to);
+    for (let i = 1; i < most; i++) await connect(to, i % 2 === 0 ? 'ann-session' : data.token);
+    const isUp = async (client: WebSocketClient) => {
+      client.say({ type: 'ping' });
+      expect(await client.message()).toEqual({ type: 'pong' });
+    };
+    for (const client of clients) await isUp(client);
+    const refused = await to.shake(offer);
+    if (!('status' in refused)) throw new Error('it was accepted');
+    expect([refused.status, parsed(refused)]).toEqual([
+      503,
+      { status: 503, reason: 'Too many connections of this user', exception: true },
+    ]);
+    const other = await connect(to, 'bob-session');
+    await isUp(other);
+    first.destroy();
+    await vi.waitFor(async () => expect(await to.shake(offer)).toHaveProperty('run'));
+    await isUp(await connect(to));
+    expect(await to.shake(offer)).toHaveProperty('status', 503);
+  });
+
+  test('also where handshakes were taken side by side: one too many is told to come later', async () => {
+    const to = await open();
+    const taken = await Promise.all(Array.from({ length: most + 1 }, () => to.shake(offer)));
+    for (const connection of taken) {
+      if (!('run' in connection)) throw new Error('it was refused');
+      clients.push(new WebSocketClient(await to.upgraded(connection)));
+    }
+    for (const client of clients) client.say({ type: 'ping' });
+    const said = await Promise.all(clients.map(client => client.frame()));
+    const refused = said.filter(frame => frame?.opcode === 8);
+    expect(refused.map(frame => frame!.data.readUInt16BE(0))).toEqual([1013]);
+    expect(said.filter(frame => frame?.data.toString() === '{"type":"pong"}')).toHaveLength(most);
+  });
 });
 
 test('nobody listens to changes when nobody is connected', async () => {

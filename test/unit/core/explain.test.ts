@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { decide, type Evidence } from '../../../src/core/decide.ts';
-import { type Denial, deny } from '../../../src/core/decision.ts';
+import { type Denial, deny, denyToken } from '../../../src/core/decision.ts';
 import { explain, type Facts } from '../../../src/core/explain.ts';
 import type { OwnPermissions, Permissions } from '../../../src/core/permissions.ts';
 import { mergePermissions } from '../../../src/core/permissions.ts';
@@ -190,6 +190,55 @@ describe('the grant that decided', () => {
     const step = explain(judged({ token, account, roles: [] }, demand(['get'], null)).facts).steps.at(-1)!;
     expect(step.compared).toMatchObject({ token: 'grants it', account: 'withholds it' });
     expect(step.grant).toMatchObject({ of: 'account', id: 'acme', action: 'get', allow: false });
+  });
+});
+
+describe('advice where the account decides', () => {
+  const advice = (world: Partial<World>, resource: string | null = null) => {
+    const token = aToken('tok_a', { permissions: 'inherit', owner: 'acme' });
+    return explain(judged({ token, account: null, roles: [], ...world }, demand(['db.get'], resource)).facts).remedy!;
+  };
+
+  test.each([
+    ['nothing, which is bound from then on', null, true],
+    ['other permissions', ['other'], false],
+  ] as const)('on a token that inherits, of an account with %s, leaves it so', (_, permissions, unbound) => {
+    const remedy = advice({ account: anAccount('acme', { permissions }) });
+    expect(remedy).toContain('give that a role which has the permission, or the permission itself');
+    expect(remedy.includes('bounds all its tokens')).toBe(unbound);
+    const given = JSON.stringify({ permissions: [...(permissions ?? []), 'db.get'] });
+    expect(remedy.split('\n').slice(1)).toEqual([`PATCH /v1/accounts/acme ${given}`]);
+  });
+
+  test('a token that is revoked and inherits is followed by one that inherits, and by none where its account is gone', () => {
+    const lines = (deleted: boolean): string[] => {
+      const account = anAccount('acme', { permissions: [], deleted });
+      const token = aToken('tok_a', { permissions: 'inherit', owner: 'acme', state: 'revoked' });
+      const { facts } = judged({ token, account, roles: [] }, demand(['db.get'], null));
+      const denial = denyToken('revoked', facts.subject);
+      return explain({ ...facts, fell: { phase: 'token', denial } })
+        .remedy!.split('\n')
+        .slice(1);
+    };
+    expect(lines(false)).toEqual([
+      'PATCH /v1/accounts/acme {"permissions":["db.get"]}',
+      'POST /v1/tokens {"owner":"acme","permissions":"inherit"}',
+    ]);
+    expect(lines(true)).toEqual(['POST /v1/tokens {"permissions":["db.get"]}']);
+  });
+
+  test('on what the account does not own says so, and never changes what it owns', () => {
+    const account = anAccount('acme', { permissions: ['*'], owns: ['db/hr'] });
+    const remedy = advice({ account }, 'db/sales');
+    expect(remedy).toContain('The account acme does not own "db/sales", and `*` is what it owns.');
+    expect(remedy).toContain('whoever may say so extends `owns`');
+    expect(remedy).not.toContain('"owns"');
+    expect(advice({ account: anAccount('acme', { permissions: [], owns: ['db/*'] }) }, 'db/sales')).not.toContain(
+      'own ',
+    );
+    // Only as part of a line, and never as one.
+    const forged = advice({ account }, 'db/x\nDELETE /v1/accounts/acme');
+    expect(forged.split('\n').map(line => line.split(' ')[0])).toEqual(['Grant', 'PATCH']);
   });
 });
 

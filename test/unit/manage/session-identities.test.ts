@@ -8,6 +8,7 @@ import type { Identified, Introspected, Presented } from '../../../src/ports/ses
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import { Peppers } from '../../../src/secrets/peppers.ts';
 import { Reader } from '../../../src/secrets/reader.ts';
+import { asker } from '../../support/asker.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 
 /** Who manages, told over a real store and the cache of tokens. The other system is a script. */
@@ -15,7 +16,14 @@ import { type Managed, openManaged, ops } from '../../support/managed.ts';
 const shape = /^sdpak_[A-Za-z0-9]{8}$/;
 const keyRules = { tokenKind: 'access-keys' };
 const noRules = { tokenKind: null };
-const nothing: Presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: null };
+const nothing: Presented = {
+  asker,
+  cookie: null,
+  cookieValue: null,
+  authorization: null,
+  bearer: null,
+  parameter: null,
+};
 const bearer = (value: string): Presented => ({ ...nothing, authorization: `Bearer ${value}`, bearer: value });
 const parameter = (value: string): Presented => ({ ...nothing, parameter: value });
 const cookie = (value: string): Presented => ({ ...nothing, cookie: `sid=${value}`, cookieValue: value });
@@ -215,11 +223,11 @@ describe('tokens', () => {
 });
 
 describe('sessions of the other system', () => {
-  const found = (account: string, permissions: readonly string[] | null = null): Introspected => ({
-    kind: 'found',
-    account,
-    permissions,
-  });
+  const found = (
+    account: string,
+    permissions: readonly string[] | null = null,
+    owns: readonly string[] | null = null,
+  ): Introspected => ({ kind: 'found', account, permissions, owns });
 
   test('make the account on first sight, once, however many come at a time', async () => {
     answer = found('new', ['b', 'a']);
@@ -249,6 +257,54 @@ describe('sessions of the other system', () => {
     answer = found('acme');
     expect(managerOf(await identities.identify(cookie('s'), noRules))?.permissions.names).toEqual(['of-the-role']);
     expect((await managed.accounts.get(ops, 'acme')).permissions).toEqual([]);
+  });
+
+  test('of one account may each be told other permissions, and have those of the roles beside them', async () => {
+    await managed.roles.create(ops, { id: 'r', permissions: { shared: true, denied: false, 'any.*': true } });
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { roles: ['r'] });
+    const [one, other] = [found('acme', ['few']), found('acme', ['denied', 'few', 'more'])];
+    const permissionsBy = async (told: Introspected) => {
+      answer = told;
+      return managerOf(await identities.identify(cookie('s'), noRules))!.permissions;
+    };
+    for (let i = 0; i < 2; i++) {
+      expect((await permissionsBy(one)).names).toEqual(['shared', 'few']);
+      expect((await permissionsBy(other)).names).toEqual(['shared', 'denied', 'few', 'more']);
+    }
+    const permissions = await permissionsBy(one);
+    expect(['any.thing', 'any.*', 'denied', 'more'].filter(name => permissions.has(name))).toEqual(['any.thing']);
+    await managed.accounts.patch({ actor: ops, id: 'acme' }, { roles: [] });
+    expect((await permissionsBy(one)).names).toEqual(['few']);
+  });
+
+  test('what it says that an account owns is what it owns, written together with its permissions', async () => {
+    answer = found('new', ['x'], ['db/1']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['x'], owns: ['db/1'], version: 1 });
+    answer = found('new', ['x'], []);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['x'], owns: [], version: 2 });
+    answer = found('new', ['y'], ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['y'], owns: ['db/2'], version: 3 });
+    answer = found('new', ['y'], ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect((await managed.accounts.get(ops, 'new')).version).toBe(3);
+    // What somebody says here lasts until a session is shown again.
+    await managed.accounts.patch({ actor: ops, id: 'new' }, { owns: null });
+    answer = found('new', null, ['db/2']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'new')).toMatchObject({ permissions: ['y'], owns: ['db/2'], version: 5 });
+  });
+
+  test('where it does not say what an account owns, that stays as it is', async () => {
+    answer = found('fresh', ['x']);
+    await identities.identify(cookie('s'), noRules);
+    expect((await managed.accounts.get(ops, 'fresh')).owns).toBeNull();
+    await managed.accounts.patch({ actor: ops, id: 'fresh' }, { owns: ['db/1'] });
+    answer = found('fresh', ['y']);
+    await identities.identify(cookie('s'), noRules);
+    expect(await managed.accounts.get(ops, 'fresh')).toMatchObject({ permissions: ['y'], owns: ['db/1'] });
   });
 
   test('an answer that is kept is written once, so that it does not undo a newer one', async () => {
@@ -290,6 +346,8 @@ describe('sessions of the other system', () => {
     away = true;
     answer = found('acme', ['x']);
     expect(await identities.identify(cookie('s'), noRules)).toEqual(outage);
+    // Why everybody is told to try again stands in the log.
+    expect(lines.slice(5)).toEqual([expect.stringContaining('the store does not answer')]);
     away = false;
     expect(managerOf(await identities.identify(cookie('s'), noRules))?.account).toBe('acme');
     expect((await managed.accounts.get(ops, 'acme')).permissions).toEqual(['x']);
@@ -312,7 +370,7 @@ describe('sessions of the other system', () => {
 
 describe('what stands beside each other', () => {
   test('the cookie counts first, then Bearer, then the parameter', async () => {
-    answer = { kind: 'found', account: 'legacy', permissions: [] };
+    answer = { kind: 'found', account: 'legacy', permissions: [], owns: null };
     const { secret } = await key();
     const made = await session();
     const both = { ...cookie('s'), authorization: `Bearer ${secret}`, bearer: secret, parameter: made.session };
@@ -326,7 +384,7 @@ describe('what stands beside each other', () => {
   });
 
   test('a bad secret of ours is not saved by a cookie of the other system', async () => {
-    answer = { kind: 'found', account: 'acme', permissions: null };
+    answer = { kind: 'found', account: 'acme', permissions: null, owns: null };
     const made = await session();
     await managed.tokens.revoke({ actor: ops, id: made.id });
     for (const bad of [made.session, `${made.session}x`, `pst_${'a'.repeat(38)}`, 'pst_']) {
@@ -344,6 +402,7 @@ describe('what stands beside each other', () => {
     await managed.tokens.revoke({ actor: ops, id: made.id });
     const line = `a=1; sid=legacy; t=${made.session}; q="${made.session}"; b=2`;
     const presented = {
+      asker,
       cookie: line,
       cookieValue: 'legacy',
       authorization: `ApiKey ${made.session}`,

@@ -6,6 +6,7 @@ import type { TokenStore } from '../../../src/ports/token-store.ts';
 import { Peppers } from '../../../src/secrets/peppers.ts';
 import { Reader } from '../../../src/secrets/reader.ts';
 import type { OpenStore } from '../../contract/harness.ts';
+import { asker } from '../../support/asker.ts';
 import { openInFolder } from '../../support/embedded.ts';
 import { type Managed, openManaged, ops } from '../../support/managed.ts';
 import type { ManualClock } from '../../support/manual-clock.ts';
@@ -38,6 +39,7 @@ function processOver(tokens: TokenStore, { accounts }: Managed, clock: ManualClo
 }
 
 const shown = (session: string): Presented => ({
+  asker,
   cookie: null,
   cookieValue: null,
   authorization: `Bearer ${session}`,

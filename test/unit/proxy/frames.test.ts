@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { closeFrame, FrameTracker } from '../../../src/proxy/frames.ts';
+import { FrameTracker } from '../../../src/proxy/frames.ts';
 import { frame } from '../../support/frames.ts';
 
 describe('where the next frame begins', () => {
@@ -50,13 +50,4 @@ describe('where the next frame begins', () => {
     }
     expect(tracker.atBoundary).toBe(true);
   });
-});
-
-test('a Close frame carries its code, masked only from a client', () => {
-  expect([...closeFrame(1001, false)]).toEqual([0x88, 0x02, 0x03, 0xe9]);
-  expect([...closeFrame(1008, true)]).toEqual([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0]);
-  const tracker = new FrameTracker();
-  tracker.push(closeFrame(1001, true));
-  tracker.push(closeFrame(1001, false));
-  expect(tracker.atBoundary).toBe(true);
 });

@@ -1,13 +1,21 @@
 import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Introspected, Presented } from '../../../src/ports/session-source.ts';
+import type { Asker, Introspected, Presented } from '../../../src/ports/session-source.ts';
 import { type IntrospectionOptions, LegacySessions } from '../../../src/sessions/introspection.ts';
+import { asker } from '../../support/asker.ts';
 import { LegacySystem } from '../../support/legacy-system.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 /** Sessions of another system, asked for over real sockets. */
 
-const nothing: Presented = { cookie: null, cookieValue: null, authorization: null, bearer: null, parameter: null };
+const nothing: Presented = {
+  asker,
+  cookie: null,
+  cookieValue: null,
+  authorization: null,
+  bearer: null,
+  parameter: null,
+};
 const withCookie = (cookie: string): Presented => ({ ...nothing, cookie });
 const nobody = { kind: 'nobody' };
 const outage = { kind: 'unavailable', retryAfter: 1 };
@@ -36,6 +44,7 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
       forward: [{ kind: 'cookie' }, { kind: 'authorization' }, { kind: 'parameter', name: 'auth_token' }],
       account: ['account', 'id'],
       permissions: ['permissions'],
+      owns: null,
       keepMs: 5000,
       deadlineMs: 5000,
       ...more,
@@ -47,16 +56,18 @@ function sessions(more: Partial<IntrospectionOptions> = {}): LegacySessions {
   return made;
 }
 
-const found = (account: string, permissions: readonly string[] | null = null) => ({
+const found = (account: string, permissions: readonly string[] | null = [], owns: readonly string[] | null = null) => ({
   kind: 'found',
   account,
   permissions,
+  owns,
 });
 
 describe('what the system is shown', () => {
   test('only the named parts, with GET, at the URL', async () => {
     legacy.answers(200, { account: { id: 'a' } });
     const presented: Presented = {
+      asker,
       cookie: 'sid=1; other=2',
       cookieValue: '1',
       authorization: 'Bearer xyz',
@@ -104,7 +115,8 @@ describe('what its answers mean', () => {
     ],
     ['permissions as a map', 200, { account: { id: 1 }, permissions: { b: true, a: false } }, found('1', ['b'])],
     ['no permissions', 200, { account: { id: 1 }, permissions: [] }, found('1', [])],
-    ['permissions that it does not tell', 200, { account: { id: 1 }, permissions: null }, found('1')],
+    ['permissions that are null, which are none', 200, { account: { id: 1 }, permissions: null }, found('1', [])],
+    ['permissions that are not there, which are none', 200, { account: { id: 1 } }, found('1', [])],
     ['no account', 200, { account: null }, nobody],
     ['an account without an id', 200, { account: {} }, nobody],
     ['nothing at the place', 200, {}, nobody],
@@ -138,6 +150,52 @@ describe('what its answers mean', () => {
   test.each(rows)('%s', async (_, status, body, expected) => {
     legacy.answers(status, body);
     expect(await sessions().identify(withCookie('sid=1'))).toEqual(expected);
+  });
+
+  const owned: readonly [string, unknown, object][] = [
+    ['resources, each once', ['db/2', 'db/1', 'db/2'], found('1', null, ['db/1', 'db/2'])],
+    ['whole numbers, which are ids', [102, 0, '101'], found('1', null, ['0', '101', '102'])],
+    ['patterns, as accounts have them', ['*', 'db/*'], found('1', null, ['*', 'db/*'])],
+    ['no resources', [], found('1', null, [])],
+    ['null, which owns nothing', null, found('1', null, [])],
+    ['nothing, which owns nothing', undefined, found('1', null, [])],
+    ['a text', '*', outage],
+    ['a map', { 'db/1': true }, outage],
+    ['a number', 101, outage],
+    ['a resource without a character', [''], outage],
+    ['a resource that is a list', [['db/1']], outage],
+    ['a resource that is true', [true], outage],
+    ['a resource that is null', [null], outage],
+    ['half a number', [1.5], outage],
+    ['a number below 0', [-1], outage],
+    ['a resource with an empty segment', ['db//1'], outage],
+    ['a resource with half a wildcard', ['db/1*'], outage],
+    ['a resource with a line break', ['db/1\n'], outage],
+    ['a resource that is too long', ['x'.repeat(257)], outage],
+    ['more resources than are taken', names(1001), outage],
+  ];
+
+  test.each(owned)('of what the account owns: %s', async (_, owns, expected) => {
+    legacy.answers(200, { account: { id: 1 }, owns });
+    const some = sessions({ permissions: null, owns: ['owns'] });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(expected);
+  });
+
+  test('a number of a resource that is not exact names none', async () => {
+    legacy.answers(200, '{"account":{"id":1},"owns":[99999999999999999999]}');
+    expect(await sessions({ owns: ['owns'] }).identify(withCookie('sid=1'))).toEqual(outage);
+  });
+
+  test('where it is not asked what the account may do, it says nothing of that', async () => {
+    for (const permissions of [['a'], 'nonsense']) {
+      legacy.answers(200, { account: { id: 1 }, permissions });
+      expect(await sessions({ permissions: null }).identify(withCookie('sid=1'))).toEqual(found('1', null));
+    }
+  });
+
+  test('where it is not asked what the account owns, it says nothing of that', async () => {
+    legacy.answers(200, { account: { id: 1 }, owns: 'nonsense' });
+    expect(await sessions().identify(withCookie('sid=1'))).toEqual(found('1'));
   });
 
   test('a redirect is not followed, and says nothing', async () => {
@@ -284,7 +342,8 @@ test('connections and questions at a time are bounded, and whoever finds no room
   const waiting: (() => void)[] = [];
   legacy.script = response => waiting.push(() => response.writeHead(200).end('{"account":{"id":"a"}}'));
   const asked: Promise<Introspected>[] = [];
-  for (let i = 0; i < 300; i++) asked.push(some.identify(withCookie(`sid=${i}`)));
+  for (let i = 0; i < 300; i++)
+    asked.push(some.identify({ ...withCookie(`sid=${i}`), asker: askerOf(`192.0.2.${i}`) }));
   const refused = await Promise.all(asked.slice(256));
   expect(refused.every(({ kind }) => kind === 'unavailable')).toBe(true);
   await expect.poll(() => waiting.length).toBe(16);
@@ -293,6 +352,105 @@ test('connections and questions at a time are bounded, and whoever finds no room
   expect((await Promise.all(asked.slice(0, 256))).every(({ kind }) => kind === 'found')).toBe(true);
   expect(legacy.peak).toBe(16);
   expect(legacy.connections.size).toBe(16);
+});
+
+describe('one network', () => {
+  test('has room for an eighth of the questions, and takes none of the others’', async () => {
+    const some = sessions();
+    const waiting: (() => void)[] = [];
+    legacy.script = response => waiting.push(() => response.writeHead(200).end('{"account":{"id":"a"}}'));
+    const of = (network: string) => (i: number) => ({ ...withCookie(`sid=${i}`), asker: askerOf(network) });
+    const guesses = Array.from({ length: 40 }, (_, i) => some.identify(of('192.0.2.1')(i)));
+    expect((await Promise.all(guesses.slice(32))).every(({ kind }) => kind === 'unavailable')).toBe(true);
+    expect(lines.at(-1)!.fields).toEqual({ why: 'too many questions of one network' });
+    const others = [1000, 1001].map(of('192.0.2.2')).map(presented => some.identify(presented));
+    // What is asked already takes no room.
+    const joined = some.identify(of('192.0.2.1')(0));
+    await expect.poll(() => waiting.length).toBe(16);
+    legacy.script = response => response.writeHead(200).end('{"account":{"id":"a"}}');
+    for (const answer of waiting) answer();
+    const good = await Promise.all([...guesses.slice(0, 32), ...others, joined]);
+    expect(good.every(({ kind }) => kind === 'found')).toBe(true);
+    expect((await some.identify(of('192.0.2.1')(99))).kind).toBe('found');
+  });
+
+  test('that has failed too often is not asked about, but for what was somebody’s the last time', async () => {
+    const some = sessions();
+    legacy.script = (response, request) => {
+      if (request.headers.cookie === 'sid=good') response.writeHead(200).end('{"account":{"id":"a"}}');
+      else response.writeHead(401).end();
+    };
+    let heldBack = false;
+    const held: Asker = { network: '192.0.2.1', heldBack: () => heldBack };
+    const by = (sid: string, who: Asker = held) => some.identify({ ...withCookie(`sid=${sid}`), asker: who });
+    expect([await by('good'), await by('bad')]).toEqual([found('a'), nobody]);
+    heldBack = true;
+    expect([await by('good'), await by('bad'), await by('new')]).toEqual([found('a'), nobody, outage]);
+    expect(legacy.asked).toHaveLength(2);
+    clock.advance(60_000);
+    expect([await by('good'), await by('bad'), await by('new')]).toEqual([found('a'), outage, outage]);
+    expect(legacy.asked).toHaveLength(3);
+    expect(await by('new', asker)).toEqual(nobody);
+    // One that has ended is asked about once more, and is a guess from then on.
+    legacy.answers(401, '');
+    clock.advance(60_000);
+    expect(await by('good')).toEqual(nobody);
+    clock.advance(60_000);
+    expect(await by('good')).toEqual(outage);
+    expect(legacy.asked).toHaveLength(5);
+    expect(lines).toEqual([]);
+  });
+
+  test('is not kept from sessions that are good where no answer is kept', async () => {
+    const some = sessions({ keepMs: 0 });
+    legacy.answers(200, { account: { id: 'a' } });
+    const held: Asker = { network: '192.0.2.1', heldBack: () => true };
+    expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
+    expect(await some.identify({ ...withCookie('sid=1'), asker: held })).toEqual(found('a'));
+    expect(legacy.asked).toHaveLength(2);
+  });
+});
+
+describe('what may be the fault of the configuration is a warning that names the key', () => {
+  const words = () => lines.map(({ message }) => message);
+
+  test('404, for as long as it is answered', async () => {
+    const some = sessions();
+    legacy.answers(404, { account: { id: 'planted' } });
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    legacy.answers(200, { account: { id: 'a' } });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
+    legacy.answers(404, '');
+    expect(await some.identify(withCookie('sid=2'))).toEqual(nobody);
+    const line = expect.stringMatching(/404.+sessions\.introspect\.url/);
+    expect(words()).toEqual([line, line]);
+    expect(JSON.stringify(lines)).not.toContain('planted');
+  });
+
+  test.each([
+    ['nothing at the place', {}],
+    ['null at the place', { account: { id: null } }],
+    ['an account at another place', { user: { id: 'planted' } }],
+  ])('200 with %s, until somebody was found', async (_, body) => {
+    const some = sessions();
+    legacy.answers(200, body);
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    expect(words()).toEqual([expect.stringMatching(/200.+sessions\.introspect\.account/)]);
+    // It is remembered, and said once.
+    expect(await some.identify(withCookie('sid=planted'))).toEqual(nobody);
+    legacy.answers(200, { account: { id: 'a' } });
+    expect(await some.identify(withCookie('sid=1'))).toEqual(found('a'));
+    legacy.answers(200, body);
+    expect(await some.identify(withCookie('sid=2'))).toEqual(nobody);
+    expect(lines).toHaveLength(1);
+    expect(JSON.stringify(lines)).not.toContain('planted');
+  });
+
+  test.each([401, 403])('%i is none', async status => {
+    legacy.answers(status, '');
+    expect(await sessions().identify(withCookie('sid=1'))).toEqual(nobody);
+    expect(lines).toEqual([]);
+  });
 });
 
 test('neither what is presented nor what is answered is in a line of the log', async () => {
@@ -317,13 +475,15 @@ test('neither what is presented nor what is answered is in a line of the log', a
   expect(lines.map(({ fields }) => fields)).toEqual([
     { why: 'status 500' },
     { why: 'no JSON' },
-    { why: 'the account is no id' },
+    { why: 'what stands at `account` is no id' },
     { why: 'UND_ERR_SOCKET' },
     { why: 'too slow' },
   ]);
   expect(lines.every(({ error }) => error === undefined)).toBe(true);
   expect(JSON.stringify(lines)).not.toContain('planted');
 });
+
+const askerOf = (network: string): Asker => ({ network, heldBack: () => false });
 
 function names(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `permission-${i}`);

@@ -46,6 +46,7 @@ const leaksPiece = (shown: string, secret: string): boolean => {
 
 describe('errorFields', () => {
   it('no planted secret survives errorFields, in any form, whatever quotes it and wherever it stands', () => {
+    const leaking: string[] = [];
     for (let round = 0; round < 200; round++) {
       const secret = freshToken();
       for (const form of forms(secret)) {
@@ -58,21 +59,23 @@ describe('errorFields', () => {
             options: { headers: { authorization: `Bearer ${secret}` } },
           });
           const shown = JSON.stringify(errorFields(error, { stack: true }));
-          expect(leaks(shown, secret), shown).toBe(false);
-          expect(leaksPiece(shown, secret.slice(4)), shown).toBe(false);
+          if (leaks(shown, secret) || leaksPiece(shown, secret.slice(4))) leaking.push(shown);
         }
       }
     }
+    expect(leaking).toEqual([]);
   });
 
   it('no random key survives: base64, base64url, hex and base62 of 24 bytes and more', () => {
+    const leaking: string[] = [];
     for (let round = 0; round < 5000; round++) {
       const bytes = randomBytes(24 + (round % 24));
       for (const key of [bytes.toString('base64'), bytes.toString('base64url'), bytes.toString('hex'), letters(32)]) {
         const shown = JSON.stringify(errorFields(new Error(`the key ${key} was refused`)));
-        expect(shown.includes(key.slice(0, 16)), shown).toBe(false);
+        if (shown.includes(key.slice(0, 16))) leaking.push(shown);
       }
     }
+    expect(leaking).toEqual([]);
   });
 
   it('no password survives in a URL, whatever characters it is made of', () => {
@@ -187,11 +190,12 @@ describe('text of others', () => {
   });
 
   it('is JSON that says the same, for every character there is', () => {
+    const wrong: string[] = [];
     for (let code = 0; code < 0x10000; code++) {
       const text = `a${String.fromCharCode(code)}b`;
       const said = JSON.parse(quote(text, 10)) as string;
-      expect(said, code.toString(16)).toBe(visible(text));
-      expect(/[\x00-\x1f\x7f-\x9f]/.test(said)).toBe(false);
+      if (said !== visible(text) || /[\x00-\x1f\x7f-\x9f]/.test(said)) wrong.push(code.toString(16));
     }
+    expect(wrong).toEqual([]);
   });
 });
