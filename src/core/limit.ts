@@ -7,6 +7,10 @@ export type Period = (typeof periods)[number];
 export const algorithms = ['window', 'bucket'] as const;
 export type Algorithm = (typeof algorithms)[number];
 
+/** Percents of what a limit allows; somebody is told when it passes one. */
+export const thresholds = [80, 90, 100] as const;
+export type Threshold = (typeof thresholds)[number];
+
 /** How much may be used: `max` units in each window, or at that pace out of a bucket that holds `burst`. */
 export interface Limit {
   /** Unlike every other of the same token or account. */
