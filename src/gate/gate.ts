@@ -170,6 +170,7 @@ export class Gate {
       corsOrigin,
       rejudge: question === null ? null : () => this.#judge.again(question, this.policy),
       inDoubt,
+      charge: null,
     });
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);

@@ -42,6 +42,7 @@ const journeyOf = (form: Form, corsOrigin: string | null = null): Journey => ({
   corsOrigin,
   rejudge: null,
   inDoubt: false,
+  charge: null,
 });
 
 /** A permit for a token of `acme`, as the decision makes it. */
