@@ -156,6 +156,10 @@ export const subjectOf = (
   secretUntil,
 });
 
+/** The version that its limits are of. The configuration has none: its limits are those of version 0. */
+export const limitsVersion = ({ kind, version }: Pick<Token, 'kind' | 'version'>): number =>
+  kind === 'declared' ? 0 : version;
+
 /** Revoked itself, or by the mark on its owner's account. */
 export const isRevoked = (token: Token, account: Account | null): boolean =>
   token.state === 'revoked' || (account?.revokedBefore != null && token.createdAt <= account.revokedBefore);
