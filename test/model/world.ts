@@ -743,7 +743,9 @@ function resetLimit(world: World, index: number, law: Rules): boolean {
   ghost.generation++;
   ghost.charged = 0;
   ghost.admitted = [];
-  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!));
+  // What a store has lost it cannot carry over.
+  const lost = world.hasLost ? ghost.bound : 0;
+  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!), lost);
   notify(world, 'news', number, ledgerAt(world, index), label, ledger.recall, '');
   return say(world, `limit ${index} is reset`);
 }
