@@ -89,7 +89,9 @@ describe('what a configuration comes out as', () => {
       tokens: { prefix: 'pst', peppers: [], declared: [], shapes: [], acceptUnkeyed: false },
       cache: { maxEntries: 100_000, ttlMs: 60_000, negativeTtlMs: 5000 },
       revocation: { boundMs: 5000, feedReadMs: 1666 },
-      headers: { identityPrefix: 'X-Postern-', realm: 'postern' },
+      outage: { serveCachedMs: 0, snapshot: null, limits: 'closed' },
+      limits: { waitMs: 1000 },
+      headers: { identityPrefix: 'X-Postern-', realm: 'postern', rateLimit: 'draft' },
       trustedProxies: [],
       guard: { failures: 20, perMs: 10_000 },
       shutdown: { delayMs: 5000, graceMs: 20_000 },
@@ -205,9 +207,9 @@ forward_headers: [X-Original-URL]
 max_body: 1MiB
 routes:
   - { path: "/v1/{id}", upstream: a, methods: [GET], hosts: [API.example.com., "*.Example.org"], require: "x:read", allow: [semicolon] }
-  - { path: /v2/x/**, upstream: b, require: [a, b], strip_prefix: /v2/x, max_body: unlimited, forward_headers: [], forward_credential: true }
-  - { path: /v3, upstream: b, require: { any: [a, b] }, max_body: 64KiB, cors: { origins: ["https://x.example", "*"], preflight: answer } }
-  - { path: "/v4/{api}", upstream: b, require: "api.{param.cmd}", resource: "db/{param.extra.db}", inspect_body: 64KiB, commands: { db.get: get, __proto__: add }, mode: shadow }
+  - { path: /v2/x/**, upstream: b, cost: 5, require: [a, b], strip_prefix: /v2/x, max_body: unlimited, forward_headers: [], forward_credential: true }
+  - { path: /v3, upstream: b, cost: 0, require: { any: [a, b] }, max_body: 64KiB, cors: { origins: ["https://x.example", "*"], preflight: answer } }
+  - { path: "/v4/{api}", upstream: b, cost: { reserve: 10, response_header: X-Cost }, require: "api.{param.cmd}", resource: "db/{param.extra.db}", inspect_body: 64KiB, commands: { db.get: get, __proto__: add }, mode: shadow }
 `);
     expect(config.credentials).toEqual([
       { kind: 'header', name: 'x-api-key', scheme: null },
@@ -234,6 +236,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 1, header: null },
         allow: new Set(['semicolon']),
         cors: null,
         forwardCredential: false,
@@ -252,6 +255,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 5, header: null },
         allow: new Set(),
         cors: null,
         forwardCredential: true,
@@ -270,6 +274,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 0, header: null },
         allow: new Set(),
         cors: { origins: new Set(['https://x.example', '*']), preflight: 'answer' },
         forwardCredential: false,
@@ -288,6 +293,7 @@ routes:
         commands: { 'db.get': 'get', ['__proto__']: 'add' },
         inspectBody: 65_536,
         mode: 'shadow',
+        cost: { units: 10, header: 'x-cost' },
         allow: new Set(),
         cors: null,
         forwardCredential: false,
