@@ -492,6 +492,7 @@ describe('declared tokens', () => {
   secret_sha256: 0fe4a7af4c9eb9ee8a1dbc8b9dd8d8f8a6ab9dd8a9a9e1f0c7e5d4b3a2918070
   state: disabled
   mode: shadow
+  limits: [{ name: day, max: 0, per: 1d }, { name: pace, max: 5, per: 1s, algorithm: bucket }]
   name: An old one
   permissions: { "*": true, "db.get": false }
   not_before: 2026-01-01T00:00:00Z
@@ -514,6 +515,7 @@ describe('declared tokens', () => {
       permissions: ['widgets:read', 'db.*'],
       notBefore: null,
       expiresAt: null,
+      limits: [],
       tags: ['ci'],
     },
     {
@@ -522,6 +524,10 @@ describe('declared tokens', () => {
       owner: null,
       state: 'disabled',
       mode: 'shadow',
+      limits: [
+        { name: 'day', max: 0, per: '1d', algorithm: 'window', burst: 0 },
+        { name: 'pace', max: 5, per: '1s', algorithm: 'bucket', burst: 5 },
+      ],
       notBefore: Date.UTC(2026, 0, 1),
       expiresAt: Date.UTC(2027, 0, 1) + 500,
       tags: [],
