@@ -561,7 +561,7 @@ describe('declared tokens', () => {
     expect(missingOwners(config, new Set(['acme']))).toEqual([]);
     expect(missingOwners(config, new Set(['other']))).toEqual([
       expect.stringMatching(/tokens\.yaml:2:3 \[0\]\.owner: "acme" is no account; allowed: /),
-      expect.stringMatching(/tokens\.yaml:11:3 \[2\]\.owner: "acme" is no account; allowed: /),
+      expect.stringMatching(/tokens\.yaml:12:3 \[2\]\.owner: "acme" is no account; allowed: /),
     ]);
   });
 });
