@@ -156,7 +156,7 @@ export const subjectOf = (
   secretUntil,
 });
 
-/** The version that its limits are of. The configuration has none: its limits are those of version 0. */
+/** Under which ledgers know a token's limits. The configuration has no versions: it is 0 there. */
 export const limitsVersion = ({ kind, version }: Pick<Token, 'kind' | 'version'>): number =>
   kind === 'declared' ? 0 : version;
 

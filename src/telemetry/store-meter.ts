@@ -80,13 +80,13 @@ export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger
   series: (tokenId, step, from, to) => meter.timed('usage_read', () => ledger.series(tokenId, step, from, to)),
 });
 
-export const meterLimits = (limits: LimitLedger, meter: StoreMeter): LimitLedger => ({
+export const meterLimits = (ledger: LimitLedger, meter: StoreMeter): LimitLedger => ({
   exchange: (questions, circumstances) =>
-    meter.timed('limit_exchange', () => limits.exchange(questions, circumstances)),
-  define: (subject, version, defined) => meter.timed('limit_change', () => limits.define(subject, version, defined)),
-  read: (subject, version, defined) => meter.timed('usage_read', () => limits.read(subject, version, defined)),
-  reset: (subject, ledger) => meter.timed('limit_change', () => limits.reset(subject, ledger)),
-  listen: (hear, signal) => limits.listen(hear, signal),
+    meter.timed('limits_exchange', () => ledger.exchange(questions, circumstances)),
+  define: (subject, version, limits) => meter.timed('limits_define', () => ledger.define(subject, version, limits)),
+  read: (subject, version, limits) => meter.timed('limits_read', () => ledger.read(subject, version, limits)),
+  reset: (subject, name) => meter.timed('limits_reset', () => ledger.reset(subject, name)),
+  listen: (hear, signal) => ledger.listen(hear, signal),
 });
 
 export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): ProcessRegistry => ({
