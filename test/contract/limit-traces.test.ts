@@ -5,6 +5,7 @@ import type { LimitAnswer, LimitClaim } from '../../src/core/limit-book.ts';
 import { Link } from '../../src/stores/redis/link.ts';
 import { openRedisStore } from '../../src/stores/redis/open.ts';
 import { monotonic } from '../../src/stores/redis/store-clock.ts';
+import { type Step as TraceStep, traces } from '../model/traces.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { below, pick, randomFrom, seed } from '../support/random.ts';
 import { RedisServer } from '../support/redis.ts';
@@ -152,4 +153,63 @@ describe.each(keepers)('%s', (_, make, forgets) => {
     },
     patience(60_000),
   );
+
+  test(
+    'what the model asks of the store is answered and kept as in the model',
+    async () => {
+      const count = 60 * Number(process.env['POSTERN_LIMIT_ROUNDS'] ?? 4);
+      let steps = 0;
+      for (const trace of traces(1, count)) {
+        for (const of of new Set(trace.map(({ subject }) => subject))) {
+          const own = trace.filter(({ subject }) => subject === of);
+          await agree(await make(), forgets, own.map(later));
+          steps += own.length;
+        }
+      }
+      expect(steps).toBeGreaterThan(count);
+    },
+    patience(120_000),
+  );
 });
+
+test('the records of the model’s traces are what core says', async () => {
+  for (const trace of traces(1, 500)) {
+    for (const of of new Set(trace.map(({ subject }) => subject))) {
+      const core = coreKeeper(false);
+      for (const step of trace.filter(({ subject }) => subject === of)) {
+        const { behind: _, ...answer } = step.answer;
+        expect(await core.take(stepOf(step))).toEqual(answer);
+        const { head, ledgers } = await core.kept();
+        expect(head).toEqual(step.head);
+        for (const { ledger, label, state } of step.ledgers) expect(ledgers[`${ledger} ${label}`]).toEqual(state);
+      }
+    }
+  }
+});
+
+/** The calendar repeats itself after so many milliseconds, weekdays included. */
+const fourCenturies = 146_097 * 86_400_000;
+
+const stepOf = ({ question, storeTime, roll, processes }: TraceStep): Step => ({
+  kind: 'exchange',
+  at: storeTime,
+  question,
+  roll: roll && { at: roll.at, live: new Set(roll.live) },
+  processes,
+});
+
+/** The same step in a time that no server’s clock has come to. */
+function later(step: TraceStep): Step {
+  const { question, storeTime, roll } = step;
+  const claims = question.claims.map(each => {
+    // Windows without an end are called 0.
+    const label = each.label === null || each.label === 0 ? each.label : each.label + fourCenturies;
+    return { ...each, label };
+  });
+  return stepOf({
+    ...step,
+    question: { ...question, claims },
+    storeTime: storeTime + fourCenturies,
+    roll: roll && { ...roll, at: roll.at + fourCenturies },
+  });
+}
