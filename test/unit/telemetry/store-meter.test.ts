@@ -1,11 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { ChangeFeed, Cursor } from '../../../src/ports/change-feed.ts';
+import type { LimitLedger } from '../../../src/ports/limit-ledger.ts';
 import type { ProcessRegistry } from '../../../src/ports/process-registry.ts';
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import type { UsageLedger } from '../../../src/ports/usage-ledger.ts';
 import { storeOperations } from '../../../src/telemetry/labels.ts';
-import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from '../../../src/telemetry/store-meter.ts';
+import {
+  meterFeed,
+  meterLedger,
+  meterLimits,
+  meterRegistry,
+  meterStore,
+  StoreMeter,
+} from '../../../src/telemetry/store-meter.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { quietMetrics, sampleOf, scrape } from './support.ts';
 
@@ -45,9 +53,15 @@ describe('a metered store', () => {
         expect(await method(...args)).toEqual(args);
       }
     }
+    const limits = meterLimits(echo<LimitLedger>(), meter);
+    for (const method of [limits.exchange, limits.define, limits.read, limits.reset]) {
+      const args = Array.from({ length: method.length }, (_, i) => ({ i }));
+      expect(await (method as (...args: unknown[]) => Promise<unknown>)(...args)).toEqual(args);
+    }
     const series = await scrape(metrics);
     for (const operation of storeOperations) {
-      expect(sampleOf(series, 'postern_store_operations_total', { operation, result: 'ok' }), operation).toBe(1);
+      const count = operation === 'limits_manage' ? 3 : 1;
+      expect(sampleOf(series, 'postern_store_operations_total', { operation, result: 'ok' }), operation).toBe(count);
     }
   });
 
