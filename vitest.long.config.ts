@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
+      'test/contract/limit-traces.test.ts',
       'test/e2e/bound.test.ts',
       'test/e2e/failovers.test.ts',
       'test/e2e/kill.test.ts',
@@ -30,6 +31,7 @@ export default defineConfig({
       POSTERN_TOKENS: '1000000',
       POSTERN_TRIALS: '1000',
       POSTERN_GUESSES: '1000000',
+      POSTERN_LIMIT_ROUNDS: '400',
       POSTERN_SCHEDULES: '1000000',
       POSTERN_STATES: '1000000',
     },

@@ -80,12 +80,13 @@ export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger
   series: (tokenId, step, from, to) => meter.timed('usage_read', () => ledger.series(tokenId, step, from, to)),
 });
 
+/** What managers do with limits is one operation: series are few. */
 export const meterLimits = (ledger: LimitLedger, meter: StoreMeter): LimitLedger => ({
   exchange: (questions, circumstances) =>
     meter.timed('limits_exchange', () => ledger.exchange(questions, circumstances)),
-  define: (subject, version, limits) => meter.timed('limits_define', () => ledger.define(subject, version, limits)),
-  read: (subject, version, limits) => meter.timed('limits_read', () => ledger.read(subject, version, limits)),
-  reset: (subject, name) => meter.timed('limits_reset', () => ledger.reset(subject, name)),
+  define: (subject, version, limits) => meter.timed('limits_manage', () => ledger.define(subject, version, limits)),
+  read: (subject, version, limits) => meter.timed('limits_manage', () => ledger.read(subject, version, limits)),
+  reset: (subject, name) => meter.timed('limits_manage', () => ledger.reset(subject, name)),
   listen: (hear, signal) => ledger.listen(hear, signal),
 });
 
