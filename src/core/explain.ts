@@ -18,6 +18,7 @@ export const phases = [
   'body',
   'constraints',
   'permission',
+  'limits',
   'forward',
 ] as const;
 export type Phase = (typeof phases)[number];
@@ -148,6 +149,13 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
     case 'permission':
       if (claim?.kind !== 'demands' || claim.demands.length === 0 || subject === null) return skip();
       return demandSteps(subject, claim.demands, 'passed');
+    case 'limits': {
+      const limits = subject === null || claim === null ? [] : limitNames(subject);
+      if (limits.length === 0) return [];
+      const compared = { cost: route?.cost.units ?? null, limits };
+      // Whether there is enough is only known by taking it.
+      return facts.fell?.phase === 'forward' ? pass(compared) : skip(compared);
+    }
     case 'forward':
       return [];
   }
@@ -184,6 +192,8 @@ function failed(phase: Phase, denial: Denial, facts: Facts): readonly Step[] {
         return fail({ parameter: claim.parameter, inspect_body: route?.inspectBody ?? null });
       return fail({ why: claim.why });
     }
+    case 'limits':
+      return fail({ why: denial.detail, ...denial.compared });
     case 'forward':
       return fail({ upstream: route?.upstream ?? null, max_body: route?.maxBody ?? null, why: denial.detail });
   }
@@ -198,6 +208,11 @@ const routed = ({ method, host, path, pattern, route }: Facts): Compared => ({
   pattern,
   methods: route?.methods ?? null,
 });
+
+const limitNames = ({ token, account }: Subject): readonly string[] => [
+  ...token.limits.map(({ name }) => `${name} of the token`),
+  ...(account?.limits ?? []).map(({ name }) => `${name} of the account`),
+];
 
 const listed = (route: Route | null): readonly string[] => Object.keys(route?.commands ?? {}).slice(0, 64);
 

@@ -1,6 +1,7 @@
 import { isInShadow, type Permit } from '../core/decide.ts';
 import { type Denial, loggedDetail, type Reason } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
+import type { LimitView } from '../core/rate-limit-fields.ts';
 import type { Subject } from '../core/token.ts';
 import { codes } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -24,6 +25,8 @@ export class Passage {
   permitted: Permit | null = null;
   /** What shadow mode lets through. */
   shadowed: Denial | null = null;
+  /** What is left of the limits that it was charged to. */
+  limits: readonly LimitView[] | null = null;
   #decidedAt = 0;
 
   constructor(exchange: Exchange, policy: Policy, requestId: string) {
