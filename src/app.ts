@@ -327,6 +327,7 @@ export class App {
       health: this.#health,
       forwarder: this.#forwarder,
       memory,
+      leases: null,
       draining: () => this.#draining,
     });
     this.#reloads.result(true, loaded.hash);

@@ -426,7 +426,6 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
   const isLean = !isIdle && (idle < part.mark || (part === local.next && part.heardAt === null));
   const want = need > 0 || isLean ? Math.max(need, target - (idle - back)) : 0;
   const isDue = part.heardAt !== null && heldBy(holding) > 0 && isSilent(part.heardAt, now, refreshMs(local.limit));
-  const hasNumber = part.heardAt !== null || holding.overdrawn > 0;
   const says =
     back > 0 ||
     holding.offered > 0 ||
@@ -434,7 +433,7 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
     part.doubtful ||
     unreportedOf(holding) > 0 ||
     isDue ||
-    (isRecalled && hasNumber);
+    (isRecalled && holding.number > 0);
   if (!says) return null;
   const recalled = need > 0 ? local.recalled : 0;
   const claim = claimOf(holding, process, { back, need, want, recalled });

@@ -1,5 +1,5 @@
 import type { Code } from '../errors.ts';
-import type { LimitView } from './rate-limit-fields.ts';
+import type { LimitView } from './limit.ts';
 import type { InvalidCause, Subject } from './token.ts';
 
 /** Why a decision fell as it did: the label of `decisions_total` and the `reason` of the log. */
@@ -23,12 +23,10 @@ export interface Denial {
   readonly required?: readonly string[];
   /** Methods for `Allow`. */
   readonly allow?: readonly string[];
+  /** All limits that the request was held against, where one refused it. */
+  readonly limits?: readonly LimitView[];
   /** Seconds for `Retry-After`. */
   readonly retryAfter?: number;
-  /** What is left of the limits of the token and its account, where the client is told. */
-  readonly limits?: readonly LimitView[];
-  /** Those that refuse it, as clients know them. */
-  readonly violated?: readonly string[];
   /** What exactly was held against what, for whoever asks why. Never a secret. */
   readonly compared?: Readonly<Record<string, unknown>>;
   /** A secret was tried that is not right: it counts as a failed credential. */

@@ -1,6 +1,7 @@
 import type { Code } from '../errors.ts';
 import type { Denial } from './decision.ts';
 import { instantText } from './instant.ts';
+import { namesOf } from './limit-denial.ts';
 import { grantsOf } from './permissions.ts';
 import { remedyOf } from './remedy.ts';
 import { isBound, ownedBy, type RightsRuling } from './rights.ts';
@@ -150,7 +151,7 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
       if (claim?.kind !== 'demands' || claim.demands.length === 0 || subject === null) return skip();
       return demandSteps(subject, claim.demands, 'passed');
     case 'limits': {
-      const limits = subject === null || claim === null ? [] : limitNames(subject);
+      const limits = subject === null || claim === null ? [] : namesOf(subject);
       if (limits.length === 0) return [];
       const compared = { cost: route?.cost.units ?? null, limits };
       // Whether there is enough is only known by taking it.
@@ -208,11 +209,6 @@ const routed = ({ method, host, path, pattern, route }: Facts): Compared => ({
   pattern,
   methods: route?.methods ?? null,
 });
-
-const limitNames = ({ token, account }: Subject): readonly string[] => [
-  ...token.limits.map(({ name }) => `${name} of the token`),
-  ...(account?.limits ?? []).map(({ name }) => `${name} of the account`),
-];
 
 const listed = (route: Route | null): readonly string[] => Object.keys(route?.commands ?? {}).slice(0, 64);
 

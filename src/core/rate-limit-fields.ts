@@ -1,4 +1,4 @@
-import type { Algorithm, Period } from './limit.ts';
+import type { LimitView } from './limit.ts';
 import type { Millis } from './token.ts';
 
 /**
@@ -9,29 +9,16 @@ import type { Millis } from './token.ts';
 export const rateLimitModes = ['draft', 'legacy', 'both', 'none'] as const;
 export type RateLimitMode = (typeof rateLimitModes)[number];
 
-/** A limit as one process sees it. */
-export interface LimitView {
-  readonly name: string;
-  /** Whose it is. */
-  readonly scope: 'token' | 'account';
-  readonly per: Period;
-  readonly algorithm: Algorithm;
-  /** Most units that there can be at a time: `max`, or a bucket's `burst`. */
-  readonly capacity: number;
-  /** Units that may still be used, as far as this process knows. */
-  readonly left: number;
-  /** When there will be more. Null: never, or there are as many as there can be. */
-  readonly resetsAt: Millis | null;
-  /** How long the window is, or how long the bucket takes to fill. Null: without end. */
-  readonly windowSeconds: number | null;
-}
-
 /**
  * What a limit is called where a client sees it: its name. One of the account's that is called as one of the token's is
  * `account:name`, which no limit can be called.
  */
 export const policyName = ({ name, scope }: LimitView, all: readonly LimitView[]): string =>
   scope === 'account' && all.some(other => other.scope === 'token' && other.name === name) ? `account:${name}` : name;
+
+/** What those are called that refused a request, as in `RateLimit`. */
+export const violatedPolicies = (views: readonly LimitView[]): readonly string[] =>
+  views.filter(({ violated }) => violated).map(view => policyName(view, views));
 
 /** Names of all fields here. */
 export const rateLimitNames = [
@@ -51,15 +38,15 @@ export function rateLimitFields(views: readonly LimitView[], mode: RateLimitMode
     let rates = '';
     for (let i = 0; i < views.length; i++) {
       const view = views[i]!;
-      const at = moreAt(view);
+      const at = moreAt(view, now);
       rates += `${starts[i]!}${leftOf(view)}`;
       if (at !== null) rates += `;t=${secondsUntil(at, now)}`;
     }
     fields.push('RateLimit-Policy', policy, 'RateLimit', rates);
   }
   if (mode !== 'draft') {
-    const view = tightest(views);
-    const at = moreAt(view);
+    const view = tightest(views, now);
+    const at = moreAt(view, now);
     fields.push('X-RateLimit-Limit', `${view.capacity}`, 'X-RateLimit-Remaining', `${leftOf(view)}`);
     // Libraries that know this field take it for a time since GitHub and Twitter did.
     if (at !== null) fields.push('X-RateLimit-Reset', `${Math.ceil(at / 1000)}`);
@@ -112,19 +99,28 @@ const windowOf = ({ windowSeconds }: LimitView): string =>
 
 const leftOf = ({ left, capacity }: LimitView): number => Math.max(0, Math.min(Math.floor(left), capacity));
 
-/** Of a limit that lets nothing pass, a time would be a promise. */
-const moreAt = ({ resetsAt, capacity }: LimitView): Millis | null => (capacity === 0 ? null : resetsAt);
+/**
+ * When there is more than now. Null: never, or there is all that can be; and of a limit that lets nothing pass, a time would
+ * be a promise. Of a bucket it is when the next unit has come in, and not when it is full: nobody has to wait for that.
+ */
+function moreAt(view: LimitView, now: Millis): Millis | null {
+  const { resetsAt, capacity, algorithm } = view;
+  if (capacity === 0 || resetsAt === null) return null;
+  if (algorithm === 'window') return resetsAt;
+  const lacking = capacity - leftOf(view);
+  return lacking === 0 ? null : now + Math.max(0, resetsAt - now) / lacking;
+}
 
 const secondsUntil = (at: Millis, now: Millis): number => Math.max(0, Math.ceil((at - now) / 1000));
 
 /** The one with the least left; of several, the one that has more last: who waits for that is not refused by another. */
-function tightest(views: readonly LimitView[]): LimitView {
+function tightest(views: readonly LimitView[], now: Millis): LimitView {
   let found = views[0]!;
   for (const view of views) {
     const more = leftOf(view) - leftOf(found);
-    if (more < 0 || (more === 0 && lastsUntil(view) > lastsUntil(found))) found = view;
+    if (more < 0 || (more === 0 && lastsUntil(view, now) > lastsUntil(found, now))) found = view;
   }
   return found;
 }
 
-const lastsUntil = (view: LimitView): Millis => moreAt(view) ?? Number.POSITIVE_INFINITY;
+const lastsUntil = (view: LimitView, now: Millis): Millis => moreAt(view, now) ?? Number.POSITIVE_INFINITY;

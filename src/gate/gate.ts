@@ -173,6 +173,7 @@ export class Gate {
       limitFields,
       rejudge: question === null ? null : () => this.#judge.again(question, this.policy),
       inDoubt,
+      charge: passage.charge,
     });
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);
@@ -186,10 +187,10 @@ export class Gate {
   /** Who is in shadow mode is bound by no limit, and told of none: clients slow down for what they are told. */
   #toldOf(passage: Passage, { subject }: Permit): Journey['limitFields'] {
     const { question, policy } = passage.case;
-    const { limits } = passage;
-    if (limits === null || subject === null || policy.rateLimit === 'none') return null;
+    const { charge } = passage;
+    if (charge === null || subject === null || policy.rateLimit === 'none') return null;
     if (question !== null && isInShadow(question)) return null;
-    return () => rateLimitFields(limits, policy.rateLimit, this.#parts.clock.wall(), subject);
+    return () => rateLimitFields(charge.views(), policy.rateLimit, this.#parts.clock.wall(), subject);
   }
 
   /** For whoever asks why. `denial` null: shadow mode lets it through. */

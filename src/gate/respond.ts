@@ -1,7 +1,7 @@
 import type { Places } from '../core/credential.ts';
 import type { Denial } from '../core/decision.ts';
 import type { Preflight } from '../core/origin.ts';
-import { rateLimitNames } from '../core/rate-limit-fields.ts';
+import { rateLimitNames, violatedPolicies } from '../core/rate-limit-fields.ts';
 import { type Code, codes, problemBody } from '../errors.ts';
 import type { WholeAnswer } from '../ports/exchange.ts';
 
@@ -22,7 +22,7 @@ export interface AnswerContext {
 const exposed = ['WWW-Authenticate', 'Retry-After', ...rateLimitNames, 'X-Request-Id'].join(', ');
 
 export function denialAnswer(denial: Denial, context: AnswerContext): WholeAnswer {
-  const { code, detail, required, violated } = denial;
+  const { code, detail, required, limits } = denial;
   const { status, closes } = codes[code];
   const fields = [
     'Content-Type',
@@ -37,7 +37,7 @@ export function denialAnswer(denial: Denial, context: AnswerContext): WholeAnswe
   if (denial.allow !== undefined) fields.push('Allow', denial.allow.join(', '));
   if (denial.retryAfter !== undefined) fields.push('Retry-After', String(denial.retryAfter));
   fields.push(...context.limitFields, ...corsFields(context));
-  const told = { code, detail, ...(required && { required }), ...(violated && { violated }) };
+  const told = { code, detail, ...(required && { required }), ...(limits && { violated: violatedPolicies(limits) }) };
   const body = problemBody(told, context.requestId);
   return { status, fields, body, close: closes || denial.close === true || context.draining };
 }

@@ -2,6 +2,7 @@ import type { Decision, Permit } from '../core/decide.ts';
 import type { Form } from '../core/form.ts';
 import type { Code } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { LimitCharge } from './limits.ts';
 
 /** One request on its way: what the phases of the gate have found out so far. */
 export interface Journey {
@@ -19,6 +20,8 @@ export interface Journey {
   readonly rejudge: (() => Promise<Decision>) | null;
   /** Something changed while the token was looked up: whether that was in the answer is not known. */
   readonly inDoubt: boolean;
+  /** Units taken for it: spent once a byte went to the upstream. Null: none were. */
+  readonly charge: LimitCharge | null;
 }
 
 /** Where a request comes from, as far as the peer or a trusted proxy tells. */

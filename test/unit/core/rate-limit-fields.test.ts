@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { algorithms, periods } from '../../../src/core/limit.ts';
+import { algorithms, type LimitView, periods } from '../../../src/core/limit.ts';
 import {
   isRateLimitField,
-  type LimitView,
   policyName,
   rateLimitFields,
   rateLimitModes,
   rateLimitNames,
+  violatedPolicies,
 } from '../../../src/core/rate-limit-fields.ts';
 import { below, pick, randomFrom, seed, several } from '../../support/random.ts';
 import { type Item, readList } from '../../support/structured-fields.ts';
@@ -24,6 +24,7 @@ const day: LimitView = {
   left: 4321,
   resetsAt: midnight,
   windowSeconds: 86_400,
+  violated: false,
 };
 const pace: LimitView = {
   ...day,
@@ -32,7 +33,7 @@ const pace: LimitView = {
   algorithm: 'bucket',
   capacity: 50,
   left: 7,
-  resetsAt: now + 100,
+  resetsAt: now + 4300,
   windowSeconds: 5,
 };
 const trial: LimitView = { ...day, name: 'trial', per: 'lifetime', left: 12, resetsAt: null, windowSeconds: null };
@@ -54,8 +55,15 @@ describe('the fields of the draft', () => {
     expect(told([trial], 'draft')).toEqual({ 'RateLimit-Policy': '"trial";q=5000', RateLimit: '"trial";r=12' });
   });
   test('say no time of a full bucket, nor of a limit that lets nothing pass', () => {
-    expect(told([{ ...pace, left: 50, resetsAt: null }], 'draft')['RateLimit']).toBe('"pace";r=50');
+    for (const resetsAt of [null, now]) {
+      expect(told([{ ...pace, left: 50, resetsAt }], 'draft')['RateLimit']).toBe('"pace";r=50');
+    }
     expect(told([{ ...day, capacity: 0, left: 0 }], 'draft')['RateLimit']).toBe('"day";r=0');
+  });
+  test('say when the next unit of a bucket comes in, and not when it is full', () => {
+    const slow = { ...pace, per: '1h', capacity: 4, windowSeconds: 14_400 } as const;
+    expect(told([{ ...slow, left: 1, resetsAt: now + 3 * 3_600_000 }], 'draft')['RateLimit']).toBe('"pace";r=1;t=3600');
+    expect(told([{ ...slow, left: 0, resetsAt: now + 14_400_000 }], 'draft')['RateLimit']).toBe('"pace";r=0;t=3600');
   });
   test('say that more comes in a second when it does in a millisecond, and now when it is late', () => {
     expect(told([day], 'draft', midnight - 1)['RateLimit']).toBe('"day";r=4321;t=1');
@@ -79,6 +87,8 @@ describe('the fields of the draft', () => {
       RateLimit: '"day";r=4321;t=43200, "account:day";r=9;t=43200',
     });
     expect(both.map(view => policyName(view, both))).toEqual(['day', 'account:day']);
+    const refusing = both.map((view, i) => ({ ...view, violated: i === 1 }));
+    expect(violatedPolicies(refusing)).toEqual(['account:day']);
   });
   test('follow a definition, or a month, that comes into force while the token stays as it is known', () => {
     const token = {};
@@ -101,7 +111,7 @@ describe('the older fields', () => {
     expect(told([day, pace, month], 'legacy')).toEqual({
       'X-RateLimit-Limit': '50',
       'X-RateLimit-Remaining': '7',
-      'X-RateLimit-Reset': String(Math.ceil((now + 100) / 1000)),
+      'X-RateLimit-Reset': String(now / 1000 + 1),
     });
     expect(told([trial], 'legacy')).toEqual({ 'X-RateLimit-Limit': '5000', 'X-RateLimit-Remaining': '12' });
   });
@@ -148,6 +158,7 @@ test(`whatever the limits are, a reader of structured fields understands them (s
         left: number(),
         resetsAt: random() < 0.3 ? null : now + Math.floor((random() - 0.2) * 1e10),
         windowSeconds: per === 'lifetime' ? null : random() * 1e7,
+        violated: random() < 0.5,
       };
     }).filter(({ name, scope }) => !seen.has(`${scope} ${name}`) && seen.add(`${scope} ${name}`));
     const { 'RateLimit-Policy': policy, RateLimit: rates, ...legacy } = told(views, 'both', now, pick(random, known));

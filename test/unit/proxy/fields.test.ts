@@ -47,6 +47,7 @@ const journeyOf = (
   limitFields,
   rejudge: null,
   inDoubt: false,
+  charge: null,
 });
 
 /** A permit for a token of `acme`, as the decision makes it. */
