@@ -37,6 +37,7 @@ export const policyOf = (config: Config, guard: Guard, secrets: SecretReader, mo
   guard,
   secrets,
   realm: config.headers.realm,
+  rateLimit: config.headers.rateLimit,
   tokenPrefix: config.tokens.prefix,
 });
 

@@ -1,11 +1,12 @@
 import { randomUUIDv7 } from 'node:crypto';
-import type { Permit } from '../core/decide.ts';
+import { isInShadow, type Permit } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
 import { allowedOrigin } from '../core/origin.ts';
+import { rateLimitFields } from '../core/rate-limit-fields.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
-import type { ClientFacts, Forwarder } from '../ports/forwarder.ts';
+import type { ClientFacts, Forwarder, Journey } from '../ports/forwarder.ts';
 import type { Log } from '../ports/log.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { Recorder } from '../ports/recorder.ts';
@@ -161,6 +162,7 @@ export class Gate {
     if (form === null || client === null) throw new Error('a permit without a request');
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;
+    const limitFields = this.#toldOf(passage, permit);
     const forwarded = await this.#parts.forwarder.forward(permit, {
       exchange,
       form,
@@ -168,17 +170,27 @@ export class Gate {
       client,
       draining,
       corsOrigin,
+      limitFields,
       rejudge: question === null ? null : () => this.#judge.again(question, this.policy),
       inDoubt,
-      charge: null,
+      charge: passage.charge,
     });
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);
       this.#keep(passage, denial, true);
-      exchange.answer(denialAnswer(denial, this.#context(passage)));
+      exchange.answer(denialAnswer(denial, this.#context(passage, limitFields?.())));
       return endingOf(forwarded, permit, denial);
     }
     return endingOf(forwarded, permit, null);
+  }
+
+  /** Who is in shadow mode is bound by no limit, and told of none: clients slow down for what they are told. */
+  #toldOf(passage: Passage, { subject }: Permit): Journey['limitFields'] {
+    const { question, policy } = passage.case;
+    const { charge } = passage;
+    if (charge === null || subject === null || policy.rateLimit === 'none') return null;
+    if (question !== null && isInShadow(question)) return null;
+    return () => rateLimitFields(charge.views(), policy.rateLimit, this.#parts.clock.wall(), subject);
   }
 
   /** For whoever asks why. `denial` null: shadow mode lets it through. */
@@ -194,8 +206,12 @@ export class Gate {
     passage.denial = denial;
     passage.decided(this.#parts.clock);
     const gone = passage.exchange.answered;
-    passage.exchange.answer(denialAnswer(denial, this.#context(passage)));
-    const { code, reason } = denial;
+    const { code, reason, limits, subject } = denial;
+    const limitFields =
+      limits === undefined || subject === null
+        ? []
+        : rateLimitFields(limits, passage.case.policy.rateLimit, this.#parts.clock.wall(), subject);
+    passage.exchange.answer(denialAnswer(denial, this.#context(passage, limitFields)));
     return { kind: 'refused', code, reason, gone };
   }
 
@@ -206,9 +222,16 @@ export class Gate {
     return { kind: 'answered', status: answer.status, gone, tunnelled: null };
   }
 
-  #context({ requestId, case: { policy, form, route } }: Passage): AnswerContext {
+  #context({ requestId, case: { policy, form, route } }: Passage, limitFields: readonly string[] = []): AnswerContext {
     const corsOrigin = form === null || route === null ? null : allowedOrigin(form, route.cors);
-    return { requestId, realm: policy.realm, places: policy.places, corsOrigin, draining: this.draining };
+    return {
+      requestId,
+      realm: policy.realm,
+      places: policy.places,
+      corsOrigin,
+      draining: this.draining,
+      limitFields,
+    };
   }
 
   /** Answers and records what never became a request. */

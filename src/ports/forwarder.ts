@@ -14,6 +14,8 @@ export interface Journey {
   readonly draining: boolean;
   /** `Access-Control-Allow-Origin` that answers carry when the upstream does not say; null for none. */
   readonly corsOrigin: string | null;
+  /** What answers tell of limits, when one begins. Null: nothing, and what the upstream tells of its own passes. */
+  readonly limitFields: (() => readonly string[]) | null;
   /** Decides once more, by what is true of the token now. Null when there is no token to ask for. */
   readonly rejudge: (() => Promise<Decision>) | null;
   /** Something changed while the token was looked up: whether that was in the answer is not known. */
