@@ -211,7 +211,9 @@ export class App {
       store: this.#tokens,
       ledger,
       limits,
-      flushUsage: () => this.#usage.flush(),
+      flushUsage: async () => {
+        await Promise.all([this.#usage.flush(), this.#leases.flush()]);
+      },
       apply: events =>
         memory.apply(events).then(
           () => true,

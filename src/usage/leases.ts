@@ -358,6 +358,13 @@ export class Leases implements Limits {
     this.#flush();
   }
 
+  /** Reports what is spent now, for somebody who asks how much that is. Never rejects. */
+  async flush(): Promise<void> {
+    for (const holder of this.#holders) if (isUnreported(holder)) this.#due.add(holder);
+    this.#flush();
+    await Promise.all(this.#underWay);
+  }
+
   #flush(): void {
     const now = this.#now();
     if (this.#stirred) this.#waitingFor();
@@ -588,6 +595,9 @@ export class Leases implements Limits {
     return { monotonic: clock.monotonic(), wall: clock.wall() };
   }
 }
+
+const isUnreported = ({ all }: Holder): boolean =>
+  [...all.values()].some(local => partsOf(local).some(({ holding }) => unreportedOf(holding) > 0));
 
 /** It has units to give back, or to speak of. */
 const isOpen = ({ all }: Holder): boolean =>
