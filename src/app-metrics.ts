@@ -5,12 +5,28 @@ import type { Memory } from './app-memory.ts';
 import { ageOf, instantOf } from './cache/freshness.ts';
 import type { Config } from './config/config.ts';
 import { boundsOf } from './config/outage.ts';
+import { type Algorithm, algorithms, type Threshold, thresholds } from './core/limit.ts';
 import type { Gate } from './gate/gate.ts';
 import type { ProxyListener } from './gate/listener.ts';
 import type { Clock } from './ports/clock.ts';
 import type { UpstreamForwarder } from './proxy/forwarder.ts';
-import { statusLabel } from './telemetry/labels.ts';
+import { excessLabels, renewalLabels, scopeLabels, statusLabel } from './telemetry/labels.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+
+type Scope = (typeof scopeLabels)[number];
+
+/** What is counted of the limits that this process holds units of. */
+export interface LeaseNumbers {
+  /** Units that are held now, and not used. */
+  readonly outstanding: number;
+  readonly renewals: Readonly<Record<(typeof renewalLabels)[number], number>>;
+  readonly burned: number;
+  readonly refusals: Readonly<Record<Scope, Readonly<Record<Algorithm, number>>>>;
+  readonly thresholds: Readonly<Record<Threshold, number>>;
+  readonly excess: Readonly<Record<(typeof excessLabels)[number], number>>;
+  /** Milliseconds, as the store last said. */
+  readonly clockBehindMs: number;
+}
 
 export interface Rooms {
   readonly clock: Clock;
@@ -22,12 +38,13 @@ export interface Rooms {
   readonly health: HealthListener;
   readonly forwarder: UpstreamForwarder;
   readonly memory: Memory;
+  readonly leases: LeaseNumbers;
   readonly draining: () => boolean;
 }
 
 /** Rooms keep plain numbers; here they are joined to the metrics that show them. */
 export function joinMetrics(metrics: Metrics, rooms: Rooms) {
-  const { clock, version, config, gate, proxy, admin, health, forwarder, memory, draining } = rooms;
+  const { clock, version, config, gate, proxy, admin, health, forwarder, memory, leases, draining } = rooms;
   const { lookup, follower, snapshot } = memory;
 
   metrics.observe('connections', () => [
@@ -70,6 +87,8 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
       [{ kind: 'cut_off' }, cutOffMs / 1000],
     ];
   });
+
+  joinLeases(metrics, leases);
 
   metrics.observe('upstream_requests_total', () =>
     [...forwarder.stats()].flatMap(({ name: upstream, results }) => [
@@ -127,6 +146,26 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
       if (taken !== null) hash = taken;
     },
   };
+}
+
+function joinLeases(metrics: Metrics, leases: LeaseNumbers): void {
+  metrics.observe('lease_units_outstanding', () => [[{}, leases.outstanding]]);
+  metrics.observe('lease_renewals_total', () =>
+    renewalLabels.map(result => [{ result }, leases.renewals[result]] as const),
+  );
+  metrics.observe('lease_units_burned_total', () => [[{}, leases.burned]]);
+  metrics.observe('limit_refusals_total', () =>
+    scopeLabels.flatMap(scope =>
+      algorithms.map(algorithm => [{ scope, algorithm }, leases.refusals[scope][algorithm]] as const),
+    ),
+  );
+  metrics.observe('limit_thresholds_total', () =>
+    thresholds.map(percent => [{ percent: String(percent) }, leases.thresholds[percent]] as const),
+  );
+  metrics.observe('limit_excess_units_total', () =>
+    excessLabels.map(cause => [{ cause }, leases.excess[cause]] as const),
+  );
+  metrics.observe('limit_clock_behind_seconds', () => [[{}, leases.clockBehindMs / 1000]]);
 }
 
 /** Seconds since the epoch at which the first of the served certificates expires. */

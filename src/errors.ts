@@ -58,12 +58,13 @@ export interface Problem {
   readonly code: Code;
   readonly detail: string;
   readonly required?: readonly string[];
+  readonly violated?: readonly string[];
   readonly errors?: readonly { readonly pointer: string; readonly detail: string }[];
   readonly outcome?: 'unknown';
 }
 
 export function problemBody(problem: Problem, requestId: string): string {
-  const { code, detail, required, errors, outcome } = problem;
+  const { code, detail, required, violated, errors, outcome } = problem;
   const { status, title } = codes[code];
   return JSON.stringify({
     type: problemType(code),
@@ -73,6 +74,7 @@ export function problemBody(problem: Problem, requestId: string): string {
     code,
     request_id: requestId,
     required,
+    violated_policies: violated,
     errors,
     outcome,
   });

@@ -12,7 +12,7 @@ const streamForm = component(
   'EventStream',
   z.string().meta({
     description:
-      'Server-sent events with JSON as data. `change`: `kind` (`token`, `account` or `role`), `id`, `version`, `at`; the role `order` is the order of all roles. `refusal`: `request_id`, `at`, `code`, `reason`, `shadow` (it was forwarded all the same), `route`, `method`, `token_id`, `owner`, `client_ip`. `gap`: changes may have been made that are not told. `lost`: `refusals`, so many came faster than they were read.',
+      'Server-sent events with JSON as data. `change`: `kind` (`token`, `account` or `role`), `id`, `version`, `at`; the role `order` is the order of all roles. `refusal`: `request_id`, `at`, `code`, `reason`, `shadow` (it was forwarded all the same), `route`, `method`, `token_id`, `owner`, `client_ip`. `limit`: a limit has passed a share of what it allows: `kind` (`token` or `account`), `id`, `at`, `owner`, `limit`, `percent`, `max`, `used`, `resets_at`. `gap`: changes may have been made that are not told. `lost`: `refusals` and `limits`, so many came faster than they were read.',
   }),
 );
 
@@ -25,9 +25,9 @@ export const eventOperations: readonly Operation[] = [
     summary: 'Changes of the store and refusals of this process, as they happen.',
     description: `Server-sent events, until the client leaves, the process ends, or the key is removed or expires; at most ${mostWatchers} clients at a time. Changes are those of every process, in their order; refusals are those that this process counts as \`refused\` or \`shadow\`.`,
     query: {
-      token: id('Of this token only: its changes, and refusals of requests that presented it.'),
+      token: id('Of this token only: its changes and limits, and refusals of requests that presented it.'),
       owner: id('Of this account only, and of the tokens that it owns by then; changes of roles are not told.'),
-      type: z.enum(['change', 'refusal']).meta({ description: 'Events of this kind only.' }),
+      type: z.enum(['change', 'refusal', 'limit']).meta({ description: 'Events of this kind only.' }),
     },
     takes: { 'Last-Event-ID': 'The `id` of the last change that is known: those after it are told first.' },
     problems: ['overloaded'],

@@ -78,9 +78,14 @@ function textOf(news: News): string {
       texts.set(news.refusal, text);
       return text;
     }
+    case 'limit': {
+      const { subject, at, owner, limit, percent, max, used, ends } = news.passed;
+      const resets_at = ends === null ? null : instantText(ends);
+      return event('limit', { ...subject, at: instantText(at), owner, limit, percent, max, used, resets_at });
+    }
     case 'gap':
       return event('gap', {}, news.cursor);
     case 'lost':
-      return event('lost', { refusals: news.refusals });
+      return event('lost', { refusals: news.refusals, limits: news.limits });
   }
 }

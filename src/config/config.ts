@@ -2,6 +2,7 @@ import type { Constraints } from '../core/constraint.ts';
 import type { Place } from '../core/credential.ts';
 import type { Limit } from '../core/limit.ts';
 import type { Permissions } from '../core/permissions.ts';
+import type { RateLimitMode } from '../core/rate-limit-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { Millis, TokenMode } from '../core/token.ts';
 import type { UpstreamAddress } from './network.ts';
@@ -63,7 +64,7 @@ export interface Config {
     readonly identityPrefix: string;
     readonly realm: string;
     /** Which fields tell what is left of limits. */
-    readonly rateLimit: 'draft' | 'legacy' | 'both' | 'none';
+    readonly rateLimit: RateLimitMode;
   };
   /** Addresses and networks in CIDR notation. */
   readonly trustedProxies: readonly string[];

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { rateLimitModes } from '../core/rate-limit-fields.ts';
 import { identityPrefixFault } from './http.ts';
 import { networkFault } from './network.ts';
 import { filledList } from './notes.ts';
@@ -69,7 +70,7 @@ const headers = z.strictObject({
   realm: text({ allowed: 'up to 64 printable ASCII characters, no quote or backslash', pattern: /^[ !#-[\]-~]{1,64}$/ })
     .prefault('postern')
     .meta({ description: 'The realm of challenges.' }),
-  rate_limit: choice(['draft', 'legacy', 'both', 'none']).prefault('draft').meta({
+  rate_limit: choice(rateLimitModes).prefault('draft').meta({
     description:
       'Which fields tell what is left of a limit: `RateLimit` and `RateLimit-Policy`, `X-RateLimit-*`, both, or none.',
   }),

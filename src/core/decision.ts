@@ -1,4 +1,5 @@
 import type { Code } from '../errors.ts';
+import type { LimitView } from './limit.ts';
 import type { InvalidCause, Subject } from './token.ts';
 
 /** Why a decision fell as it did: the label of `decisions_total` and the `reason` of the log. */
@@ -22,6 +23,8 @@ export interface Denial {
   readonly required?: readonly string[];
   /** Methods for `Allow`. */
   readonly allow?: readonly string[];
+  /** All limits that the request was held against, where one refused it. */
+  readonly limits?: readonly LimitView[];
   /** Seconds for `Retry-After`. */
   readonly retryAfter?: number;
   /** What exactly was held against what, for whoever asks why. Never a secret. */

@@ -1,6 +1,7 @@
 import type { Code } from '../errors.ts';
 import type { Denial } from './decision.ts';
 import { instantText } from './instant.ts';
+import { namesOf } from './limit-denial.ts';
 import { grantsOf } from './permissions.ts';
 import { remedyOf } from './remedy.ts';
 import { isBound, ownedBy, type RightsRuling } from './rights.ts';
@@ -18,6 +19,7 @@ export const phases = [
   'body',
   'constraints',
   'permission',
+  'limits',
   'forward',
 ] as const;
 export type Phase = (typeof phases)[number];
@@ -148,6 +150,13 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
     case 'permission':
       if (claim?.kind !== 'demands' || claim.demands.length === 0 || subject === null) return skip();
       return demandSteps(subject, claim.demands, 'passed');
+    case 'limits': {
+      const limits = subject === null || claim === null ? [] : namesOf(subject);
+      if (limits.length === 0) return [];
+      const compared = { cost: route?.cost.units ?? null, limits };
+      // Whether there is enough is only known by taking it.
+      return facts.fell?.phase === 'forward' ? pass(compared) : skip(compared);
+    }
     case 'forward':
       return [];
   }
@@ -184,6 +193,8 @@ function failed(phase: Phase, denial: Denial, facts: Facts): readonly Step[] {
         return fail({ parameter: claim.parameter, inspect_body: route?.inspectBody ?? null });
       return fail({ why: claim.why });
     }
+    case 'limits':
+      return fail({ why: denial.detail, ...denial.compared });
     case 'forward':
       return fail({ upstream: route?.upstream ?? null, max_body: route?.maxBody ?? null, why: denial.detail });
   }

@@ -71,6 +71,12 @@ export const limitsOf = (said: readonly SaidLimit[]): readonly Limit[] =>
 export const shownLimit = ({ burst, ...limit }: Limit): SaidLimit & Pick<Limit, 'algorithm'> =>
   limit.algorithm === 'bucket' && limit.max > 0 ? { ...limit, burst } : limit;
 
+/** A limit that lets a request of this cost pass. */
+export const raisedLimit = (limit: Limit, cost: number): Limit =>
+  limit.algorithm === 'bucket' && limit.max > 0
+    ? { ...limit, burst: Math.max(limit.burst, cost) }
+    : { ...limit, max: Math.max(limit.max, cost), burst: Math.max(limit.burst, cost) };
+
 /** Limits of `before` that bound less in `next`, or not at all. */
 export function loosenedLimits(before: readonly Limit[], next: readonly Limit[]): readonly LoosenedLimit[] {
   const found: LoosenedLimit[] = [];

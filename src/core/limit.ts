@@ -7,6 +7,10 @@ export type Period = (typeof periods)[number];
 export const algorithms = ['window', 'bucket'] as const;
 export type Algorithm = (typeof algorithms)[number];
 
+/** Percents of what a limit allows; somebody is told when it passes one. */
+export const thresholds = [80, 90, 100] as const;
+export type Threshold = (typeof thresholds)[number];
+
 /** How much may be used: `max` units in each window, or at that pace out of a bucket that holds `burst`. */
 export interface Limit {
   /** Unlike every other of the same token or account. */
@@ -74,3 +78,21 @@ export function windowAt({ per, algorithm }: Pick<Limit, 'per' | 'algorithm'>, a
 /** The window after this one; null when it never ends. */
 export const windowAfter = (limit: Pick<Limit, 'per' | 'algorithm'>, { ends }: Window): Window | null =>
   ends === null ? null : windowAt(limit, ends);
+
+/** What this process knows of a limit that a request was held against. */
+export interface LimitView {
+  readonly name: string;
+  readonly scope: 'token' | 'account';
+  readonly per: Period;
+  readonly algorithm: Algorithm;
+  /** Units of a window, or of a full bucket. */
+  readonly capacity: number;
+  /** Units that can still be used, the request's own taken off: from 0 to the capacity. */
+  readonly left: number;
+  /** When as many as the capacity are there again, on this process's wall clock; null: never. */
+  readonly resetsAt: Millis | null;
+  /** How long the window is, or an empty bucket takes to be full, in whole seconds; null: for ever. */
+  readonly windowSeconds: number | null;
+  /** The request was refused by this one. */
+  readonly violated: boolean;
+}

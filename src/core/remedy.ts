@@ -2,6 +2,7 @@ import { type Breach, constraintNames } from './constraint.ts';
 import type { Denial } from './decision.ts';
 import type { Facts } from './explain.ts';
 import { headLimits } from './form.ts';
+import { raisedLimit, shownLimit } from './limit-form.ts';
 import { type Grant, grantsOf, mergePermissions, type OwnPermissions, type Permissions } from './permissions.ts';
 import { isBound, ownedBy } from './rights.ts';
 import { type InvalidCause, isRevoked, type Subject, sessionKind } from './token.ts';
@@ -64,9 +65,12 @@ export function remedyOf(facts: Facts, denial: Denial): string {
     case 'loop_detected':
       return `The request came back to where it had been: let the upstream of ${place ?? 'this route'} not lead to Postern, or leave its name out of Via.`;
     case 'limit_exceeded':
-      return `Wait ${denial.retryAfter ?? 'for the next window'}, or raise the limit.`;
+      return limitRemedy(denial);
     case 'overloaded':
       if (isOfConstraint(denial)) return 'Send it again in a moment, with fewer others that bring new passwords.';
+      if (facts.fell?.phase === 'limits') {
+        return 'Send it again in a moment: other processes have units that they were asked for. If it lasts, raise `limits.wait`.';
+      }
       return 'Send it again in a moment; if it lasts, raise `max_connections` or `queue` of the upstream.';
     case 'upstream_failed':
       return `The request was permitted. See to the upstream ${route?.upstream ?? ''}: it could not be reached, or broke off.`;
@@ -270,6 +274,38 @@ function amended(
 }
 
 const isList = (own: OwnPermissions): own is readonly string[] | readonly Grant[] => Array.isArray(own);
+
+/** What a denial by limits says of each of them. */
+interface ComparedLimits {
+  readonly cost: number;
+  readonly limits: readonly { readonly name: string; readonly of: 'token' | 'account'; readonly most: number }[];
+}
+
+/** Waiting, where that helps, or the calls after which nobody has to: what is too small is raised, the rest begins anew. */
+function limitRemedy({ subject, retryAfter, compared }: Denial): string {
+  const wait = retryAfter === undefined ? 'Waiting does not help: ' : `Wait ${retryAfter} s, or `;
+  if (subject === null) return `${wait}raise the limit.`;
+  const { cost, limits } = compared as unknown as ComparedLimits;
+  const { token, account } = subject;
+  const lines: string[] = [];
+  let declared = false;
+  for (const [of, path, all] of [
+    ['token', `/v1/tokens/${token.id}`, token.limits],
+    ['account', `/v1/accounts/${account?.id ?? token.owner}`, account?.limits ?? []],
+  ] as const) {
+    const names = (tooSmall: boolean): readonly string[] =>
+      limits.filter(limit => limit.of === of && cost > limit.most === tooSmall).map(({ name }) => name);
+    const low = names(true);
+    if (low.length > 0 && of === 'token' && token.kind === 'declared') declared = true;
+    else if (low.length > 0) {
+      const next = all.map(limit => shownLimit(low.includes(limit.name) ? raisedLimit(limit, cost) : limit));
+      lines.push(line('PATCH', path, { limits: next }));
+    }
+    for (const name of names(false)) lines.push(line('POST', `${path}/limits/${name}/reset`));
+  }
+  const inFile = `raise the limits of the token ${token.id} in \`tokens.declared\` of the configuration`;
+  return `${wait}${declared ? `${inFile}.` : 'let it have more:'}${lines.join('')}`;
+}
 
 /** The advice for the constraint that was broken, and which of the token's are held against the request after it. */
 function constraintRemedy(facts: Facts, denial: Denial): string {

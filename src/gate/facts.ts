@@ -82,6 +82,7 @@ function phaseOf({ mount, match, question, decision }: Case, denial: Denial): Ph
   const { code, compared } = denial;
   if (mount !== null) return 'mount';
   if (compared?.['constraint'] !== undefined) return 'constraints';
+  if (compared?.['limits'] !== undefined) return 'limits';
   if (code === 'ambiguous_credential' || code === 'missing_token') return 'credential';
   if (code === 'invalid_token' || code === 'too_many_failures' || code === 'store_unavailable') return 'token';
   if (match === null) return 'form';

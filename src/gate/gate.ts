@@ -1,11 +1,15 @@
 import { randomUUIDv7 } from 'node:crypto';
-import type { Permit } from '../core/decide.ts';
+import { isInShadow, isShadowed, type Permit } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
+import { denyCharge } from '../core/limit-denial.ts';
 import { allowedOrigin } from '../core/origin.ts';
+import { rateLimitFields } from '../core/rate-limit-fields.ts';
+import { subjectFault } from '../core/token.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
-import type { ClientFacts, Forwarder } from '../ports/forwarder.ts';
+import type { ClientFacts, Forwarder, Journey } from '../ports/forwarder.ts';
+import type { LimitCharge, LimitRefusal, Limits } from '../ports/limits.ts';
 import type { Log } from '../ports/log.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { Recorder } from '../ports/recorder.ts';
@@ -25,6 +29,7 @@ import { Untaken } from './untaken.ts';
 export interface GateParts {
   readonly lookup: TokenLookup;
   readonly prover: Prover;
+  readonly limits: Limits;
   readonly forwarder: Forwarder;
   readonly recorder: Recorder;
   readonly decisions: Decisions;
@@ -107,6 +112,7 @@ export class Gate {
       else this.#refuse(passage, deny('internal_error', 'The request could not be handled.'));
       ending = { kind: 'refused', code: 'internal_error', reason: 'internal_error', gone: false };
     }
+    passage.charge?.refund();
     this.#parts.recorder.record(passage.record(ending, this.#parts.clock));
     if (--this.#inFlight === 0) this.#whenIdle?.();
   }
@@ -126,10 +132,61 @@ export class Gate {
       case 'denial':
         this.#keep(passage, settled.verdict, settled.forwarding);
         return this.#refuse(passage, settled.verdict);
-      case 'permit':
-        if (settled.shadowed !== null) this.#keep(passage, null, false);
+      case 'permit': {
+        // Nothing is charged before the permission holds.
+        const charged = this.#charge(passage, settled.verdict);
+        const denial = charged instanceof Promise ? await charged : charged;
+        if (denial !== null) {
+          this.#keep(passage, denial, false);
+          return this.#refuse(passage, denial);
+        }
+        if (passage.shadowed !== null) this.#keep(passage, null, false);
         return this.#forward(passage, settled.verdict);
+      }
     }
+  }
+
+  /** Null: it may go on. At once where units are held for it. */
+  #charge(passage: Passage, permit: Permit): Denial | null | Promise<Denial | null> {
+    const { subject, route } = permit;
+    if (subject === null) return null;
+    const charged = this.#parts.limits.charge(subject, route.cost.units, passage.exchange);
+    if (charged === null) return null;
+    return charged instanceof Promise ? this.#awaited(passage, permit, charged) : this.#taken(passage, permit, charged);
+  }
+
+  #taken(passage: Passage, { subject, route }: Permit, charged: LimitCharge | LimitRefusal): Denial | null {
+    if (charged.kind === 'charged') {
+      passage.charge = charged;
+      return null;
+    }
+    const denial = denyCharge(subject!, route.cost.units, charged);
+    const { question } = passage.case;
+    if (question === null || !isShadowed(denial, question)) return denial;
+    passage.shadowed ??= denial;
+    return null;
+  }
+
+  /** Attack: what waits for units would be forwarded for a token that was revoked meanwhile. */
+  async #awaited(
+    passage: Passage,
+    permit: Permit,
+    waiting: Promise<LimitCharge | LimitRefusal>,
+  ): Promise<Denial | null> {
+    const { lookup, clock } = this.#parts;
+    const { changes } = lookup;
+    const charged = await waiting;
+    const { question } = passage.case;
+    const isOld = changes !== lookup.changes || subjectFault(permit.subject!, clock.wall()) !== null;
+    if (charged.kind === 'charged' && isOld && question !== null) {
+      const again = await this.#judge.again(question, this.policy);
+      if (again.kind === 'denial') {
+        charged.refund();
+        passage.case.decision = again;
+        return again;
+      }
+    }
+    return this.#taken(passage, permit, charged);
   }
 
   async #mounted(passage: Passage, mounted: Mounted): Promise<Ending> {
@@ -178,23 +235,38 @@ export class Gate {
     if (form === null || client === null) throw new Error('a permit without a request');
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;
-    const forwarded = await this.#parts.forwarder.forward(permit, {
+    const limitFields = this.#toldOf(passage, permit);
+    const journey: Journey = {
       exchange,
       form,
       requestId,
       client,
       draining,
       corsOrigin,
+      limitFields,
       rejudge: question === null ? null : () => this.#judge.again(question, this.policy),
       inDoubt,
-    });
+      charge: passage.charge,
+    };
+    const forwarded = await this.#parts.forwarder.forward(permit, journey);
+    // What was not spent by now was never sent.
+    passage.charge?.refund();
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);
       this.#keep(passage, denial, true);
-      exchange.answer(denialAnswer(denial, this.#context(passage)));
+      exchange.answer(denialAnswer(denial, this.#context(passage, limitFields?.())));
       return endingOf(forwarded, permit, denial);
     }
     return endingOf(forwarded, permit, null);
+  }
+
+  /** Who is in shadow mode is bound by no limit, and told of none: clients slow down for what they are told. */
+  #toldOf(passage: Passage, { subject }: Permit): Journey['limitFields'] {
+    const { question, policy } = passage.case;
+    const { charge } = passage;
+    if (charge === null || subject === null || policy.rateLimit === 'none') return null;
+    if (question !== null && isInShadow(question)) return null;
+    return () => rateLimitFields(charge.views(), policy.rateLimit, this.#parts.clock.wall(), subject);
   }
 
   /** For whoever asks why. `denial` null: shadow mode lets it through. */
@@ -210,8 +282,12 @@ export class Gate {
     passage.denial = denial;
     passage.decided(this.#parts.clock);
     const gone = passage.exchange.answered;
-    passage.exchange.answer(denialAnswer(denial, this.#context(passage)));
-    const { code, reason } = denial;
+    const { code, reason, limits, subject } = denial;
+    const limitFields =
+      limits === undefined || subject === null
+        ? []
+        : rateLimitFields(limits, passage.case.policy.rateLimit, this.#parts.clock.wall(), subject);
+    passage.exchange.answer(denialAnswer(denial, this.#context(passage, limitFields)));
     return { kind: 'refused', code, reason, gone };
   }
 
@@ -222,9 +298,16 @@ export class Gate {
     return { kind: 'answered', status: answer.status, gone, tunnelled: null };
   }
 
-  #context({ requestId, case: { policy, form, route } }: Passage): AnswerContext {
+  #context({ requestId, case: { policy, form, route } }: Passage, limitFields: readonly string[] = []): AnswerContext {
     const corsOrigin = form === null || route === null ? null : allowedOrigin(form, route.cors);
-    return { requestId, realm: policy.realm, places: policy.places, corsOrigin, draining: this.draining };
+    return {
+      requestId,
+      realm: policy.realm,
+      places: policy.places,
+      corsOrigin,
+      draining: this.draining,
+      limitFields,
+    };
   }
 
   /** Answers and records what never became a request. */

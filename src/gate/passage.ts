@@ -6,6 +6,7 @@ import { codes } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts } from '../ports/forwarder.ts';
+import type { LimitCharge } from '../ports/limits.ts';
 import type { Mount } from '../ports/mount.ts';
 import type { RequestRecord } from '../ports/recorder.ts';
 import { type Ending, verdictOf } from './ending.ts';
@@ -24,6 +25,8 @@ export class Passage {
   permitted: Permit | null = null;
   /** What shadow mode lets through. */
   shadowed: Denial | null = null;
+  /** What it has taken of limits. */
+  charge: LimitCharge | null = null;
   #decidedAt = 0;
 
   constructor(exchange: Exchange, policy: Policy, requestId: string) {

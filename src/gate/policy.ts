@@ -1,5 +1,6 @@
 import type { Places } from '../core/credential.ts';
 import type { Mounts } from '../core/mounts.ts';
+import type { RateLimitMode } from '../core/rate-limit-fields.ts';
 import type { RouteTable } from '../core/route.ts';
 import type { Mount } from '../ports/mount.ts';
 import type { SecretReader } from '../ports/token-lookup.ts';
@@ -17,6 +18,8 @@ export interface Policy {
   readonly secrets: SecretReader;
   /** Named in challenges. */
   readonly realm: string;
+  /** How answers tell what is left of limits. */
+  readonly rateLimit: RateLimitMode;
   /** Tokens start with it: a path in which it stands is not logged. */
   readonly tokenPrefix: string;
 }

@@ -1,6 +1,7 @@
 import type { Places } from '../core/credential.ts';
 import type { Denial } from '../core/decision.ts';
 import type { Preflight } from '../core/origin.ts';
+import { rateLimitNames, violatedPolicies } from '../core/rate-limit-fields.ts';
 import { type Code, codes, problemBody } from '../errors.ts';
 import type { WholeAnswer } from '../ports/exchange.ts';
 
@@ -13,13 +14,15 @@ export interface AnswerContext {
   /** Origin that may read the answer; null for none. */
   readonly corsOrigin: string | null;
   readonly draining: boolean;
+  /** What is left of limits, as fields. */
+  readonly limitFields: readonly string[];
 }
 
 /** Fields of ours that a browser's script may read from a refusal. */
-const exposed = 'WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
+const exposed = ['WWW-Authenticate', 'Retry-After', ...rateLimitNames, 'X-Request-Id'].join(', ');
 
 export function denialAnswer(denial: Denial, context: AnswerContext): WholeAnswer {
-  const { code, detail, required } = denial;
+  const { code, detail, required, limits } = denial;
   const { status, closes } = codes[code];
   const fields = [
     'Content-Type',
@@ -33,8 +36,9 @@ export function denialAnswer(denial: Denial, context: AnswerContext): WholeAnswe
   if (challenge !== null) fields.push('WWW-Authenticate', challenge);
   if (denial.allow !== undefined) fields.push('Allow', denial.allow.join(', '));
   if (denial.retryAfter !== undefined) fields.push('Retry-After', String(denial.retryAfter));
-  fields.push(...corsFields(context));
-  const body = problemBody(required === undefined ? { code, detail } : { code, detail, required }, context.requestId);
+  fields.push(...context.limitFields, ...corsFields(context));
+  const told = { code, detail, ...(required && { required }), ...(limits && { violated: violatedPolicies(limits) }) };
+  const body = problemBody(told, context.requestId);
   return { status, fields, body, close: closes || denial.close === true || context.draining };
 }
 

@@ -1,4 +1,5 @@
 import type { ChangeFeed, Cursor } from '../ports/change-feed.ts';
+import type { PassedThreshold } from '../ports/limit-watch.ts';
 import type { ToldRefusal } from '../ports/refusal-watch.ts';
 import type { FeedEvent, TokenStore } from '../ports/token-store.ts';
 
@@ -7,16 +8,17 @@ export type News =
   /** `cursor`: whoever knows it goes on from here. */
   | { readonly kind: 'change'; readonly change: FeedEvent; readonly cursor: Cursor }
   | { readonly kind: 'refusal'; readonly refusal: ToldRefusal }
+  | { readonly kind: 'limit'; readonly passed: PassedThreshold }
   /** Changes may have been made that nobody can name any more. */
   | { readonly kind: 'gap'; readonly cursor: Cursor }
-  /** The watcher was too slow for so many refusals. */
-  | { readonly kind: 'lost'; refusals: number };
+  /** The watcher was too slow for so many refusals and passed thresholds of limits. */
+  | { readonly kind: 'lost'; refusals: number; limits: number };
 
 /** What somebody wants to be told; everything that is absent is no condition. */
 export interface WatchFilter {
   readonly token?: string;
   readonly owner?: string;
-  readonly type?: 'change' | 'refusal';
+  readonly type?: 'change' | 'refusal' | 'limit';
 }
 
 export interface WatchStore {
@@ -29,7 +31,7 @@ export const mostWaiting = 1000;
 
 /**
  * One who watches. News wait here, and no more than a few: changes that find no room are read from the store's feed once
- * there is some, as are those from before the watcher came; refusals are counted as lost.
+ * there is some, as are those from before the watcher came; refusals and limits are counted as lost.
  */
 export class Watcher {
   readonly #store: WatchStore;
@@ -58,11 +60,15 @@ export class Watcher {
   }
 
   get wantsChanges(): boolean {
-    return this.#filter.type !== 'refusal';
+    return (this.#filter.type ?? 'change') === 'change';
   }
 
   get wantsRefusals(): boolean {
-    return this.#filter.type !== 'change';
+    return (this.#filter.type ?? 'refusal') === 'refusal';
+  }
+
+  get wantsLimits(): boolean {
+    return (this.#filter.type ?? 'limit') === 'limit';
   }
 
   /** Where the watcher can go on, once it was told everything that waits; null while something does. */
@@ -107,12 +113,27 @@ export class Watcher {
     if (token !== undefined && refusal.tokenId !== token) return;
     if (owner !== undefined && refusal.owner !== owner) return;
     if (this.#queue.length < mostWaiting) this.#queue.push({ kind: 'refusal', refusal });
-    else if (this.#lost !== null) this.#lost.refusals++;
-    else {
-      this.#lost = { kind: 'lost', refusals: 1 };
+    else this.#lose().refusals++;
+    this.#wake();
+  }
+
+  passed(passed: PassedThreshold): void {
+    const { token, owner } = this.#filter;
+    const { kind, id } = passed.subject;
+    if (!this.wantsLimits) return;
+    if (token !== undefined && !(kind === 'token' && id === token)) return;
+    if (owner !== undefined && (kind === 'account' ? id : passed.owner) !== owner) return;
+    if (this.#queue.length < mostWaiting) this.#queue.push({ kind: 'limit', passed });
+    else this.#lose().limits++;
+    this.#wake();
+  }
+
+  #lose(): Extract<News, { kind: 'lost' }> {
+    if (this.#lost === null) {
+      this.#lost = { kind: 'lost', refusals: 0, limits: 0 };
       this.#queue.push(this.#lost);
     }
-    this.#wake();
+    return this.#lost;
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Cursor } from '../ports/change-feed.ts';
+import type { LimitWatch, PassedThreshold } from '../ports/limit-watch.ts';
 import type { RefusalWatch, ToldRefusal } from '../ports/refusal-watch.ts';
 import type { FeedEvent } from '../ports/token-store.ts';
 import { Watcher, type WatchFilter, type WatchStore } from './watcher.ts';
@@ -8,9 +9,9 @@ export const mostWatchers = 64;
 
 /**
  * Those who watch what goes on: changes as this process has applied them, in the order of the feed and once each, and
- * the refusals of this process.
+ * the refusals of this process, and what it finds of limits.
  */
-export class Watchers implements RefusalWatch {
+export class Watchers implements RefusalWatch, LimitWatch {
   readonly #store: WatchStore;
   readonly #all = new Set<Watcher>();
   /** Those of them who want refusals. */
@@ -59,6 +60,10 @@ export class Watchers implements RefusalWatch {
   missed(cursor: Cursor): void {
     this.#newest = cursor;
     for (const watcher of this.#all) watcher.missed(cursor);
+  }
+
+  passed(threshold: PassedThreshold): void {
+    for (const watcher of this.#all) watcher.passed(threshold);
   }
 
   refused(refusal: ToldRefusal): void {

@@ -2,6 +2,7 @@ import type { Decision, Permit } from '../core/decide.ts';
 import type { Form } from '../core/form.ts';
 import type { Code } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { LimitCharge } from './limits.ts';
 
 /** One request on its way: what the phases of the gate have found out so far. */
 export interface Journey {
@@ -13,10 +14,14 @@ export interface Journey {
   readonly draining: boolean;
   /** `Access-Control-Allow-Origin` that answers carry when the upstream does not say; null for none. */
   readonly corsOrigin: string | null;
+  /** What answers tell of limits, when one begins. Null: nothing, and what the upstream tells of its own passes. */
+  readonly limitFields: (() => readonly string[]) | null;
   /** Decides once more, by what is true of the token now. Null when there is no token to ask for. */
   readonly rejudge: (() => Promise<Decision>) | null;
   /** Something changed while the token was looked up: whether that was in the answer is not known. */
   readonly inDoubt: boolean;
+  /** Units taken for it: spent once a byte went to the upstream. Null: none were. */
+  readonly charge: LimitCharge | null;
 }
 
 /** Where a request comes from, as far as the peer or a trusted proxy tells. */

@@ -1,6 +1,7 @@
 import { cutCookies, cutProtocols, type Found, isTokenParameter } from '../core/credential.ts';
 import type { Permit } from '../core/decide.ts';
 import { canonicalName, listElements } from '../core/fields.ts';
+import { isRateLimitField, rateLimitNames } from '../core/rate-limit-fields.ts';
 import { cutPair, queryPairs } from '../core/target.ts';
 import type { Journey } from '../ports/forwarder.ts';
 
@@ -215,6 +216,12 @@ function startTrace(requestId: string): string {
   return `00-${id}-${id.slice(16)}-01`;
 }
 
+/** A head before the one that answers. */
+const isInterim = (status: number): boolean => status < 200 && status !== 101;
+
+/** What a browser's script may read of fields that we add. */
+const exposed = rateLimitNames.join(', ');
+
 export type IncomingHead =
   | { readonly ok: true; readonly fields: string[]; readonly eventStream: boolean }
   | { readonly ok: false; readonly why: string };
@@ -260,6 +267,7 @@ export function incoming(raw: readonly Buffer[], status: number, journey: Journe
   // Nothing else was offered (RFC 9110 7.8).
   if (status === 101 && upgrade?.toLowerCase() !== 'websocket') return { ok: false, why: 'upgrade' };
 
+  const { limitFields } = journey;
   const fields: string[] = [];
   let eventStream = false;
   let corsSaid = false;
@@ -268,6 +276,7 @@ export function incoming(raw: readonly Buffer[], status: number, journey: Journe
     if (hopByHop.has(name)) continue;
     if (connection.length > 0 && connection.includes(name) && !protectedNames.has(name)) continue;
     if (name === 'x-request-id' || canonicalName(name).startsWith(rules.identityPrefix)) continue;
+    if (limitFields !== null && isRateLimitField(name)) continue;
     if (name === 'content-length' && (status === 204 || status < 200)) continue;
     if (name === 'content-type') eventStream ||= /^text\/event-stream(?:[ \t]*;|$)/i.test(values[i]!);
     if (name === 'access-control-allow-origin') corsSaid = true;
@@ -275,7 +284,9 @@ export function incoming(raw: readonly Buffer[], status: number, journey: Journe
   }
   if (journey.corsOrigin !== null && !corsSaid) {
     fields.push('Access-Control-Allow-Origin', journey.corsOrigin, 'Vary', 'Origin');
+    if (limitFields !== null) fields.push('Access-Control-Expose-Headers', exposed);
   }
+  if (limitFields !== null && !isInterim(status)) fields.push(...limitFields());
   fields.push('X-Request-Id', journey.requestId);
   return { ok: true, fields, eventStream };
 }

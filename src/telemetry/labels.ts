@@ -52,32 +52,31 @@ export const reasonLabels: readonly Reason[] = [
   ),
 ];
 
+/** Whose limit it is. */
+export const scopeLabels = ['token', 'account'] as const;
+
+/** What the store says to somebody who asks for units of a limit, or that it says nothing. */
+export const renewalLabels = ['granted', 'waiting', 'refused', 'closed', 'unavailable'] as const;
+
+/** Why more was used than a limit allows, or a route reserves. */
+export const excessLabels = ['outage', 'lost_grants', 'response'] as const;
+
+/** What reads alike has one name: each takes a series for each result. */
 export const storeOperations = [
   'find',
-  'get_token',
-  'list_tokens',
+  'get',
+  'list',
   'create_token',
   'find_creation',
   'replace_token',
   'rekey',
-  'get_account',
-  'get_owner',
-  'get_role',
-  'list_accounts',
   'put_account',
   'put_role',
-  'count_live',
-  'list_events',
-  'list_roles',
   'order_roles',
   'usage_report',
-  'usage_total',
-  'usage_totals',
-  'usage_series',
+  'usage_read',
   'limits_exchange',
-  'limits_define',
-  'limits_read',
-  'limits_reset',
+  'limits_manage',
   'registry_beat',
   'registry_sign_off',
   'registry_roll',

@@ -1,5 +1,14 @@
+import { algorithms, thresholds } from '../core/limit.ts';
 import { outcomes } from '../ports/recorder.ts';
-import { methodLabels, reasonLabels, statusLabels, storeOperations } from './labels.ts';
+import {
+  excessLabels,
+  methodLabels,
+  reasonLabels,
+  renewalLabels,
+  scopeLabels,
+  statusLabels,
+  storeOperations,
+} from './labels.ts';
 
 /**
  * The one table of metrics. Names, types, help and labels stand here and nowhere else: the scrape, the types of the
@@ -117,6 +126,41 @@ export const metricsTable = {
     type: 'gauge',
     help: 'The longest that a change can take to hold here, connected to the store and cut off from it',
     labels: { kind: ['connected', 'cut_off'] },
+  },
+  lease_units_outstanding: {
+    type: 'gauge',
+    help: 'Units of limits that this process holds for requests to come',
+    labels: {},
+  },
+  lease_renewals_total: {
+    type: 'counter',
+    help: 'Questions to the store for units of a limit by what came of them',
+    labels: { result: renewalLabels },
+  },
+  lease_units_burned_total: {
+    type: 'counter',
+    help: 'Units found here that processes held when they ended without a word; they count as used',
+    labels: {},
+  },
+  limit_refusals_total: {
+    type: 'counter',
+    help: 'Requests that a limit had too few units for, by whose limit and of what kind',
+    labels: { scope: scopeLabels, algorithm: algorithms },
+  },
+  limit_thresholds_total: {
+    type: 'counter',
+    help: 'Limits found here to have passed a share of what they allow',
+    labels: { percent: thresholds.map(String) },
+  },
+  limit_excess_units_total: {
+    type: 'counter',
+    help: 'Units beyond a limit, or beyond what a route reserves: the store was away, it lost what it had granted, the answer said so',
+    labels: { cause: excessLabels },
+  },
+  limit_clock_behind_seconds: {
+    type: 'gauge',
+    help: "How far the store's clock is behind the time that its limits have seen",
+    labels: {},
   },
   upstream_requests_total: {
     type: 'counter',

@@ -51,8 +51,8 @@ export class StoreMeter {
 
 export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => ({
   find: digests => meter.timed('find', () => store.find(digests)),
-  getToken: id => meter.timed('get_token', () => store.getToken(id)),
-  listTokens: query => meter.timed('list_tokens', () => store.listTokens(query)),
+  getToken: id => meter.timed('get', () => store.getToken(id)),
+  listTokens: query => meter.timed('list', () => store.listTokens(query)),
   createToken: (token, audit, idempotency) =>
     meter.timed('create_token', () => store.createToken(token, audit, idempotency)),
   findCreation: idempotency => meter.timed('find_creation', () => store.findCreation(idempotency)),
@@ -60,32 +60,33 @@ export const meterStore = (store: TokenStore, meter: StoreMeter): TokenStore => 
     meter.timed('replace_token', () => store.replaceToken(token, expected, audit, awaited)),
   settled: () => store.settled(),
   rekey: (id, from, to) => meter.timed('rekey', () => store.rekey(id, from, to)),
-  getAccount: id => meter.timed('get_account', () => store.getAccount(id)),
-  getOwner: id => meter.timed('get_owner', () => store.getOwner(id)),
-  getRole: id => meter.timed('get_role', () => store.getRole(id)),
-  listRoles: () => meter.timed('list_roles', () => store.listRoles()),
+  getAccount: id => meter.timed('get', () => store.getAccount(id)),
+  getOwner: id => meter.timed('get', () => store.getOwner(id)),
+  getRole: id => meter.timed('get', () => store.getRole(id)),
+  listRoles: () => meter.timed('list', () => store.listRoles()),
   putRole: (role, expected, audit) => meter.timed('put_role', () => store.putRole(role, expected, audit)),
   orderRoles: (ids, audit) => meter.timed('order_roles', () => store.orderRoles(ids, audit)),
-  listAccounts: query => meter.timed('list_accounts', () => store.listAccounts(query)),
+  listAccounts: query => meter.timed('list', () => store.listAccounts(query)),
   putAccount: (account, expected, audit, awaited) =>
     meter.timed('put_account', () => store.putAccount(account, expected, audit, awaited)),
-  countLive: owner => meter.timed('count_live', () => store.countLive(owner)),
-  listEvents: query => meter.timed('list_events', () => store.listEvents(query)),
+  countLive: owner => meter.timed('list', () => store.countLive(owner)),
+  listEvents: query => meter.timed('list', () => store.listEvents(query)),
 });
 
 export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger => ({
   report: report => meter.timed('usage_report', () => ledger.report(report)),
-  total: tokenId => meter.timed('usage_total', () => ledger.total(tokenId)),
-  totals: tokenIds => meter.timed('usage_totals', () => ledger.totals(tokenIds)),
-  series: (tokenId, step, from, to) => meter.timed('usage_series', () => ledger.series(tokenId, step, from, to)),
+  total: tokenId => meter.timed('usage_read', () => ledger.total(tokenId)),
+  totals: tokenIds => meter.timed('usage_read', () => ledger.totals(tokenIds)),
+  series: (tokenId, step, from, to) => meter.timed('usage_read', () => ledger.series(tokenId, step, from, to)),
 });
 
+/** What managers do with limits is one operation: series are few. */
 export const meterLimits = (ledger: LimitLedger, meter: StoreMeter): LimitLedger => ({
   exchange: (questions, circumstances) =>
     meter.timed('limits_exchange', () => ledger.exchange(questions, circumstances)),
-  define: (subject, version, limits) => meter.timed('limits_define', () => ledger.define(subject, version, limits)),
-  read: (subject, version, limits) => meter.timed('limits_read', () => ledger.read(subject, version, limits)),
-  reset: (subject, name) => meter.timed('limits_reset', () => ledger.reset(subject, name)),
+  define: (subject, version, limits) => meter.timed('limits_manage', () => ledger.define(subject, version, limits)),
+  read: (subject, version, limits) => meter.timed('limits_manage', () => ledger.read(subject, version, limits)),
+  reset: (subject, name) => meter.timed('limits_manage', () => ledger.reset(subject, name)),
   listen: (hear, signal) => ledger.listen(hear, signal),
 });
 

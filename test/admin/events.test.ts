@@ -113,6 +113,22 @@ describe('the stream of events, as an answer of the admin API', () => {
     expect([stream.ended, stream.events, stream.lastId, admin.log]).toEqual(['whole', [], 'e:2', []]);
   });
 
+  test('a limit that has passed a share of what it allows is told with what is left of it', async () => {
+    await start();
+    const stream = await EventStream.open(admin.port, keys.read, { query: '?type=limit' });
+    await watched(1);
+    const at = Date.UTC(2030, 0, 1);
+    const of = { at, limit: 'day', percent: 90, max: 10, used: 9, owner: 'acme' } as const;
+    admin.watchers.passed({ ...of, subject: { kind: 'token', id: 't' }, ends: at + 1000 });
+    admin.watchers.passed({ ...of, subject: { kind: 'account', id: 'acme' }, ends: null });
+    await stream.until(({ events }) => events.length === 2, 'limits');
+    const data = { ...of, at: '2030-01-01T00:00:00.000Z' };
+    expect(stream.events).toEqual([
+      { name: 'limit', id: null, data: { ...data, kind: 'token', id: 't', resets_at: '2030-01-01T00:00:01.000Z' } },
+      { name: 'limit', id: null, data: { ...data, kind: 'account', id: 'acme', resets_at: null } },
+    ]);
+  });
+
   test('a flood of refusals costs a slow reader no memory here: what it was not told is counted', async () => {
     await start();
     const slow = await EventStream.open(admin.port, keys.read, { query: '?type=refusal' });

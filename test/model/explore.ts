@@ -22,7 +22,7 @@ export interface Failure {
   readonly message: string;
 }
 
-const limit = (name: string, max: number, more: Partial<Limit> = {}): Limit => ({
+export const limit = (name: string, max: number, more: Partial<Limit> = {}): Limit => ({
   name,
   max,
   per: 'lifetime',
@@ -105,6 +105,8 @@ export interface Check {
   readonly law?: Rules;
   /** Also that everything comes to rest, and that all of the limits can be used. */
   readonly isFair?: boolean;
+  /** Instead of one at random. */
+  readonly setting?: Setting;
 }
 
 /** Null: all promises were kept. */
@@ -124,9 +126,9 @@ export function run(
   }
 }
 
-export function explore(seed: number, { law = rules, isFair = true }: Check = {}): Failure | null {
+export function explore(seed: number, { law = rules, isFair = true, setting: given }: Check = {}): Failure | null {
   const random = randomFrom(seed);
-  const setting = settingFrom(random);
+  const setting = given ?? settingFrom(random);
   const actions = scheduleFrom(random);
   const message = run(setting, actions, { law, isFair });
   return message === null ? null : { setting, actions, message };
@@ -208,9 +210,9 @@ export function fairEnd(world: World, law: Rules = rules, lines: string[] = []):
     does('resume', slot);
     const process = world.processes[slot]!;
     if (process.state === 'runs') process.isListed = true;
+    // A store that has lost something shows by another epoch: everybody says again what they have.
+    if (world.hasLost) does('suspect', slot);
   });
-  const known = new Set(world.messages.map(message => (message.kind === 'question' ? message.ask : -1)));
-  for (const message of world.messages) if (message.kind === 'answer') known.add(message.ask);
   flow();
   every(slot => {
     // What was lost is waited for no longer.
@@ -285,6 +287,7 @@ function everythingIsUsed(
   for (const [i, { subject, limit: each }] of world.setting.limits.entries()) {
     if (each.per !== 'lifetime') continue;
     const alone = world.setting.under.findIndex(under => under.length === 1 && under[0] === i);
+    if (alone === -1) continue;
     const key = ghostKeyOf(world, i);
     const left = (): number => {
       const ledger = world.subjects[subject]!.ledgers[key];

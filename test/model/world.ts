@@ -31,6 +31,7 @@ import {
   type Head,
   headAfter,
   type LimitAnswer,
+  type LimitClaim,
   type LimitQuestion,
 } from '../../src/core/limit-book.ts';
 
@@ -56,7 +57,8 @@ export interface Rules {
   readonly name: (slot: number, run: number) => string;
   readonly answer: typeof answerQuestion;
   readonly reset: typeof reset;
-  readonly question: typeof questionFor;
+  /** `waiters`: all requests of the process that wait. The protocol itself need not know. */
+  readonly question: (...said: [...Parameters<typeof questionFor>, waiters: readonly Waiter[]]) => LimitClaim | null;
   readonly answered: typeof answered;
 }
 
@@ -82,7 +84,7 @@ interface Request {
   /** Which ghost counts it has been charged to; null: overdrawn. */
   booked: readonly (string | null)[];
   generations: readonly number[];
-  /** For each limit, who had no idle units at some moment since it was asked for. */
+  /** For each limit, who had no idle units at some moment since the request came. */
   readonly bare: Record<string, true>[];
 }
 
@@ -125,7 +127,7 @@ type Message =
     }
   | { readonly kind: 'answer'; readonly to: string; readonly ask: number; readonly answer: LimitAnswer }
   | {
-      readonly kind: 'recall' | 'news';
+      readonly kind: 'recall' | 'heard' | 'news';
       readonly to: string;
       readonly subject: number;
       readonly ledger: string;
@@ -171,6 +173,8 @@ export interface World {
   /** So long has passed that the store has summed up leases: whoever comes back then is counted twice. */
   hasFolded: boolean;
   isOverdrawn: boolean;
+  /** Who counted as gone for a while. */
+  readonly hasBeenGone: Record<string, true>;
   /** What happened in this step, in words. */
   told: string;
   refusals: number;
@@ -198,6 +202,7 @@ export function newWorld(setting: Setting, law: Rules = rules): World {
     hasLost: false,
     hasFolded: false,
     isOverdrawn: false,
+    hasBeenGone: {},
     told: '',
     refusals: 0,
   };
@@ -287,7 +292,10 @@ const at = <T>(from: readonly T[], index: number): T | undefined => from[index %
 export function act(world: World, action: Action, law: Rules = rules): boolean {
   world.told = '';
   const happened = perform(world, action, law);
-  if (happened) judge(world);
+  if (happened) {
+    note(world);
+    judge(world);
+  }
   return happened;
 }
 
@@ -385,6 +393,7 @@ function perform(world: World, [kind, first, second, third]: Action, law: Rules)
     case 'unlist':
       if (!process.isListed) return false;
       process.isListed = false;
+      world.hasBeenGone[process.name] = true;
       return say(world, `${process.name} counts as gone`);
     case 'reset':
       return world.isUp && resetLimit(world, first % setting.limits.length, law);
@@ -586,12 +595,13 @@ function ask(world: World, process: Process, which: number, law: Rules): boolean
   const now = clocks(world, process);
   const subject = which % world.subjects.length;
   if (process.asks.length >= maxAsks) return false;
+  const waiters = process.requests.flatMap(({ waiter }) => waiter ?? []);
   const asked: Asked[] = [];
   const claims: LimitQuestion['claims'][number][] = [];
   process.limits.forEach((local, i) => {
     if (world.setting.limits[i]!.subject !== subject) return;
     for (const part of partsOf(local)) {
-      const said = law.question(local, part, process.name, now);
+      const said = law.question(local, part, process.name, now, waiters);
       if (said === null) continue;
       asked.push({ local, part, claim: said.claim });
       claims.push(Object.freeze(said));
@@ -640,6 +650,7 @@ function deliver(world: World, message: Message, isMuted: boolean, law: Rules): 
   const { answer } = message;
   const [one] = process.asks.splice(index, 1);
   for (const [i, { local, part, claim }] of one!.asked.entries()) {
+    judgeRefusal(world, process, local, claim, answer.answers[i]!);
     law.answered(local, part, claim, one!.sentAt, message.answer.answers[i]!, answer.now - answer.behind);
   }
   const heard = message.answer.answers.map(each =>
@@ -686,9 +697,10 @@ function execute(world: World, message: Message & { kind: 'question' }, isMuted:
     const each = answer.answers[i];
     if (each == null) return;
     const { label } = each.window;
-    const { recall, verdict, news } = each.answer;
+    const { recall, verdict, news, heard } = each.answer;
     if (verdict === 'waiting') notify(world, 'recall', message.subject, ledger, label, recall, message.from);
     if (news) notify(world, 'news', message.subject, ledger, label, recall, '');
+    if (heard) notify(world, 'heard', message.subject, ledger, label, recall, '');
   });
   if (!isMuted && asker !== undefined) {
     world.messages.push(
@@ -700,7 +712,7 @@ function execute(world: World, message: Message & { kind: 'question' }, isMuted:
 
 function notify(
   world: World,
-  kind: 'recall' | 'news',
+  kind: 'recall' | 'heard' | 'news',
   subject: number,
   ledger: string,
   label: number,
@@ -731,7 +743,9 @@ function resetLimit(world: World, index: number, law: Rules): boolean {
   ghost.generation++;
   ghost.charged = 0;
   ghost.admitted = [];
-  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!));
+  // What a store has lost it cannot carry over.
+  const lost = world.hasLost ? ghost.bound : 0;
+  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!), lost);
   notify(world, 'news', number, ledgerAt(world, index), label, ledger.recall, '');
   return say(world, `limit ${index} is reset`);
 }
@@ -784,6 +798,46 @@ function rollBack(world: World): boolean {
   world.subjects = world.kept.map(snapshot);
   world.hasLost = true;
   return say(world, 'the store loses what its disk does not have');
+}
+
+/** Who has nothing idle that a request waits for. */
+function note(world: World): void {
+  for (const process of world.processes) {
+    for (const one of process.requests) {
+      const place = one.waiter?.held.length;
+      if (place === undefined || place >= one.under.length) continue;
+      const index = one.under[place]!;
+      const label = process.limits[index]!.current.window?.label;
+      for (const other of world.processes) {
+        const parts = partsOf(other.limits[index]!).filter(
+          ({ window }) => label === undefined || window?.label === label,
+        );
+        if (parts.every(({ holding }) => idleOf(holding) === 0)) one.bare[place]![other.name] = true;
+      }
+    }
+  }
+}
+
+/** A request is refused only when nobody else who is there has units lying idle. */
+function judgeRefusal(
+  world: World,
+  process: Process,
+  local: LocalLimit,
+  claim: Claim,
+  answer: LimitAnswer['answers'][number],
+): void {
+  const first = local.waiters[0];
+  if (answer?.answer.verdict !== 'refused' || first?.cost !== claim.need || local.limit.algorithm === 'bucket') return;
+  const one = process.requests.find(({ waiter }) => waiter === first)!;
+  const index = one.under[first.held.length]!;
+  const key = ghostKey(world, index, answer.window.label);
+  const ledger = world.subjects[world.setting.limits[index]!.subject]!.ledgers[key];
+  for (const { name, state } of world.processes) {
+    const isThere = state !== 'dead' && name !== process.name && ledger?.leases[name]?.gone === 0;
+    if (isThere && one.bare[first.held.length]![name] !== true && !world.hasLost && !world.hasBeenGone[name]) {
+      throw new Violation(`request ${one.id} is refused, and ${name} has had idle units all the time`);
+    }
+  }
 }
 
 // ---- what is promised -----------------------------------------------------------------------------------------------

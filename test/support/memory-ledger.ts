@@ -1,14 +1,16 @@
+import type { Circumstances, Ledger } from '../../src/core/ledger.ts';
+import { type Limit, ledgerName } from '../../src/core/limit.ts';
 import {
-  type Circumstances,
-  emptyLedger,
-  type Ledger,
-  remainingOf,
-  reset,
-  sums,
-  usedOf,
-} from '../../src/core/ledger.ts';
-import { type Limit, ledgerName, windowAt } from '../../src/core/limit.ts';
-import { answerQuestion, type Head, headAfter, type LimitAnswer } from '../../src/core/limit-book.ts';
+  answerQuestion,
+  type BookNotice,
+  defineBook,
+  type Entry,
+  type Head,
+  type LimitAnswer,
+  noticesOf,
+  readBook,
+  resetBook,
+} from '../../src/core/limit-book.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { LimitedSubject, LimitLedger, LimitNotice, SubjectQuestion } from '../../src/ports/limit-ledger.ts';
 
@@ -40,11 +42,10 @@ export class MemoryLedger implements LimitLedger {
     return this.#call('exchange', () =>
       questions.map(question => {
         const book = this.#book(question.subject);
-        const find = (ledger: string, label: number) => book.windows.get(`${ledger} ${label}`) ?? null;
         const all = { ...circumstances, storeTime: this.#now() };
-        const { head, entries, answer } = answerQuestion(book.head, find, question, all);
-        book.head = head;
-        for (const { ledger, label, state } of entries) book.windows.set(`${ledger} ${label}`, state);
+        const { head, entries, answer } = answerQuestion(book.head, findIn(book), question, all);
+        keep(book, head, entries);
+        this.#tell(question.subject, noticesOf(question, answer));
         return answer;
       }),
     );
@@ -53,28 +54,27 @@ export class MemoryLedger implements LimitLedger {
   define(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<void> {
     return this.#call(`define ${subject.kind} ${subject.id} ${version}`, () => {
       const book = this.#book(subject);
-      book.head = headAfter(book.head, { version, limits }, this.#now());
+      const defined = defineBook(book.head, findIn(book), { version, limits }, this.#now());
+      keep(book, defined.head, defined.entries);
+      this.#tell(subject, defined.notices);
     });
   }
 
   read(subject: LimitedSubject, version: number, limits: readonly Limit[]): Promise<readonly State[]> {
     return this.#call('read', () => {
       const book = this.#book(subject);
-      const head = headAfter(book.head, { version, limits }, this.#now());
-      return head.limits.map(limit => this.#state(book, limit, head.clock));
+      return readBook(book.head, findIn(book), { version, limits }, this.#now());
     });
   }
 
   reset(subject: LimitedSubject, ledger: string): Promise<State | null> {
     return this.#call(`reset ${subject.kind} ${subject.id} ${ledger}`, () => {
       const book = this.#book(subject);
-      const limit = book.head?.limits.find(each => ledgerName(each) === ledger);
-      if (limit === undefined) return null;
-      const now = Math.max(book.head!.clock, this.#now());
-      const key = `${ledger} ${windowAt(limit, now).label}`;
-      book.windows.set(key, reset(book.windows.get(key) ?? emptyLedger(now), limit, now));
-      for (const hear of this.#heard) hear({ kind: 'news', subject, ledger });
-      return this.#state(book, limit, now);
+      const done = resetBook(book.head, findIn(book), ledger, this.#now());
+      if (done === null) return null;
+      keep(book, done.head, [done.entry]);
+      this.#tell(subject, [done.notice]);
+      return done.state;
     });
   }
 
@@ -94,7 +94,17 @@ export class MemoryLedger implements LimitLedger {
     ends = false,
   ): Promise<void> {
     const ledger = ledgerName(limits.find(limit => limit.name === name)!);
-    const claim = { process, number: 0, granted: 0, returned: 0, spent: 0, back: 0, answered: 0, recalled: 0 };
+    const claim = {
+      process,
+      number: 0,
+      granted: 0,
+      returned: 0,
+      spent: 0,
+      overdrawn: 0,
+      back: 0,
+      answered: 0,
+      recalled: 0,
+    };
     const ask = async (more: object, live: readonly string[] = [process]) => {
       const claims = [{ ledger, label: null, claim: { ...claim, need: 0, want: 0, ...more } }];
       const roll = { at: this.#now() + 1, live: new Set(live) };
@@ -114,12 +124,13 @@ export class MemoryLedger implements LimitLedger {
     return book;
   }
 
-  #state(book: Book, limit: Limit, now: number): State {
-    const window = windowAt(limit, now);
-    const ledger = book.windows.get(`${ledgerName(limit)} ${window.label}`) ?? emptyLedger(now);
-    const { leased, burned } = sums(ledger);
-    const spent = usedOf(ledger, limit) - burned;
-    return { limit, spent, burned, leased, remaining: remainingOf(ledger, limit), ends: window.ends };
+  /** Behind the answer, as from a store. */
+  #tell(subject: LimitedSubject, notices: readonly BookNotice[]): void {
+    for (const notice of notices) queueMicrotask(() => this.tell({ subject, ...notice }));
+  }
+
+  tell(notice: LimitNotice): void {
+    for (const hear of this.#heard) hear(notice);
   }
 
   async #call<T>(name: string, answer: () => T): Promise<T> {
@@ -130,4 +141,11 @@ export class MemoryLedger implements LimitLedger {
     if (fate === 'answer lost') throw new StoreUnavailable('no ledger answered', { sent: true });
     return done;
   }
+}
+
+const findIn = (book: Book) => (ledger: string, label: number) => book.windows.get(`${ledger} ${label}`) ?? null;
+
+function keep(book: Book, head: Head, entries: readonly Entry[]): void {
+  book.head = head;
+  for (const { ledger, label, state } of entries) book.windows.set(`${ledger} ${label}`, state);
 }

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { decide, type Evidence } from '../../../src/core/decide.ts';
 import { type Denial, deny, denyToken } from '../../../src/core/decision.ts';
-import { explain, type Facts } from '../../../src/core/explain.ts';
+import { type Explanation, explain, type Facts } from '../../../src/core/explain.ts';
+import { capacityOf, type Limit, type LimitView } from '../../../src/core/limit.ts';
+import { denyCharge } from '../../../src/core/limit-denial.ts';
+import { limitFaults, type SaidLimit, shownLimit } from '../../../src/core/limit-form.ts';
 import type { OwnPermissions, Permissions } from '../../../src/core/permissions.ts';
 import { mergePermissions } from '../../../src/core/permissions.ts';
 import { Rule } from '../../../src/core/rule.ts';
@@ -279,6 +282,105 @@ describe('advice on constraints', () => {
     expect(advice(token, deny('overloaded', 'x', { compared: basic }))).toContain('passwords');
     const held = deny('too_many_failures', 'x', { retryAfter: 7, compared: { ...basic, cause: 'basic_required' } });
     expect(advice(token, held)).toMatch(/^Wait 7 s, .* and then: Send the Basic credentials of alice/);
+  });
+});
+
+describe('limits', () => {
+  const day: Limit = { name: 'day', max: 5, per: '1d', algorithm: 'window', burst: 5 };
+  const pace: Limit = { name: 'pace', max: 2, per: '1s', algorithm: 'bucket', burst: 4 };
+  const never: Limit = { ...day, name: 'never', max: 0, burst: 0 };
+  const token = aToken('tok_a', { owner: 'acme', limits: [day, pace] });
+  const account = anAccount('acme', { limits: [day, never] });
+  const world = { token, account, roles: [] };
+  const { facts, subject } = judged(world, demand([], null));
+  const limits = [
+    ...token.limits.map(each => viewed(each, 'token')),
+    ...account.limits.map(each => viewed(each, 'account')),
+  ];
+
+  function viewed(limit: Limit, scope: 'token' | 'account'): LimitView {
+    const { name, per, algorithm } = limit;
+    return {
+      name,
+      scope,
+      per,
+      algorithm,
+      capacity: capacityOf(limit),
+      left: 0,
+      resetsAt: null,
+      windowSeconds: 1,
+      violated: false,
+    };
+  }
+  const refused = (
+    cost: number,
+    names: readonly string[],
+    retryAfter: number | null,
+    of: Subject = subject,
+  ): Explanation => {
+    const violating = limits.map(view => ({ ...view, violated: names.includes(`${view.scope} ${view.name}`) }));
+    const denial = denyCharge(of, cost, { kind: 'refused', limits: violating, retryAfter });
+    return explain({ ...facts, subject: of, fell: { phase: 'limits', denial } });
+  };
+
+  test('that refuse are compared with the cost, and waited for or begun anew', () => {
+    const { steps, remedy } = refused(1, ['token day', 'account day'], 7);
+    expect(steps.at(-1)).toMatchObject({
+      phase: 'limits',
+      outcome: 'failed',
+      compared: {
+        cost: 1,
+        limits: [
+          { name: 'day', of: 'token', most: 5, left: 0 },
+          { name: 'day', of: 'account' },
+        ],
+      },
+    });
+    expect(remedy).toBe(
+      'Wait 7 s, or let it have more:\nPOST /v1/tokens/tok_a/limits/day/reset\nPOST /v1/accounts/acme/limits/day/reset',
+    );
+  });
+
+  test('that are smaller than the cost are raised to it, and their neighbours stay as they are', () => {
+    const { remedy } = refused(9, ['token pace', 'account never'], null);
+    expect(remedy).toMatch(/^Waiting does not help: let it have more:/);
+    const [, ofToken, ofAccount] = remedy!.split('\n');
+    expect(JSON.parse(/^PATCH \/v1\/tokens\/tok_a (.+)$/.exec(ofToken!)![1]!)).toEqual({
+      limits: [shownLimit(day), { ...shownLimit(pace), burst: 9 }],
+    });
+    const raised = JSON.parse(/^PATCH \/v1\/accounts\/acme (.+)$/.exec(ofAccount!)![1]!) as { limits: SaidLimit[] };
+    expect(raised).toEqual({ limits: [shownLimit(day), { ...shownLimit(never), max: 9 }] });
+    expect(limitFaults(raised.limits)).toEqual([]);
+  });
+
+  test('of a declared token are raised in the configuration', () => {
+    const declared = { ...subject, token: { ...subject.token, kind: 'declared' } };
+    expect(refused(9, ['token day'], null, declared).remedy).toBe(
+      'Waiting does not help: raise the limits of the token tok_a in `tokens.declared` of the configuration.',
+    );
+  });
+
+  test('that nobody can tell of in time are nobody\u2019s fault', () => {
+    for (const kind of ['busy', 'unavailable'] as const) {
+      const { code, remedy, steps } = explain({
+        ...facts,
+        fell: { phase: 'limits', denial: denyCharge(subject, 1, { kind }) },
+      });
+      expect(code).toBe(kind === 'busy' ? 'overloaded' : 'store_unavailable');
+      expect(remedy).toContain('again');
+      expect(steps.at(-1)).toMatchObject({
+        phase: 'limits',
+        compared: { limits: expect.arrayContaining(['day of the account']) },
+      });
+    }
+  });
+
+  test('are named where nothing was asked of them, and taken for passed where the request went on', () => {
+    const step = { phase: 'limits', compared: { cost: 1, limits: expect.arrayContaining(['pace of the token']) } };
+    expect(explain(facts).steps.at(-1)).toMatchObject({ ...step, outcome: 'skipped' });
+    const denial = deny('upstream_failed', 'x');
+    const { steps } = explain({ ...facts, fell: { phase: 'forward', denial } });
+    expect(steps.at(-2)).toMatchObject({ ...step, outcome: 'passed' });
   });
 });
 

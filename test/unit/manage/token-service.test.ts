@@ -828,6 +828,7 @@ describe('the audit trail', () => {
     expect(trail[0]).toMatchObject({ actor: 'ops', address: '192.0.2.1', at: managed.clock.wall() - 1000 });
     expect(trail[0]!.changes).toEqual({
       name: { from: null, to: 'a' },
+      limits: { from: null, to: [] },
       owner: { from: null, to: 'acme' },
       state: { from: null, to: 'enabled' },
       mode: { from: null, to: 'enforce' },

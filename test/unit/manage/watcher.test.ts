@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { mostWaiting, type News, type WatchFilter } from '../../../src/manage/watcher.ts';
 import { mostWatchers, Watchers } from '../../../src/manage/watchers.ts';
 import type { Cursor, FeedAnswer } from '../../../src/ports/change-feed.ts';
+import type { PassedThreshold } from '../../../src/ports/limit-watch.ts';
 import type { ToldRefusal } from '../../../src/ports/refusal-watch.ts';
 import type { FeedEvent, TokenAndAccount } from '../../../src/ports/token-store.ts';
 import { aToken } from '../../contract/harness.ts';
@@ -38,6 +39,18 @@ const refusal = (more: Partial<ToldRefusal> = {}): ToldRefusal => ({
   tokenId: null,
   owner: null,
   client: '192.0.2.1',
+  ...more,
+});
+
+const passed = (more: Partial<PassedThreshold> = {}): PassedThreshold => ({
+  at: 0,
+  subject: { kind: 'token', id: 't' },
+  owner: null,
+  limit: 'day',
+  percent: 80,
+  max: 10,
+  used: 8,
+  ends: null,
   ...more,
 });
 
@@ -139,6 +152,38 @@ describe('a watcher', () => {
     watchers.changed([change(6)], at(6, 'new'));
     expect(told(await watcher.next(0))).toEqual(['gap', 6]);
     expect(watcher.position).toEqual(at(6, 'new'));
+  });
+
+  test('limits are told to those who want them: of a token, of an owner by their own and their tokens', async () => {
+    const { watchers, watch } = world();
+    const filters: WatchFilter[] = [
+      {},
+      { type: 'limit' },
+      { type: 'refusal' },
+      { type: 'change' },
+      { token: 't' },
+      { token: 'acme' },
+      { owner: 'acme' },
+      { owner: 't' },
+    ];
+    const all = filters.map(filter => watch(filter));
+    watchers.passed(passed({ owner: 'acme' }));
+    watchers.passed(passed({ subject: { kind: 'account', id: 'acme' } }));
+    watchers.passed(passed({ subject: { kind: 'token', id: 'other' } }));
+    const seen = await Promise.all(all.map(async watcher => (await watcher.next(0))!.length));
+    expect(seen).toEqual([3, 3, 0, 0, 1, 0, 2, 0]);
+  });
+
+  test('limits that find no room are counted beside refusals', async () => {
+    const { watchers, watch } = world();
+    const watcher = watch({ type: 'limit' });
+    const both = watch();
+    for (let i = 0; i < mostWaiting + 7; i++) watchers.passed(passed());
+    for (let i = 0; i < 5; i++) watchers.refused(refusal());
+    expect((await watcher.next(0))!.at(-1)).toEqual({ kind: 'lost', refusals: 0, limits: 7 });
+    expect((await both.next(0))!.slice(mostWaiting)).toEqual([{ kind: 'lost', refusals: 5, limits: 7 }]);
+    watchers.passed(passed());
+    expect(told(await watcher.next(0))).toEqual(['limit']);
   });
 
   test('who reads nothing costs no more than a few: changes stay in the feed, refusals are counted', async () => {

@@ -33,15 +33,21 @@ const client: ClientFacts = {
 const preserve: HostRule = { kind: 'preserve', fallback: 'fallback' };
 const requestId = '018f3c2e-7b1a-7c3d-9f00-0123456789ab';
 
-const journeyOf = (form: Form, corsOrigin: string | null = null): Journey => ({
+const journeyOf = (
+  form: Form,
+  corsOrigin: string | null = null,
+  limitFields: Journey['limitFields'] = null,
+): Journey => ({
   exchange: null as never,
   form,
   requestId,
   client,
   draining: false,
   corsOrigin,
+  limitFields,
   rejudge: null,
   inDoubt: false,
+  charge: null,
 });
 
 /** A permit for a token of `acme`, as the decision makes it. */
@@ -429,6 +435,55 @@ describe('an answer on its way to the client', () => {
     ['a length that is no number', ['Content-Length', '0x5']],
   ])('is refused when its end is ambiguous: %s', (_, fields) => {
     expect(read(fields)).toEqual({ ok: false, why: expect.stringMatching(/./) });
+  });
+
+  describe('that is told what is left of limits', () => {
+    const ours = ['RateLimit-Policy', '"day";q=5;w=86400', 'RateLimit', '"day";r=4;t=9'];
+    const told = (fields: string[], status = 200, corsOrigin: string | null = null): string[] => {
+      const head = incoming(
+        raw(...fields),
+        status,
+        journeyOf(aForm('/'), corsOrigin, () => ours),
+        rules,
+      );
+      if (!head.ok) throw new Error(head.why);
+      return head.fields.slice(0, -2);
+    };
+    const theirs = [
+      ...['RateLimit', 'ratelimit-policy', 'RateLimit-Limit', 'RateLimit_Policy', 'RATELIMIT.RESET'],
+      ...['X-RateLimit-Limit', 'x-ratelimit-remaining', 'X_RateLimit_Reset', 'X-Rate-Limit-Limit', 'x.ratelimit.reset'],
+    ];
+
+    test.each([200, 201, 204, 301, 304, 404, 429, 500])('says it at its end, with status %d', status => {
+      expect(told(['X-A', '1'], status)).toEqual(['X-A', '1', ...ours]);
+    });
+    test('says it where protocols are switched', () => {
+      expect(told(['Upgrade', 'websocket', 'Connection', 'upgrade'], 101)).toEqual(ours);
+    });
+    test('says it once, and not ahead of itself', () => {
+      expect(told(['Link', '<a>'], 103)).toEqual(['Link', '<a>']);
+    });
+    test.each(theirs)('has no %s of the upstream: it would be taken for ours', name => {
+      expect(told([name, '1', 'Retry-After', '5'])).toEqual(['Retry-After', '5', ...ours]);
+      expect(told([name, '1'], 103)).toEqual([]);
+      expect(kept([name, '1'])).toEqual([name, '1']);
+    });
+    test('keeps what is only called alike', () => {
+      const fields = ['X-RateLimited', '1', 'Rate', '1', 'X-Rate', '1', 'My-RateLimit', '1', 'RateLimits', '1'];
+      expect(told(fields)).toEqual([...fields, ...ours]);
+    });
+    test('cannot be made to lose it', () => {
+      expect(told(['Connection', 'RateLimit, RateLimit-Policy'])).toEqual(ours);
+    });
+    test('lets scripts read it where we say who may read', () => {
+      const read = 'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset';
+      expect(told([], 200, 'https://a')).toEqual([
+        ...['Access-Control-Allow-Origin', 'https://a', 'Vary', 'Origin', 'Access-Control-Expose-Headers', read],
+        ...ours,
+      ]);
+      const said = ['Access-Control-Allow-Origin', '*'];
+      expect(told(said, 200, 'https://a')).toEqual([...said, ...ours]);
+    });
   });
 
   test('has no length where no body can be', () => {

@@ -1,11 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../src/errors.ts';
 import type { ChangeFeed, Cursor } from '../../../src/ports/change-feed.ts';
+import type { LimitLedger } from '../../../src/ports/limit-ledger.ts';
 import type { ProcessRegistry } from '../../../src/ports/process-registry.ts';
 import type { TokenStore } from '../../../src/ports/token-store.ts';
 import type { UsageLedger } from '../../../src/ports/usage-ledger.ts';
 import { storeOperations } from '../../../src/telemetry/labels.ts';
-import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from '../../../src/telemetry/store-meter.ts';
+import {
+  meterFeed,
+  meterLedger,
+  meterLimits,
+  meterRegistry,
+  meterStore,
+  StoreMeter,
+} from '../../../src/telemetry/store-meter.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { quietMetrics, sampleOf, scrape } from './support.ts';
 
@@ -31,11 +39,12 @@ const echo = <T extends object>(): T =>
   });
 
 describe('a metered store', () => {
-  it('passes every call on with its arguments, and every answer back, and counts each as its own operation', async () => {
+  it('passes every call on with its arguments, and every answer back, and counts each as its operation', async () => {
     const { metrics, meter } = setUp();
     const ports = [
       meterStore(echo<TokenStore>(), meter),
       meterLedger(echo<UsageLedger>(), meter),
+      meterLimits(echo<LimitLedger>(), meter),
       meterFeed(echo<ChangeFeed>(), meter),
       meterRegistry(echo<ProcessRegistry>(), meter),
     ];
@@ -46,8 +55,10 @@ describe('a metered store', () => {
       }
     }
     const series = await scrape(metrics);
+    const alike: Readonly<Record<string, number>> = { get: 4, list: 5, usage_read: 3, limits_manage: 3 };
     for (const operation of storeOperations) {
-      expect(sampleOf(series, 'postern_store_operations_total', { operation, result: 'ok' }), operation).toBe(1);
+      const calls = sampleOf(series, 'postern_store_operations_total', { operation, result: 'ok' });
+      expect(calls, operation).toBe(alike[operation] ?? 1);
     }
   });
 
