@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
+      'test/contract/limit-traces.test.ts',
       'test/e2e/bound.test.ts',
       'test/e2e/failovers.test.ts',
       'test/e2e/kill.test.ts',
@@ -14,6 +15,7 @@ export default defineConfig({
       'test/hostile/back-pressure.test.ts',
       'test/hostile/cardinality.test.ts',
       'test/hostile/paths.test.ts',
+      'test/model/model.test.ts',
       'test/property/grants.test.ts',
       'test/unit/cache/flood.test.ts',
     ],
@@ -29,6 +31,9 @@ export default defineConfig({
       POSTERN_TOKENS: '1000000',
       POSTERN_TRIALS: '1000',
       POSTERN_GUESSES: '1000000',
+      POSTERN_LIMIT_ROUNDS: '400',
+      POSTERN_SCHEDULES: '1000000',
+      POSTERN_STATES: '1000000',
     },
     pool: 'forks',
     fileParallelism: false,

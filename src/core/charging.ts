@@ -67,6 +67,8 @@ export interface LocalLimit {
   recalled: number;
   /** The first waiter was told to wait, and nothing was heard since. */
   told: boolean;
+  /** Whom the claim under way is for. Null: nobody, or something has been heard since that its answer cannot know. */
+  askedFor: Waiter | null;
   /** Notices may have been missed. */
   suspicious: boolean;
   /** The store says that this limit is no more: nothing is charged. */
@@ -126,6 +128,7 @@ export const localLimit = (limit: Limit, now: Times): LocalLimit => ({
   refusedUntil: Number.POSITIVE_INFINITY,
   recalled: 0,
   told: false,
+  askedFor: null,
   suspicious: false,
   gone: false,
   taken: 0,
@@ -145,6 +148,7 @@ function hope(local: LocalLimit): void {
   local.refusedFrom = Number.POSITIVE_INFINITY;
   local.refusedUntil = Number.POSITIVE_INFINITY;
   local.told = false;
+  local.askedFor = null;
 }
 
 // ---- charging -------------------------------------------------------------------------------------------------------
@@ -445,6 +449,7 @@ const refreshMs = ({ algorithm }: Limit): Millis => (algorithm === 'bucket' ? bu
 /** The claim has gone out. */
 export function sent(local: LocalLimit, part: LocalWindow): void {
   part.asking = true;
+  if (part === local.current) local.askedFor = local.waiters[0] ?? null;
   local.suspicious = false;
 }
 
@@ -497,8 +502,12 @@ function leaveOf({ window: { ends } }: WindowAnswer, { monotonic, wall }: Times,
 }
 
 function verdict(local: LocalLimit, claim: Claim, sentAt: Times, { answer }: WindowAnswer): void {
+  const isFor = local.askedFor;
   if (answer.verdict === 'granted') {
     hope(local);
+  } else if (isFor === null || isFor !== local.waiters[0]) {
+    // Whom it is about has gone, or news came after it was given.
+    return;
   } else if (answer.verdict === 'waiting') {
     local.told = true;
     if (claim.recalled === 0) local.recalled = answer.recall;
@@ -529,10 +538,19 @@ function vanished(local: LocalLimit, part: LocalWindow): void {
   }
 }
 
-/** Somebody asks for idle units, or units have come back. Then ask, and `serve`. */
-export function noticed(local: LocalLimit, kind: 'recall' | 'news' | 'lost', label: Millis, recall: number): void {
+/**
+ * Somebody asks for idle units, or units have come back. `lost`: notices may be missing, or the store is of another epoch:
+ * whatever is held is said again. Then ask, and `serve`.
+ */
+export function noticed(
+  local: LocalLimit,
+  kind: 'recall' | 'heard' | 'news' | 'lost',
+  label: Millis,
+  recall: number,
+): void {
   if (kind === 'lost') local.suspicious = true;
-  if (kind !== 'recall') hope(local);
+  if (kind === 'heard') local.told = false;
+  else if (kind !== 'recall') hope(local);
   for (const part of partsOf(local)) {
     if (part.window?.label === label) part.holding.recall = Math.max(part.holding.recall, recall);
   }

@@ -109,8 +109,10 @@ export interface Answer {
   readonly used: number;
   /** So little remains that idle units belong to whoever asks: leases hold no more than their requests need. */
   readonly scarce: boolean;
-  /** Those who wait or were refused should ask again. */
+  /** Units have come back: those who wait or were refused should ask again. */
   readonly news: boolean;
+  /** A recall was answered: those who wait should ask again. */
+  readonly heard: boolean;
   /** Units that were burned by this step. */
   readonly burned: number;
   /** Units beyond the limit that this step has found out about: grants that the store had lost. */
@@ -254,9 +256,15 @@ export function exchange(
     verdict = 'stale';
   }
 
+  if (current && (claim.need > 0 || claim.want > 0) && lease.number === claim.number) {
+    // It has got nothing. Should it come again, it is an old one, or it could get what nobody waits for any more.
+    lease = { ...lease, number: lease.number + 1 };
+    ledger = withLease(ledger, claim.process, lease);
+  }
+
   const told = verdict === 'waiting' || verdict === 'refused';
-  const moved = free(ledger, limit) > freeBefore || lease.answered > (before.leases[claim.process]?.answered ?? 0);
-  const news = before.awaited && moved && !told;
+  const isHeard = lease.answered > (before.leases[claim.process]?.answered ?? 0);
+  const news = before.awaited && !told && free(ledger, limit) > freeBefore;
   if (news) ledger = { ...ledger, awaited: false };
   return {
     ledger,
@@ -273,6 +281,7 @@ export function exchange(
       used: usedOf(ledger, limit),
       scarce: remaining < 4 * processes,
       news,
+      heard: before.awaited && !told && !news && isHeard,
       burned: burning.burned,
       excess,
     },

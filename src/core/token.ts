@@ -156,6 +156,10 @@ export const subjectOf = (
   secretUntil,
 });
 
+/** Under which ledgers know a token's limits. The configuration has no versions: it is 0 there. */
+export const limitsVersion = ({ kind, version }: Pick<Token, 'kind' | 'version'>): number =>
+  kind === 'declared' ? 0 : version;
+
 /** Revoked itself, or by the mark on its owner's account. */
 export const isRevoked = (token: Token, account: Account | null): boolean =>
   token.state === 'revoked' || (account?.revokedBefore != null && token.createdAt <= account.revokedBefore);

@@ -100,10 +100,6 @@ function useOf({ limit, spent, burned, ends: resetsAt }: LimitState): LimitUse {
   return { name, max, used, remaining: Math.max(0, capacityOf(limit) - used), burned, resetsAt };
 }
 
-/** The configuration has no versions: its limits are those of version 0. */
-export const limitsVersion = ({ kind, version }: Pick<Token, 'kind' | 'version'>): number =>
-  kind === 'declared' ? 0 : version;
-
 export function namedLimit(limits: readonly Limit[], name: string): Limit {
   const limit = limits.find(each => each.name === name);
   if (limit === undefined) throw new Refusal('not_found', 'There is no such limit.');

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Constraints } from '../core/constraint.ts';
 import type { SaidConstraints } from '../core/constraint-form.ts';
 import type { Permissions } from '../core/permissions.ts';
-import { type Account, isRevoked, type Millis, type StoredToken, sessionKind } from '../core/token.ts';
+import { type Account, isRevoked, limitsVersion, type Millis, type StoredToken, sessionKind } from '../core/token.ts';
 import type { Usage } from '../core/usage.ts';
 import { Refusal } from '../errors.ts';
 import type {
@@ -26,15 +26,7 @@ import {
 } from './constraints.ts';
 import { Faults } from './faults.ts';
 import { tokenAt, tokenEvents } from './history.ts';
-import {
-  defineLimits,
-  limitsVersion,
-  limitUses,
-  namedLimit,
-  resetLimit,
-  tokenSubject,
-  withReadLimits,
-} from './limits.ts';
+import { defineLimits, limitUses, namedLimit, resetLimit, tokenSubject, withReadLimits } from './limits.ts';
 import type { Actor, ManageParts } from './parts.ts';
 import type { PermissionsPatch } from './permission-members.ts';
 import { demand, type Precondition } from './precondition.ts';

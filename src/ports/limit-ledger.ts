@@ -37,7 +37,8 @@ export interface SubjectQuestion extends LimitQuestion {
 /** Something may be missed: then `kind` is `lost`, and every holder and everybody who waits asks for themselves. */
 export type LimitNotice =
   | {
-      readonly kind: 'recall' | 'news';
+      /** Idle units are asked for; a recall was answered; units have come back, or a limit has changed. */
+      readonly kind: 'recall' | 'heard' | 'news';
       readonly subject: LimitedSubject;
       readonly ledger: string;
       readonly label: Millis;

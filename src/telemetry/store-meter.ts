@@ -80,13 +80,14 @@ export const meterLedger = (ledger: UsageLedger, meter: StoreMeter): UsageLedger
   series: (tokenId, step, from, to) => meter.timed('usage_read', () => ledger.series(tokenId, step, from, to)),
 });
 
-export const meterLimits = (limits: LimitLedger, meter: StoreMeter): LimitLedger => ({
+/** What managers do with limits is one operation: series are few. */
+export const meterLimits = (ledger: LimitLedger, meter: StoreMeter): LimitLedger => ({
   exchange: (questions, circumstances) =>
-    meter.timed('limit_exchange', () => limits.exchange(questions, circumstances)),
-  define: (subject, version, defined) => meter.timed('limit_change', () => limits.define(subject, version, defined)),
-  read: (subject, version, defined) => meter.timed('usage_read', () => limits.read(subject, version, defined)),
-  reset: (subject, ledger) => meter.timed('limit_change', () => limits.reset(subject, ledger)),
-  listen: (hear, signal) => limits.listen(hear, signal),
+    meter.timed('limits_exchange', () => ledger.exchange(questions, circumstances)),
+  define: (subject, version, limits) => meter.timed('limits_manage', () => ledger.define(subject, version, limits)),
+  read: (subject, version, limits) => meter.timed('limits_manage', () => ledger.read(subject, version, limits)),
+  reset: (subject, name) => meter.timed('limits_manage', () => ledger.reset(subject, name)),
+  listen: (hear, signal) => ledger.listen(hear, signal),
 });
 
 export const meterRegistry = (registry: ProcessRegistry, meter: StoreMeter): ProcessRegistry => ({

@@ -231,8 +231,8 @@ describe('a backup', () => {
       ['unknown-member', good.replace('"tags":', '"limits":[],"tags":'), /line \d+ token.*limits/],
       [
         'newer',
-        good.replace('"version":2,"at"', '"version":3,"at"'),
-        /format is version 3, this program knows those up to 2/,
+        good.replace('"version":3,"at"', '"version":4,"at"'),
+        /format is version 4, this program knows those up to 3/,
       ],
       [
         'bytes',

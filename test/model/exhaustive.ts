@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { type Failure, fairEnd } from './explore.ts';
 import {
   type Action,
@@ -188,5 +189,5 @@ function keyOf(world: World, left: Budget): string {
     }
     return `${text}}`;
   };
-  return `${write(world)}${JSON.stringify(left)}`;
+  return hash('sha1', `${write(world)}${JSON.stringify(left)}`, 'base64');
 }

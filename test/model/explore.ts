@@ -210,9 +210,9 @@ export function fairEnd(world: World, law: Rules = rules, lines: string[] = []):
     does('resume', slot);
     const process = world.processes[slot]!;
     if (process.state === 'runs') process.isListed = true;
+    // A store that has lost something shows by another epoch: everybody says again what they have.
+    if (world.hasLost) does('suspect', slot);
   });
-  const known = new Set(world.messages.map(message => (message.kind === 'question' ? message.ask : -1)));
-  for (const message of world.messages) if (message.kind === 'answer') known.add(message.ask);
   flow();
   every(slot => {
     // What was lost is waited for no longer.

@@ -127,7 +127,7 @@ type Message =
     }
   | { readonly kind: 'answer'; readonly to: string; readonly ask: number; readonly answer: LimitAnswer }
   | {
-      readonly kind: 'recall' | 'news';
+      readonly kind: 'recall' | 'heard' | 'news';
       readonly to: string;
       readonly subject: number;
       readonly ledger: string;
@@ -697,9 +697,10 @@ function execute(world: World, message: Message & { kind: 'question' }, isMuted:
     const each = answer.answers[i];
     if (each == null) return;
     const { label } = each.window;
-    const { recall, verdict, news } = each.answer;
+    const { recall, verdict, news, heard } = each.answer;
     if (verdict === 'waiting') notify(world, 'recall', message.subject, ledger, label, recall, message.from);
     if (news) notify(world, 'news', message.subject, ledger, label, recall, '');
+    if (heard) notify(world, 'heard', message.subject, ledger, label, recall, '');
   });
   if (!isMuted && asker !== undefined) {
     world.messages.push(
@@ -711,7 +712,7 @@ function execute(world: World, message: Message & { kind: 'question' }, isMuted:
 
 function notify(
   world: World,
-  kind: 'recall' | 'news',
+  kind: 'recall' | 'heard' | 'news',
   subject: number,
   ledger: string,
   label: number,
@@ -742,7 +743,9 @@ function resetLimit(world: World, index: number, law: Rules): boolean {
   ghost.generation++;
   ghost.charged = 0;
   ghost.admitted = [];
-  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!));
+  // What a store has lost it cannot carry over.
+  const lost = world.hasLost ? ghost.bound : 0;
+  ghost.bound = Math.max(capacityOf(limit), outstanding(world.subjects[number]!.ledgers[key]!), lost);
   notify(world, 'news', number, ledgerAt(world, index), label, ledger.recall, '');
   return say(world, `limit ${index} is reset`);
 }

@@ -56,6 +56,11 @@ export class CommandCounter {
   }
 
   /** What was counted until now. */
+  get counts(): Readonly<Record<string, number>> {
+    return this.#counts;
+  }
+
+  /** Stops counting. */
   end(): Readonly<Record<string, number>> {
     this.#socket.destroy();
     return this.#counts;

@@ -198,11 +198,11 @@ export const beginOn =
     };
   };
 
-/** Has the ledgers of a subject have seen a time. KEYS[1] is their head, ARGV[1] the time. */
-const leadLimits = script(
+/** Has the ledgers of a subject have seen a time. KEYS[1] is their head, ARGV[1] the time. Any version is newer than -1. */
+export const leadLimits = script(
   'frees',
   lua`
-local version, rest = string.match(redis.call('GET', KEYS[1]), '^(%S+) %S+\n(.*)$')
+local version, rest = string.match(redis.call('GET', KEYS[1]) or '-1 0\n', '^(%S+) %S+\n(.*)$')
 return redis.call('SET', KEYS[1], version .. ' ' .. ARGV[1] .. '\n' .. rest)
 `,
 );

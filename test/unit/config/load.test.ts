@@ -89,7 +89,9 @@ describe('what a configuration comes out as', () => {
       tokens: { prefix: 'pst', peppers: [], declared: [], shapes: [], acceptUnkeyed: false },
       cache: { maxEntries: 100_000, ttlMs: 60_000, negativeTtlMs: 5000 },
       revocation: { boundMs: 5000, feedReadMs: 1666 },
-      headers: { identityPrefix: 'X-Postern-', realm: 'postern' },
+      outage: { serveCachedMs: 0, snapshot: null, limits: 'closed' },
+      limits: { waitMs: 1000 },
+      headers: { identityPrefix: 'X-Postern-', realm: 'postern', rateLimit: 'draft' },
       trustedProxies: [],
       guard: { failures: 20, perMs: 10_000 },
       shutdown: { delayMs: 5000, graceMs: 20_000 },
@@ -205,9 +207,9 @@ forward_headers: [X-Original-URL]
 max_body: 1MiB
 routes:
   - { path: "/v1/{id}", upstream: a, methods: [GET], hosts: [API.example.com., "*.Example.org"], require: "x:read", allow: [semicolon] }
-  - { path: /v2/x/**, upstream: b, require: [a, b], strip_prefix: /v2/x, max_body: unlimited, forward_headers: [], forward_credential: true }
-  - { path: /v3, upstream: b, require: { any: [a, b] }, max_body: 64KiB, cors: { origins: ["https://x.example", "*"], preflight: answer } }
-  - { path: "/v4/{api}", upstream: b, require: "api.{param.cmd}", resource: "db/{param.extra.db}", inspect_body: 64KiB, commands: { db.get: get, __proto__: add }, mode: shadow }
+  - { path: /v2/x/**, upstream: b, cost: 5, require: [a, b], strip_prefix: /v2/x, max_body: unlimited, forward_headers: [], forward_credential: true }
+  - { path: /v3, upstream: b, cost: 0, require: { any: [a, b] }, max_body: 64KiB, cors: { origins: ["https://x.example", "*"], preflight: answer } }
+  - { path: "/v4/{api}", upstream: b, cost: { reserve: 10, response_header: X-Cost }, require: "api.{param.cmd}", resource: "db/{param.extra.db}", inspect_body: 64KiB, commands: { db.get: get, __proto__: add }, mode: shadow }
 `);
     expect(config.credentials).toEqual([
       { kind: 'header', name: 'x-api-key', scheme: null },
@@ -234,6 +236,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 1, header: null },
         allow: new Set(['semicolon']),
         cors: null,
         forwardCredential: false,
@@ -252,6 +255,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 5, header: null },
         allow: new Set(),
         cors: null,
         forwardCredential: true,
@@ -270,6 +274,7 @@ routes:
         commands: null,
         inspectBody: null,
         mode: 'enforce',
+        cost: { units: 0, header: null },
         allow: new Set(),
         cors: { origins: new Set(['https://x.example', '*']), preflight: 'answer' },
         forwardCredential: false,
@@ -288,6 +293,7 @@ routes:
         commands: { 'db.get': 'get', ['__proto__']: 'add' },
         inspectBody: 65_536,
         mode: 'shadow',
+        cost: { units: 10, header: 'x-cost' },
         allow: new Set(),
         cors: null,
         forwardCredential: false,
@@ -486,6 +492,7 @@ describe('declared tokens', () => {
   secret_sha256: 0fe4a7af4c9eb9ee8a1dbc8b9dd8d8f8a6ab9dd8a9a9e1f0c7e5d4b3a2918070
   state: disabled
   mode: shadow
+  limits: [{ name: day, max: 0, per: 1d }, { name: pace, max: 5, per: 1s, algorithm: bucket }]
   name: An old one
   permissions: { "*": true, "db.get": false }
   not_before: 2026-01-01T00:00:00Z
@@ -508,6 +515,7 @@ describe('declared tokens', () => {
       permissions: ['widgets:read', 'db.*'],
       notBefore: null,
       expiresAt: null,
+      limits: [],
       tags: ['ci'],
     },
     {
@@ -516,6 +524,10 @@ describe('declared tokens', () => {
       owner: null,
       state: 'disabled',
       mode: 'shadow',
+      limits: [
+        { name: 'day', max: 0, per: '1d', algorithm: 'window', burst: 0 },
+        { name: 'pace', max: 5, per: '1s', algorithm: 'bucket', burst: 5 },
+      ],
       notBefore: Date.UTC(2026, 0, 1),
       expiresAt: Date.UTC(2027, 0, 1) + 500,
       tags: [],
@@ -549,7 +561,7 @@ describe('declared tokens', () => {
     expect(missingOwners(config, new Set(['acme']))).toEqual([]);
     expect(missingOwners(config, new Set(['other']))).toEqual([
       expect.stringMatching(/tokens\.yaml:2:3 \[0\]\.owner: "acme" is no account; allowed: /),
-      expect.stringMatching(/tokens\.yaml:11:3 \[2\]\.owner: "acme" is no account; allowed: /),
+      expect.stringMatching(/tokens\.yaml:12:3 \[2\]\.owner: "acme" is no account; allowed: /),
     ]);
   });
 });

@@ -99,7 +99,7 @@ describe('a process that is gone', () => {
   });
 
   test('is summed up long after it was found gone, and nobody is who is there', () => {
-    const { ledger } = ask(burned.ledger, { process: 'q', need: 1 }, { now: from + 20 });
+    const { ledger } = ask(burned.ledger, { process: 'q', number: 1, need: 1 }, { now: from + 20 });
     const later = ask(ledger, { process: 'r' }, { now: from + 20 + keepMs }).ledger;
     expect(Object.keys(later.leases).sort()).toEqual(['q', 'r']);
     expect(later.lost).toBe(3);
@@ -125,18 +125,18 @@ describe('recalls', () => {
     const held = granted(8).ledger;
     const asked = ask(held, { process: 'q', need: 5 });
     expect(asked.answer).toMatchObject({ verdict: 'waiting', recall: 1 });
-    const again = ask(asked.ledger, { process: 'q', need: 5, recalled: 1 });
+    const again = ask(asked.ledger, { process: 'q', number: 1, need: 5, recalled: 1 });
     expect(again.answer.verdict).toBe('waiting');
     const said = ask(again.ledger, { number: 1, granted: 8, back: 1, answered: 1 });
     expect(said.answer).toMatchObject({ news: true, remaining: 3 });
-    expect(ask(said.ledger, { process: 'q', need: 5, recalled: 1 }).answer.verdict).toBe('refused');
+    expect(ask(said.ledger, { process: 'q', number: 2, need: 5, recalled: 1 }).answer.verdict).toBe('refused');
   });
 });
 
 describe('a store that has lost what it acknowledged', () => {
   test('learns it from who knows more, and grants nothing for a while', () => {
     const { ledger, answer } = ask(emptyLedger(from), { number: 4, granted: 6, returned: 1, spent: 2, need: 1 });
-    expect(answer).toMatchObject({ verdict: 'closed', number: 4, granted: 6, excess: 0 });
+    expect(answer).toMatchObject({ verdict: 'closed', number: 5, granted: 6, excess: 0 });
     expect(sums(ledger)).toEqual({ spent: 2, leased: 3, burned: 0 });
     expect(ask(ledger, { process: 'q', need: 5 }, { now: from + closedMs }).answer.verdict).toBe('granted');
   });

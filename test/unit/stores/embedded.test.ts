@@ -109,7 +109,7 @@ describe('closing', () => {
 describe('a full disk', () => {
   test('refuses mutations, of which nothing is done, while reads go on', async () => {
     // A limit on the size of files makes writes fail as a full disk does, in the middle of a transaction.
-    const child = new StoreChild(folder, 'run', 'ulimit -f 400');
+    const child = new StoreChild(folder, 'run', 'ulimit -f 480');
     expect(await child.says('failed')).toMatchObject({ name: 'StoreUnavailable', sent: false, reads: true });
     await child.exited();
     const store = await openHere();

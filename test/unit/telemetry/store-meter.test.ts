@@ -55,7 +55,7 @@ describe('a metered store', () => {
       }
     }
     const series = await scrape(metrics);
-    const alike: Readonly<Record<string, number>> = { get: 4, list: 5, usage_read: 4, limit_change: 2 };
+    const alike: Readonly<Record<string, number>> = { get: 4, list: 5, usage_read: 3, limits_manage: 3 };
     for (const operation of storeOperations) {
       const calls = sampleOf(series, 'postern_store_operations_total', { operation, result: 'ok' });
       expect(calls, operation).toBe(alike[operation] ?? 1);

@@ -1,0 +1,95 @@
+import type { LocalLimit, Times } from './charging.ts';
+import { leftOf } from './holding.ts';
+import { capacityOf, type Limit, type LimitView, paceMs, windowAt } from './limit.ts';
+import type { LimitState } from './limit-book.ts';
+import type { Millis } from './token.ts';
+
+/** What is told of limits: to clients, and to whoever asks why. */
+
+/** As this process knows it. `refusedCost`: what it has refused; null: it has refused nothing. */
+export function viewOf(
+  { limit, current }: LocalLimit,
+  scope: LimitView['scope'],
+  refusedCost: number | null,
+  now: Times,
+): LimitView {
+  const capacity = capacityOf(limit);
+  const { holding, heardAt, leave, window } = current;
+  const { used } = holding;
+  const emptied = heardAt === null ? 0 : Math.floor(drained(limit, now.monotonic - heardAt.monotonic));
+  const known = leftOf({ ...holding, used: Math.max(0, used - emptied) }, capacity);
+  // What others have spent and not reported yet is not known here; that less than the cost is left was the store's word.
+  const left = refusedCost === null || refusedCost > capacity ? known : Math.min(known, refusedCost - 1);
+  const { label, ends } = window ?? windowAt(limit, now.wall);
+  const resetsAt = limit.algorithm === 'bucket' ? fullAt(limit, left, now.wall) : (leave?.wall ?? ends);
+  return shown(limit, scope, left, resetsAt, ends === null ? null : ends - label, refusedCost !== null);
+}
+
+/** As the store has just said it, were a request of this cost charged. */
+export function weighed(
+  { limit, spent, burned, ends }: LimitState,
+  scope: LimitView['scope'],
+  cost: number,
+  now: Millis,
+) {
+  const capacity = capacityOf(limit);
+  const left = Math.min(capacity, Math.max(0, capacity - spent - burned));
+  const violated = left < cost;
+  const { label, ends: end } = windowAt(limit, ends === null ? now : ends - 1);
+  const resetsAt = limit.algorithm === 'bucket' ? fullAt(limit, left, now) : ends;
+  return shown(limit, scope, violated ? left : left - cost, resetsAt, end === null ? null : end - label, violated);
+}
+
+function shown(
+  limit: Limit,
+  scope: LimitView['scope'],
+  left: number,
+  resetsAt: Millis | null,
+  lengthMs: Millis | null,
+  violated: boolean,
+): LimitView {
+  const { name, per, algorithm } = limit;
+  const capacity = capacityOf(limit);
+  const fillMs = algorithm === 'bucket' ? msFor(limit, capacity) : lengthMs;
+  const windowSeconds = fillMs === null ? null : Math.ceil(fillMs / 1000);
+  return { name, scope, per, algorithm, capacity, left, resetsAt, windowSeconds, violated };
+}
+
+/**
+ * Milliseconds until a request of this cost may be tried again, now that this limit has refused it; null: that does not
+ * help, unless the limit is changed.
+ */
+export function waitFor({ limit, current, refusedFrom, refusedUntil }: LocalLimit, cost: number, now: Times) {
+  if (cost > capacityOf(limit)) return null;
+  if (limit.algorithm === 'bucket') {
+    const more = msFor(limit, Math.max(0, cost - refusedFrom));
+    return more === null || !Number.isFinite(refusedUntil) ? null : Math.max(0, refusedUntil - now.monotonic) + more;
+  }
+  const { leave } = current;
+  if (leave !== null) return Math.max(0, Math.min(leave.monotonic - now.monotonic, leave.wall - now.wall));
+  const { ends } = current.window ?? windowAt(limit, now.wall);
+  return ends === null ? null : Math.max(0, ends - now.wall);
+}
+
+/** The longest of the waits, in whole seconds, at least one; null where one of them does not end. */
+export function secondsToWait(waits: readonly (Millis | null)[]): number | null {
+  let longest = 0;
+  for (const wait of waits) {
+    if (wait === null) return null;
+    longest = Math.max(longest, wait);
+  }
+  return Math.max(1, Math.ceil(longest / 1000));
+}
+
+/** Units that run out of a bucket in this time. */
+const drained = (limit: Limit, ms: Millis): number =>
+  limit.algorithm === 'bucket' && limit.per !== 'lifetime' ? (Math.max(0, ms) * limit.max) / paceMs(limit.per) : 0;
+
+/** How long a bucket takes for so many units; null: for ever. */
+const msFor = (limit: Limit, units: number): Millis | null =>
+  limit.per === 'lifetime' || limit.max === 0 ? null : Math.ceil((units * paceMs(limit.per)) / limit.max);
+
+function fullAt(limit: Limit, left: number, wall: Millis): Millis | null {
+  const ms = msFor(limit, capacityOf(limit) - left);
+  return ms === null ? null : wall + ms;
+}
