@@ -185,7 +185,8 @@ const stopped: ReadonlySet<Denial['reason']> = new Set<Denial['reason']>([
 export const isInShadow = ({ route, evidence }: Question): boolean =>
   route.mode === 'shadow' || (evidence.kind === 'found' && evidence.subject.token.mode === 'shadow');
 
-function isShadowed({ code, reason, subject }: Denial, { route }: Question): boolean {
+/** Whether shadow mode lets through what was refused so. */
+export function isShadowed({ code, reason, subject }: Denial, { route }: Question): boolean {
   if (!shadowable.has(code)) return false;
   return route.mode === 'shadow' || (subject?.token.mode === 'shadow' && !stopped.has(reason));
 }

@@ -20,13 +20,13 @@ export function denyCharge(subject: Subject, cost: number, refusal: ChargeRefusa
       return deny('overloaded', 'What is left of the limits could not be told in time.', {
         subject,
         retryAfter: 1,
-        compared: { cost, limits: namesOf(subject) },
+        compared: { cost, limits: limitNames(subject) },
       });
     case 'unavailable':
       return deny('store_unavailable', 'What is left of the limits could not be told. Try again.', {
         subject,
         retryAfter: 1,
-        compared: { cost, limits: namesOf(subject) },
+        compared: { cost, limits: limitNames(subject) },
       });
   }
 }
@@ -45,18 +45,21 @@ function denyLimits(
     ...(retryAfter !== null && !never && { retryAfter: Math.max(1, Math.ceil(retryAfter)) }),
     compared: {
       cost,
-      limits: violated.map(({ name, scope, per, algorithm, capacity, left, resetsAt }) => ({
-        name,
-        of: scope,
-        per,
-        algorithm,
-        most: capacity,
-        left,
-        resets_at: resetsAt === null ? null : instantText(resetsAt),
-      })),
+      limits: violated.map(comparedLimit),
     },
   });
 }
+
+/** A limit as it is shown to whoever asks why. */
+export const comparedLimit = ({ name, scope, per, algorithm, capacity, left, resetsAt }: LimitView) => ({
+  name,
+  of: scope,
+  per,
+  algorithm,
+  most: capacity,
+  left,
+  resets_at: resetsAt === null ? null : instantText(resetsAt),
+});
 
 function sentenceOf({ name, scope, capacity, left }: LimitView, cost: number): string {
   const which = `limit "${name}" of the ${scope === 'token' ? 'token' : "token's account"}`;
@@ -65,7 +68,7 @@ function sentenceOf({ name, scope, capacity, left }: LimitView, cost: number): s
 }
 
 /** Whose limits a request of a token takes of, for people. */
-export const namesOf = ({ token, account }: Subject): readonly string[] => [
+export const limitNames = ({ token, account }: Subject): readonly string[] => [
   ...token.limits.map(({ name }) => `${name} of the token`),
   ...(account?.limits ?? []).map(({ name }) => `${name} of the account`),
 ];

@@ -48,6 +48,7 @@ const routes = `
   - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
   - { path: /unread, require: "db.{param.cmd}" }
   - { path: /batch, require: ["db.{param.cmd}", "db.seen"], resource: "db/{param.database}", inspect_body: 64KiB }
+  - { path: /dear, cost: 5 }
   - { path: /sales, require: db.get, resource: db/sales }
 `;
 
@@ -291,6 +292,42 @@ const table: Readonly<Record<string, Row>> = {
       target: '/api/x',
       secret: (await mint({ permissions: ['api'], not_before: hour(1) })).secret,
     }),
+  },
+  'a limit that is spent, of the token and of its account': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: {
+      cost: 1,
+      limits: [
+        { name: 'trial', of: 'token', most: 1, left: 0 },
+        { name: 'all', of: 'account' },
+      ],
+    },
+    calls: 2,
+    wish: async () => {
+      const owner = await anAccount({ limits: [{ name: 'all', max: 1, per: 'lifetime' }] });
+      const { secret } = await mint({ owner, limits: [{ name: 'trial', max: 1, per: 'lifetime' }] });
+      const wish = { target: '/free', secret };
+      expect((await send(wish)).status).toBe(200);
+      return wish;
+    },
+  },
+  'a cost beyond limits': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: {
+      cost: 5,
+      limits: [
+        { name: 'pace', most: 4 },
+        { name: 'none', most: 0 },
+      ],
+    },
+    calls: 1,
+    wish: async () => {
+      const pace = { name: 'pace', max: 2, per: '1s', algorithm: 'bucket', burst: 4 };
+      const limits = [pace, { name: 'wide', max: 10, per: '1d' }, { name: 'none', max: 0, per: '1d' }];
+      return { target: '/dear', secret: (await mint({ limits })).secret };
+    },
   },
   'a list that lacks a permission': {
     code: 'insufficient_scope',
