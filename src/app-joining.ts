@@ -34,6 +34,8 @@ export interface Joining {
   readonly config: () => Config;
   /** The store that it has to be; null for whichever is there, or can be made. */
   readonly identity: string | null;
+  /** Told that it has lost what it had acknowledged. */
+  readonly rolledBack: () => void;
   /** Told what the store said, as soon as it is open. */
   readonly joined: (joined: Joined) => void;
 }
@@ -45,12 +47,23 @@ const patience = { embedded: 60_000, redis: 3000 } as const;
  * Opens the store that the configuration names, or lets it come later. An embedded one that is not there comes by
  * nobody's doing: that is told, unless there is something to serve from meanwhile.
  */
-export function joinStore({ open, clock, logger, config, identity, joined }: Joining): Promise<EventualStore> {
+export function joinStore({
+  open,
+  clock,
+  logger,
+  config,
+  identity,
+  joined,
+  rolledBack,
+}: Joining): Promise<EventualStore> {
   const watcher = {
     down: (cause: Error) => logger.error({}, 'the store is down', cause),
     up: () => logger.info({}, 'the store is up again'),
     made: () => logger.warn({}, 'there was no store, and a new one was made: every token is unknown in it'),
-    rolledBack: () => logger.error({}, 'the store has lost changes that it had acknowledged'),
+    rolledBack: () => {
+      logger.error({}, 'the store has lost changes that it had acknowledged');
+      rolledBack();
+    },
   };
   let failed = false;
   return EventualStore.open({

@@ -36,8 +36,7 @@ export interface Rooms {
   readonly health: HealthListener;
   readonly forwarder: UpstreamForwarder;
   readonly memory: Memory;
-  /** Null while nobody holds any. */
-  readonly leases: LeaseNumbers | null;
+  readonly leases: LeaseNumbers;
   readonly draining: () => boolean;
 }
 
@@ -87,7 +86,7 @@ export function joinMetrics(metrics: Metrics, rooms: Rooms) {
     ];
   });
 
-  if (leases !== null) joinLeases(metrics, leases);
+  joinLeases(metrics, leases);
 
   metrics.observe('upstream_requests_total', () =>
     [...forwarder.stats()].flatMap(({ name: upstream, results }) => [

@@ -18,6 +18,7 @@ import type { FieldRules } from './proxy/fields.ts';
 import { Mint } from './secrets/mint.ts';
 import { Peppers } from './secrets/peppers.ts';
 import { Reader } from './secrets/reader.ts';
+import type { LeaseOptions } from './usage/leases.ts';
 
 /** Rooms take ready values, not the configuration: here the one becomes the other. */
 
@@ -63,6 +64,12 @@ export interface Secrets {
   /** By SHA-256 of the secret, in hex. */
   readonly declaredBySecret: ReadonlyMap<string, StoredToken>;
 }
+
+export const leaseOptionsOf = ({ limits, store, outage }: Config): LeaseOptions => ({
+  waitMs: limits.waitMs,
+  deadlineMs: store.deadlineMs,
+  outage: outage.limits,
+});
 
 export const cacheOptionsOf = ({ cache, revocation, outage, store }: Config): CacheOptions => ({
   ...cache,

@@ -10,7 +10,7 @@ import { Changes, Mounting, type mountOf } from './app-mounts.ts';
 import { Managers } from './app-sessions.ts';
 import { type OpenedSnapshot, openSnapshot } from './app-snapshot.ts';
 import { startupFields } from './app-startup.ts';
-import { listenerOf, processNameOf } from './app-values.ts';
+import { leaseOptionsOf, listenerOf, processNameOf } from './app-values.ts';
 import { backupText, headingOf } from './backup/format.ts';
 import { type LoadResult, loadConfig, type Source } from './config/load.ts';
 import { problemLine } from './config/problems.ts';
@@ -46,14 +46,11 @@ import { createRecorder } from './telemetry/recorder.ts';
 import { RefusalTeller } from './telemetry/refusals.ts';
 import { RequestLog } from './telemetry/request-log.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
-import { meterFeed, meterLedger, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
+import { meterFeed, meterLedger, meterLimits, meterRegistry, meterStore, StoreMeter } from './telemetry/store-meter.ts';
 import { UsageCounters } from './usage/counters.ts';
+import { Leases } from './usage/leases.ts';
 
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() };
-
-/** Stands where stores will keep ledgers of limits. */
-const unkept = (): Promise<never> => Promise.reject(new StoreUnavailable('limits are not kept yet'));
-const noLedger = { define: unkept, read: unkept, reset: unkept };
 
 export { ConfigurationRefused } from './app-joining.ts';
 export type Loaded = Extract<LoadResult, { ok: true }>;
@@ -86,6 +83,7 @@ export class App {
   readonly #memory: Memory;
   readonly #processId: string;
   readonly #usage: UsageCounters;
+  readonly #leases: Leases;
   readonly #forwarder: UpstreamForwarder;
   readonly #gate: Gate;
   readonly #proxy: ProxyListener;
@@ -123,6 +121,9 @@ export class App {
       logger,
       config: () => (app === null ? config : app.#inForce.config),
       identity: opened?.found?.store ?? null,
+      rolledBack: () => {
+        if (app !== null) app.#leases.rolledBack();
+      },
       joined: news => {
         joined = news;
         if (app !== null) app.#join(news);
@@ -164,6 +165,7 @@ export class App {
     const meter = new StoreMeter(metrics, clock);
     this.#tokens = meterStore(store.tokens, meter);
     const ledger = meterLedger(store.usage, meter);
+    const limits = meterLimits(store.limits, meter);
     const feed = meterFeed(store.feed, meter);
     const registry = meterRegistry(store.registry, meter);
 
@@ -186,6 +188,10 @@ export class App {
     this.#memory = memory;
     this.#processId = processId;
     this.#usage = new UsageCounters(ledger, processId, quiet);
+    this.#leases = new Leases(
+      { ledger: limits, registry, clock, log: quiet, process: processId, watch: watchers },
+      leaseOptionsOf(config),
+    );
 
     this.#requestLog = new RequestLog(line => logger.sink.write(line), config.log);
     const recorder = createRecorder(
@@ -204,7 +210,7 @@ export class App {
       clock,
       store: this.#tokens,
       ledger,
-      limits: noLedger,
+      limits,
       flushUsage: () => this.#usage.flush(),
       apply: events =>
         memory.apply(events).then(
@@ -264,6 +270,7 @@ export class App {
       {
         lookup: memory.lookup,
         prover,
+        limits: this.#leases,
         forwarder: this.#forwarder,
         recorder,
         decisions,
@@ -327,7 +334,7 @@ export class App {
       health: this.#health,
       forwarder: this.#forwarder,
       memory,
-      leases: null,
+      leases: this.#leases.counts,
       draining: () => this.#draining,
     });
     this.#reloads.result(true, loaded.hash);
@@ -335,7 +342,9 @@ export class App {
 
   async #listen(): Promise<void> {
     const { logger, loaded } = this.#options;
+    // In one beat.
     this.#usage.start();
+    this.#leases.start();
     this.#forwarder.start();
     this.#memory.start();
     // A store that is there has answered before the first request asks.
@@ -425,6 +434,7 @@ export class App {
     const sameTokens = knowsTheSame(this.#inForce, next);
     this.#inForce = next;
     this.#memory.configure(next.config, sameTokens ? null : next.secrets.declaredBySecret);
+    this.#leases.configure(leaseOptionsOf(next.config));
     this.#forwarder.configure(upstreams, next.fields);
     this.#gate.policy = next.policy;
     this.#admin.policy = next.admin;
@@ -440,7 +450,7 @@ export class App {
 
   /** Ends what goes on in the background. */
   async #end(): Promise<void> {
-    await this.#usage.stop();
+    await Promise.all([this.#usage.stop(), this.#leases.stop()]);
     await this.#memory.stop();
   }
 

@@ -1,12 +1,15 @@
 import { randomUUIDv7 } from 'node:crypto';
-import { isInShadow, type Permit } from '../core/decide.ts';
+import { isInShadow, isShadowed, type Permit } from '../core/decide.ts';
 import { type Denial, deny } from '../core/decision.ts';
 import type { FormCode } from '../core/form.ts';
+import { denyCharge } from '../core/limit-denial.ts';
 import { allowedOrigin } from '../core/origin.ts';
 import { rateLimitFields } from '../core/rate-limit-fields.ts';
+import { subjectFault } from '../core/token.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Connection, Exchange, WholeAnswer } from '../ports/exchange.ts';
 import type { ClientFacts, Forwarder, Journey } from '../ports/forwarder.ts';
+import type { LimitCharge, LimitRefusal, Limits } from '../ports/limits.ts';
 import type { Log } from '../ports/log.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { Recorder } from '../ports/recorder.ts';
@@ -25,6 +28,7 @@ import { askMount, mountAnswer } from './token-apis.ts';
 export interface GateParts {
   readonly lookup: TokenLookup;
   readonly prover: Prover;
+  readonly limits: Limits;
   readonly forwarder: Forwarder;
   readonly recorder: Recorder;
   readonly decisions: Decisions;
@@ -101,6 +105,7 @@ export class Gate {
       else this.#refuse(passage, deny('internal_error', 'The request could not be handled.'));
       ending = { kind: 'refused', code: 'internal_error', reason: 'internal_error', gone: false };
     }
+    passage.charge?.refund();
     this.#parts.recorder.record(passage.record(ending, this.#parts.clock));
     if (--this.#inFlight === 0) this.#whenIdle?.();
   }
@@ -120,10 +125,61 @@ export class Gate {
       case 'denial':
         this.#keep(passage, settled.verdict, settled.forwarding);
         return this.#refuse(passage, settled.verdict);
-      case 'permit':
-        if (settled.shadowed !== null) this.#keep(passage, null, false);
+      case 'permit': {
+        // Nothing is charged before the permission holds.
+        const charged = this.#charge(passage, settled.verdict);
+        const denial = charged instanceof Promise ? await charged : charged;
+        if (denial !== null) {
+          this.#keep(passage, denial, false);
+          return this.#refuse(passage, denial);
+        }
+        if (passage.shadowed !== null) this.#keep(passage, null, false);
         return this.#forward(passage, settled.verdict);
+      }
     }
+  }
+
+  /** Null: it may go on. At once where units are held for it. */
+  #charge(passage: Passage, permit: Permit): Denial | null | Promise<Denial | null> {
+    const { subject, route } = permit;
+    if (subject === null) return null;
+    const charged = this.#parts.limits.charge(subject, route.cost.units, passage.exchange);
+    if (charged === null) return null;
+    return charged instanceof Promise ? this.#awaited(passage, permit, charged) : this.#taken(passage, permit, charged);
+  }
+
+  #taken(passage: Passage, { subject, route }: Permit, charged: LimitCharge | LimitRefusal): Denial | null {
+    if (charged.kind === 'charged') {
+      passage.charge = charged;
+      return null;
+    }
+    const denial = denyCharge(subject!, route.cost.units, charged);
+    const { question } = passage.case;
+    if (question === null || !isShadowed(denial, question)) return denial;
+    passage.shadowed ??= denial;
+    return null;
+  }
+
+  /** Attack: what waits for units would be forwarded for a token that was revoked meanwhile. */
+  async #awaited(
+    passage: Passage,
+    permit: Permit,
+    waiting: Promise<LimitCharge | LimitRefusal>,
+  ): Promise<Denial | null> {
+    const { lookup, clock } = this.#parts;
+    const { changes } = lookup;
+    const charged = await waiting;
+    const { question } = passage.case;
+    const isOld = changes !== lookup.changes || subjectFault(permit.subject!, clock.wall()) !== null;
+    if (charged.kind === 'charged' && isOld && question !== null) {
+      const again = await this.#judge.again(question, this.policy);
+      if (again.kind === 'denial') {
+        charged.refund();
+        passage.case.decision = again;
+        return again;
+      }
+    }
+    return this.#taken(passage, permit, charged);
   }
 
   async #mounted(passage: Passage, mounted: Mounted): Promise<Ending> {
@@ -163,7 +219,7 @@ export class Gate {
     const corsOrigin = route.cors?.preflight === 'answer' ? allowedOrigin(form, route.cors) : null;
     const draining = this.draining;
     const limitFields = this.#toldOf(passage, permit);
-    const forwarded = await this.#parts.forwarder.forward(permit, {
+    const journey: Journey = {
       exchange,
       form,
       requestId,
@@ -174,7 +230,10 @@ export class Gate {
       rejudge: question === null ? null : () => this.#judge.again(question, this.policy),
       inDoubt,
       charge: passage.charge,
-    });
+    };
+    const forwarded = await this.#parts.forwarder.forward(permit, journey);
+    // What was not spent by now was never sent.
+    passage.charge?.refund();
     if (forwarded.outcome === 'failed' && !exchange.answered) {
       const denial = failureOf(forwarded, this.draining);
       this.#keep(passage, denial, true);

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { saidCost, usedOf } from '../core/cost.ts';
 import type { Decision, Permit } from '../core/decide.ts';
 import { carriesBody } from '../core/form.ts';
 import type { Fall } from '../core/standing.ts';
@@ -52,6 +53,10 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   #upstreamMs: number | null = null;
   #status = 0;
   #retried = false;
+  /** The request was begun on the slot that it has. */
+  #begun = false;
+  /** Some of it was written to an upstream. */
+  #wrote = false;
   #eventStream = false;
   #streamEnd: StreamEnd | null = null;
   #tunnel: Tunnel | null = null;
@@ -172,6 +177,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     this.#slot?.begin();
+    this.#begun = true;
     this.#phase = 'sent';
     this.#patience(this.#parts.options.responseTimeoutMs);
     if (this.gone) controller.abort(new UpstreamError('other'));
@@ -185,6 +191,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
   ): void {
     this.#upstreamMs = this.#parts.now() - this.#sentAt;
     this.#slot?.answered();
+    this.#charge((controller.rawHeaders ?? []) as Buffer[]);
     const head = incoming((controller.rawHeaders ?? []) as Buffer[], status, this.#journey, this.#parts.rules);
     const slot = this.#slot!;
     upstream.on('error', () => {});
@@ -228,6 +235,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
       controller.abort(new UpstreamError('protocol'));
       return;
     }
+    if (status >= 200) this.#charge(raw);
     const head = incoming(raw, status, this.#journey, this.#parts.rules);
     if (!head.ok || (reason !== undefined && control.test(reason))) {
       controller.abort(new UpstreamError('protocol'));
@@ -406,6 +414,7 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     if (this.#retried || slot === null || !slot.diedUnused) return false;
     if (carriesBody(form.framing) || !idempotent.has(form.method)) return false;
     this.#retried = true;
+    this.#looked(slot);
     this.#phase = 'waiting';
     this.#controller = null;
     this.#send(this.#parts.pool.replace(slot));
@@ -425,9 +434,29 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     this.#over('broken', fault);
   }
 
+  /** Before the slot goes: whether anything was written. */
+  #looked(slot: Slot): void {
+    if (this.#begun && slot.wrote) this.#wrote = true;
+    this.#begun = false;
+  }
+
+  /** An answer has begun: what the request has cost is known. */
+  #charge(raw: readonly Buffer[]): void {
+    const { charge } = this.#journey;
+    if (charge === null) return;
+    const { cost } = this.#permit.route;
+    if (cost.header === null) {
+      charge.spend();
+      return;
+    }
+    const { units, excess } = usedOf(cost, saidCost(cost.header, raw));
+    charge.spend(units, excess);
+  }
+
   #letGo(reusable: boolean): void {
     const slot = this.#slot;
     this.#slot = null;
+    if (slot !== null) this.#looked(slot);
     slot?.release(reusable);
     if (this.#eventStream) {
       this.#eventStream = false;
@@ -439,6 +468,8 @@ export class Relay implements Dispatcher.DispatchHandler, Judged {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#letGo(false);
+    // What was never answered has cost what it was to cost, once a byte of it was sent.
+    if (this.#wrote) this.#journey.charge?.spend();
     this.#settle({
       outcome,
       status: this.#status,

@@ -28,6 +28,7 @@ export class Slot {
   #connected = false;
   #requests = 0;
   #bytesBefore = 0;
+  #writtenBefore = 0;
   #discarded = false;
   /** An attempt to connect would outlive the request. */
   readonly #connecting = new AbortController();
@@ -116,6 +117,12 @@ export class Slot {
   begin(): void {
     this.#requests++;
     this.#bytesBefore = this.#socket?.bytesRead ?? 0;
+    this.#writtenBefore = this.#socket?.bytesWritten ?? 0;
+  }
+
+  /** Bytes of the request that was begun last have gone to the system. Where that cannot be told, they have. */
+  get wrote(): boolean {
+    return this.#socket?.bytesWritten !== this.#writtenBefore;
   }
 
   /** The connection carried a request before, and brought nothing back for this one: the server had ended it. */

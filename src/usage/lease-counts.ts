@@ -6,6 +6,7 @@ type Renewal = 'granted' | 'waiting' | 'refused' | 'closed' | 'unavailable';
 
 /** Plain numbers, for whoever reports them. */
 export class LeaseCounts {
+  readonly #outstanding: () => number;
   readonly renewals: Record<Renewal, number> = { granted: 0, waiting: 0, refused: 0, closed: 0, unavailable: 0 };
   readonly refusals: Record<LimitView['scope'], Record<Algorithm, number>> = {
     token: { window: 0, bucket: 0 },
@@ -15,6 +16,15 @@ export class LeaseCounts {
   readonly excess: Record<'outage' | 'lost_grants' | 'response', number> = { outage: 0, lost_grants: 0, response: 0 };
   burned = 0;
   clockBehindMs = 0;
+
+  constructor(outstanding: () => number) {
+    this.#outstanding = outstanding;
+  }
+
+  /** Units that are held now, and not used. */
+  get outstanding(): number {
+    return this.#outstanding();
+  }
 
   answered({ need, want }: Claim, { answer }: WindowAnswer): void {
     const { verdict } = answer;

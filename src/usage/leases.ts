@@ -103,7 +103,7 @@ const farewellMs = 2000;
  * sent and heard.
  */
 export class Leases implements Limits {
-  readonly counts: LeaseCounts = new LeaseCounts();
+  readonly counts: LeaseCounts = new LeaseCounts(() => this.#outstanding());
   readonly #parts: LeaseParts;
   readonly #holders = new Holders();
   readonly #waiting = new Map<Waiter, Waiting>();
@@ -138,15 +138,6 @@ export class Leases implements Limits {
   start(): void {
     this.#parts.ledger.listen(notice => this.#hear(notice), this.#listening.signal);
     this.#timer ??= setInterval(() => this.tick(), 1000).unref();
-  }
-
-  /** Units that are held now, and not used. */
-  get outstanding(): number {
-    let units = 0;
-    for (const { all } of this.#holders) {
-      for (const local of all.values()) for (const { holding } of partsOf(local)) units += heldBy(holding);
-    }
-    return units;
   }
 
   // ---- requests -------------------------------------------------------------------------------------------------------
@@ -274,6 +265,8 @@ export class Leases implements Limits {
       const served = abandon(waiter, now);
       this.#resolve(waiter, { kind: 'busy' });
       this.#serve(served, now);
+      // Whoever is first now has not asked yet.
+      this.#stir();
     }
     if (this.#waiting.size > 0 || this.#sweeper === null) return;
     clearInterval(this.#sweeper);
@@ -518,6 +511,7 @@ export class Leases implements Limits {
     this.#closedUntil = now.monotonic + reopenMs;
     for (const holder of this.#holders) {
       for (const local of holder.all.values()) {
+        noticed(local, 'lost', 0, 0);
         for (const part of partsOf(local)) if (part.heardAt !== null) part.doubtful = true;
         this.#fail(local, now);
       }
@@ -545,6 +539,14 @@ export class Leases implements Limits {
       .finally(() => {
         this.#rolling = false;
       });
+  }
+
+  #outstanding(): number {
+    let units = 0;
+    for (const { all } of this.#holders) {
+      for (const local of all.values()) for (const { holding } of partsOf(local)) units += heldBy(holding);
+    }
+    return units;
   }
 
   // ---- the end --------------------------------------------------------------------------------------------------------

@@ -295,6 +295,7 @@ function windowAnswer(text: string): WindowAnswer | null {
       used: used!,
       scarce: scarce === 1,
       news: news === 1,
+      heard: false,
       burned: burned!,
       excess: excess!,
     },
