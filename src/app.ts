@@ -304,6 +304,7 @@ export class App {
         watchers,
         decider: new Explainer({
           consider: secret => memory.lookup.consider(secret),
+          limits: this.#leases,
           store: this.#tokens,
           declared: () => this.#inForce.secrets.declaredById,
           prover,

@@ -36,7 +36,13 @@ function denyLimits(
   cost: number,
   { limits, retryAfter }: Extract<ChargeRefusal, { kind: 'refused' }>,
 ): Denial {
-  const violated = limits.filter(view => view.violated);
+  // As they were defined, whatever the order in which they were charged.
+  const defined = { token: subject.token.limits, account: subject.account?.limits ?? [] };
+  const violated = (['token', 'account'] as const).flatMap(scope =>
+    defined[scope].flatMap(({ name }) =>
+      limits.filter(view => view.violated && view.scope === scope && view.name === name),
+    ),
+  );
   // Whatever begins anew, there will never be as much; and a lifetime never does.
   const never = violated.some(({ capacity, per }) => cost > capacity || per === 'lifetime');
   return deny('limit_exceeded', violated.map(limit => sentenceOf(limit, cost)).join(' '), {

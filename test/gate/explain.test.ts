@@ -107,6 +107,14 @@ const constrained = (
   ...more,
 });
 
+const trial = { name: 'trial', max: 1, per: 'lifetime' };
+/** A request with a token that has been used once. */
+async function onceUsed(spec: Record<string, unknown>): Promise<Wish> {
+  const wish = { target: '/free', secret: (await mint(spec)).secret };
+  expect((await send(wish)).status).toBe(200);
+  return wish;
+}
+
 const unknown = 'pst_00000000000000000000000000000000000000';
 
 const table: Readonly<Record<string, Row>> = {
@@ -293,24 +301,19 @@ const table: Readonly<Record<string, Row>> = {
       secret: (await mint({ permissions: ['api'], not_before: hour(1) })).secret,
     }),
   },
-  'a limit that is spent, of the token and of its account': {
+  'a limit that is spent': {
     code: 'limit_exceeded',
     phase: 'limits',
-    compared: {
-      cost: 1,
-      limits: [
-        { name: 'trial', of: 'token', most: 1, left: 0 },
-        { name: 'all', of: 'account' },
-      ],
-    },
-    calls: 2,
-    wish: async () => {
-      const owner = await anAccount({ limits: [{ name: 'all', max: 1, per: 'lifetime' }] });
-      const { secret } = await mint({ owner, limits: [{ name: 'trial', max: 1, per: 'lifetime' }] });
-      const wish = { target: '/free', secret };
-      expect((await send(wish)).status).toBe(200);
-      return wish;
-    },
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'token', most: 1, left: 0 }] },
+    calls: 1,
+    wish: () => onceUsed({ limits: [trial] }),
+  },
+  'a limit of the account that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'account', most: 1, left: 0 }] },
+    calls: 1,
+    wish: async () => onceUsed({ limits: [{ ...trial, max: 2 }], owner: await anAccount({ limits: [trial] }) }),
   },
   'a cost beyond limits': {
     code: 'limit_exceeded',

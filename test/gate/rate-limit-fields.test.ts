@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rateLimitNames } from '../../src/core/rate-limit-fields.ts';
 import { Postern } from '../support/postern.ts';
 import { type Answer, RawClient } from '../support/raw-client.ts';
+import { RecordingUpstream } from '../support/recording-upstream.ts';
 import { H, useRig } from '../support/rig.ts';
 import { readList } from '../support/structured-fields.ts';
 
@@ -183,14 +184,17 @@ describe('a refusal', () => {
 describe('headers.rate_limit', () => {
   const modes = ['legacy', 'both', 'none'] as const;
   const postern = new Map<string, Postern>();
+  const upstream = new RecordingUpstream();
   beforeAll(async () => {
+    await upstream.listen();
     for (const mode of modes) {
       const more = `headers: { rate_limit: ${mode} }`;
-      postern.set(mode, await Postern.start({ upstream: rig.upstream.url, routes, more }));
+      postern.set(mode, await Postern.start({ upstream: upstream.url, routes, more }));
     }
   });
   afterAll(async () => {
     for (const each of postern.values()) await each.stop();
+    await upstream.close();
   });
   test.each(modes)('%s', async mode => {
     const here = postern.get(mode)!;
