@@ -48,6 +48,7 @@ const routes = `
   - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
   - { path: /unread, require: "db.{param.cmd}" }
   - { path: /batch, require: ["db.{param.cmd}", "db.seen"], resource: "db/{param.database}", inspect_body: 64KiB }
+  - { path: /dear, cost: 5 }
   - { path: /sales, require: db.get, resource: db/sales }
 `;
 
@@ -105,6 +106,14 @@ const constrained = (
   },
   ...more,
 });
+
+const trial = { name: 'trial', max: 1, per: 'lifetime' };
+/** A request with a token that has been used once. */
+async function onceUsed(spec: Record<string, unknown>): Promise<Wish> {
+  const wish = { target: '/free', secret: (await mint(spec)).secret };
+  expect((await send(wish)).status).toBe(200);
+  return wish;
+}
 
 const unknown = 'pst_00000000000000000000000000000000000000';
 
@@ -291,6 +300,37 @@ const table: Readonly<Record<string, Row>> = {
       target: '/api/x',
       secret: (await mint({ permissions: ['api'], not_before: hour(1) })).secret,
     }),
+  },
+  'a limit that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'token', most: 1, left: 0 }] },
+    calls: 1,
+    wish: () => onceUsed({ limits: [trial] }),
+  },
+  'a limit of the account that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'account', most: 1, left: 0 }] },
+    calls: 1,
+    wish: async () => onceUsed({ limits: [{ ...trial, max: 2 }], owner: await anAccount({ limits: [trial] }) }),
+  },
+  'a cost beyond limits': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: {
+      cost: 5,
+      limits: [
+        { name: 'pace', most: 4 },
+        { name: 'none', most: 0 },
+      ],
+    },
+    calls: 1,
+    wish: async () => {
+      const pace = { name: 'pace', max: 2, per: '1s', algorithm: 'bucket', burst: 4 };
+      const limits = [pace, { name: 'wide', max: 10, per: '1d' }, { name: 'none', max: 0, per: '1d' }];
+      return { target: '/dear', secret: (await mint({ limits })).secret };
+    },
   },
   'a list that lacks a permission': {
     code: 'insufficient_scope',
@@ -522,22 +562,6 @@ const table: Readonly<Record<string, Row>> = {
       target: '/db?cmd=get&database=sales',
       secret: (await mint({ permissions: ['*'] })).secret,
     }),
-  },
-  'a limit that is spent': {
-    code: 'limit_exceeded',
-    phase: 'limits',
-    compared: { cost: 1, limits: [{ name: 'trial', of: 'token', most: 2, left: 0 }] },
-    calls: 1,
-    wish: async () => {
-      const { secret } = await mint({ limits: [{ name: 'trial', max: 2, per: 'lifetime' }] });
-      for (let i = 0; i < 2; i++) expect((await send({ target: '/free', secret })).status).toBe(200);
-      return { target: '/free', secret };
-    },
-    // Whoever was refused hears of the change a moment later.
-    apply: async wish => {
-      await expect.poll(async () => (await explained(wish)).allow).toBe(true);
-      return wish;
-    },
   },
   'a body over max_body': {
     code: 'body_too_large',
