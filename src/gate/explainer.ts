@@ -1,12 +1,17 @@
 import { type Place, type Places, readCredential } from '../core/credential.ts';
-import type { Evidence } from '../core/decide.ts';
+import { type Evidence, isShadowed, type Permit } from '../core/decide.ts';
+import type { Denial } from '../core/decision.ts';
 import { type Explanation, explain } from '../core/explain.ts';
 import { lowerNames } from '../core/fields.ts';
 import { readForm } from '../core/form.ts';
+import type { LimitView } from '../core/limit.ts';
+import { denyCharge, limitNames } from '../core/limit-denial.ts';
 import { readTarget } from '../core/target.ts';
 import { compileSubject, type StoredToken } from '../core/token.ts';
+import { StoreUnavailable } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Decider, Presented, Recalled, Supposed } from '../ports/decider.ts';
+import type { Limits } from '../ports/limits.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { PresentedSecret } from '../ports/token-lookup.ts';
 import type { TokenStore } from '../ports/token-store.ts';
@@ -27,6 +32,7 @@ export interface ExplainerParts {
   /** Tokens of the configuration, by id. */
   readonly declared: () => ReadonlyMap<string, StoredToken>;
   readonly prover: Prover;
+  readonly limits: Pick<Limits, 'weigh'>;
   readonly clock: Clock;
   readonly instance: string;
   readonly policy: () => Policy;
@@ -54,18 +60,38 @@ export class Explainer implements Decider {
     const supposed = secret === null ? request : withSecret(request, policy.places, secret);
     const asked = askedOf(supposed, policy, named);
     const of = new Case(asked, policy);
-    const { verdict, shadowed, forwarding } = settle(of, await this.#judge.judge(of), network =>
-      policy.guard.peek(network),
-    );
-    const refused = verdict.kind === 'denial' ? verdict : null;
+    const settled = settle(of, await this.#judge.judge(of), network => policy.guard.peek(network));
+    const { verdict, forwarding } = settled;
+    const weighed = verdict.kind === 'permit' ? await this.#weigh(verdict) : null;
+    const spent = weighed?.denial ?? null;
+    const isLet = spent !== null && of.question !== null && isShadowed(spent, of.question);
+    const refused = verdict.kind === 'denial' ? verdict : isLet ? null : spent;
+    const shadowed = settled.shadowed ?? (isLet ? spent : null);
     const facts = factsOf(of, {
       denial: refused ?? shadowed,
       shadowed: refused === null && shadowed !== null,
       forwarding,
+      limits: weighed?.limits ?? null,
       at: this.#parts.clock.wall(),
     });
     const explanation = explain(facts);
     return verdict.kind === 'preflight' ? { ...explanation, status: 204 } : explanation;
+  }
+
+  /** What of the limits a charge would leave, or why it would be refused. Null: nothing is to be charged. */
+  async #weigh({
+    subject,
+    route,
+  }: Permit): Promise<{ limits: readonly LimitView[] | null; denial: Denial | null } | null> {
+    const cost = route.cost.units;
+    if (subject === null || cost === 0 || limitNames(subject).length === 0) return null;
+    try {
+      const { limits, refusal } = await this.#parts.limits.weigh(subject, cost);
+      return { limits, denial: refusal === null ? null : denyCharge(subject, cost, refusal) };
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return { limits: null, denial: denyCharge(subject, cost, { kind: 'unavailable' }) };
+    }
   }
 
   carries(request: Supposed): 'nothing' | 'credentials' | 'token' {

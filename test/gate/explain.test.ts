@@ -48,6 +48,7 @@ const routes = `
   - { path: /db, require: "db.{param.cmd}", resource: "db/{param.database}", commands: { get: get }, inspect_body: 64B }
   - { path: /unread, require: "db.{param.cmd}" }
   - { path: /batch, require: ["db.{param.cmd}", "db.seen"], resource: "db/{param.database}", inspect_body: 64KiB }
+  - { path: /dear, cost: 5 }
   - { path: /sales, require: db.get, resource: db/sales }
 `;
 
@@ -105,6 +106,14 @@ const constrained = (
   },
   ...more,
 });
+
+const trial = { name: 'trial', max: 1, per: 'lifetime' };
+/** A request with a token that has been used once. */
+async function onceUsed(spec: Record<string, unknown>): Promise<Wish> {
+  const wish = { target: '/free', secret: (await mint(spec)).secret };
+  expect((await send(wish)).status).toBe(200);
+  return wish;
+}
 
 const unknown = 'pst_00000000000000000000000000000000000000';
 
@@ -291,6 +300,37 @@ const table: Readonly<Record<string, Row>> = {
       target: '/api/x',
       secret: (await mint({ permissions: ['api'], not_before: hour(1) })).secret,
     }),
+  },
+  'a limit that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'token', most: 1, left: 0 }] },
+    calls: 1,
+    wish: () => onceUsed({ limits: [trial] }),
+  },
+  'a limit of the account that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'account', most: 1, left: 0 }] },
+    calls: 1,
+    wish: async () => onceUsed({ limits: [{ ...trial, max: 2 }], owner: await anAccount({ limits: [trial] }) }),
+  },
+  'a cost beyond limits': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: {
+      cost: 5,
+      limits: [
+        { name: 'pace', most: 4 },
+        { name: 'none', most: 0 },
+      ],
+    },
+    calls: 1,
+    wish: async () => {
+      const pace = { name: 'pace', max: 2, per: '1s', algorithm: 'bucket', burst: 4 };
+      const limits = [pace, { name: 'wide', max: 10, per: '1d' }, { name: 'none', max: 0, per: '1d' }];
+      return { target: '/dear', secret: (await mint({ limits })).secret };
+    },
   },
   'a list that lacks a permission': {
     code: 'insufficient_scope',
@@ -643,8 +683,9 @@ describe('explain names the cause that the gate acted on, and its advice makes t
     const { calls, secrets } = await carryOut(decision.remedy!);
     expect(calls).toBe(row.calls ?? 0);
     const better = (await row.apply?.(wish, decision.remedy!, secrets)) ?? wish;
-    expect((await send(better)).status, decision.remedy!).toBe(200);
+    // In this order: what passes may use up what it was given.
     expect(await explained(better)).toMatchObject({ allow: true, status: 200, code: null, remedy: null });
+    expect((await send(better)).status, decision.remedy!).toBe(200);
   });
 });
 
