@@ -211,7 +211,9 @@ export class App {
       store: this.#tokens,
       ledger,
       limits,
-      flushUsage: () => this.#usage.flush(),
+      flushUsage: async () => {
+        await Promise.all([this.#usage.flush(), this.#leases.flush()]);
+      },
       apply: events =>
         memory.apply(events).then(
           () => true,
@@ -304,10 +306,10 @@ export class App {
         watchers,
         decider: new Explainer({
           consider: secret => memory.lookup.consider(secret),
-          limits: this.#leases,
           store: this.#tokens,
           declared: () => this.#inForce.secrets.declaredById,
           prover,
+          limits: this.#leases,
           clock,
           instance,
           policy: () => this.#gate.policy,

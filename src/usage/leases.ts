@@ -161,6 +161,7 @@ export class Leases implements Limits {
   }
 
   async weigh(subject: Subject, cost: number) {
+    await this.flush();
     const { token, account } = subject;
     const { ledger, clock } = this.#parts;
     const of = async (about: LimitedSubject, version: number, limits: Subject['token']['limits']) => {
@@ -356,6 +357,13 @@ export class Leases implements Limits {
     }
     if (this.#holders.size > 0 && now.monotonic - this.#rolledAt >= rollMs.calm) this.#callRoll(now);
     this.#flush();
+  }
+
+  /** Reports what is spent now, for somebody who asks how much that is. Never rejects. */
+  async flush(): Promise<void> {
+    for (const holder of this.#holders) if (isUnreported(holder)) this.#due.add(holder);
+    this.#flush();
+    await Promise.all(this.#underWay);
   }
 
   #flush(): void {
@@ -588,6 +596,9 @@ export class Leases implements Limits {
     return { monotonic: clock.monotonic(), wall: clock.wall() };
   }
 }
+
+const isUnreported = ({ all }: Holder): boolean =>
+  [...all.values()].some(local => partsOf(local).some(({ holding }) => unreportedOf(holding) > 0));
 
 /** It has units to give back, or to speak of. */
 const isOpen = ({ all }: Holder): boolean =>
