@@ -135,8 +135,13 @@ export class Leases implements Limits {
     this.#options = options;
   }
 
-  start(): void {
+  /** Hears from now on when others ask for units, or give some back. */
+  listen(): void {
     this.#parts.ledger.listen(notice => this.#hear(notice), this.#listening.signal);
+  }
+
+  start(): void {
+    this.listen();
     this.#timer ??= setInterval(() => this.tick(), 1000).unref();
   }
 
