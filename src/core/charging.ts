@@ -418,7 +418,9 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
   const { holding } = part;
   const isPast = part !== local.current && part !== local.next;
   const first = part === local.current ? (local.waiters[0] ?? null) : null;
-  const isShort = first !== null && !local.told && !local.gone && spendable(local, now) < first.cost;
+  // What was overdrawn can be said, and has to be, before anything more is taken; the answer tells how.
+  const isMute = !holding.known && holding.overdrawn > 0;
+  const isShort = first !== null && !isMute && !local.told && !local.gone && spendable(local, now) < first.cost;
   const need = isShort ? first.cost : 0;
   const idle = idleOf(holding);
   const isRecalled = local.suspicious || holding.recall > holding.answered;
@@ -427,7 +429,7 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
   const isIdle = isPast || isRecalled || local.gone || rest >= (holding.scarce ? tickMs : restMs);
   const back = need > 0 || isIdle ? idle : 0;
   const target = targetOf(local, first?.cost ?? 1);
-  const isLean = !isIdle && (idle < part.mark || (part === local.next && part.heardAt === null));
+  const isLean = !isIdle && !isMute && (idle < part.mark || (part === local.next && part.heardAt === null));
   const want = need > 0 || isLean ? Math.max(need, target - (idle - back)) : 0;
   const isDue = part.heardAt !== null && heldBy(holding) > 0 && isSilent(part.heardAt, now, refreshMs(local.limit));
   const says =
@@ -483,6 +485,7 @@ export function answered(
     if (part === local.current) local.current = known;
     local.past = local.past.filter(other => other !== known);
     if (local.next === known) local.next = null;
+    known.holding.overdrawn += part.holding.overdrawn;
     known.leave = leaveOf(answer, sentAt, storeTime);
     return;
   }

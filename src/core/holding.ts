@@ -14,8 +14,10 @@ export interface Holding {
   returned: number;
   /** Of requests whose outcome is known. */
   spent: number;
-  /** Spent without having been granted, while the store did not answer. */
+  /** Spent without having been granted, while the store did not answer; until it is `known`, since this was begun. */
   overdrawn: number;
+  /** The store has said what this process had overdrawn before, which it may have forgotten. */
+  known: boolean;
   /** Of requests under way: a unit counts as spent until it is known to be refunded. */
   flying: number;
   /** Given back under the present number. Whether that has happened is known when the number is another. */
@@ -38,6 +40,7 @@ export const emptyHolding = (): Holding => ({
   returned: 0,
   spent: 0,
   overdrawn: 0,
+  known: false,
   flying: 0,
   offered: 0,
   generation: 0,
@@ -86,7 +89,9 @@ export function claimOf(holding: Holding, process: string, { back, need, want, r
   // What was offered under this number is offered again: one of the two claims happens, and which one does not matter.
   const offered = holding.offered + Math.min(back, idleOf(holding));
   holding.offered = offered;
-  const { number, granted, returned, spent, overdrawn, recall } = holding;
+  const { number, granted, returned, spent, recall } = holding;
+  // Reports are cumulative: what came first is not known yet.
+  const overdrawn = holding.known ? holding.overdrawn : 0;
   const answered = idleOf(holding) === 0 ? recall : 0;
   return { process, number, granted, returned, spent, overdrawn, back: offered, need, want, answered, recalled };
 }
@@ -102,13 +107,15 @@ export function hear(holding: Holding, claim: Claim, answer: Answer): void {
     holding.returned = answer.returned;
   }
   holding.spent = Math.max(holding.spent, answer.spent);
+  if (!holding.known) holding.overdrawn += answer.overdrawn;
+  holding.known = true;
   holding.answered = Math.max(holding.answered, answer.answered);
   holding.generation = answer.generation;
   // A store that has lost something counts recalls anew.
   holding.recall = claim.answered > answer.recall ? answer.recall : Math.max(holding.recall, answer.recall);
   holding.remaining = answer.remaining;
   holding.used = answer.used;
-  holding.reported = Math.max(holding.reported, claim.spent + claim.overdrawn, answer.spent);
+  holding.reported = Math.max(holding.reported, claim.spent + claim.overdrawn, answer.spent + answer.overdrawn);
   holding.scarce = answer.scarce;
 }
 

@@ -92,6 +92,8 @@ export interface Answer {
   readonly returned: number;
   /** As far as reported: a process that has forgotten its lease must not take spent units for idle ones. */
   readonly spent: number;
+  /** As far as reported, too: whoever has forgotten its lease goes on from there. */
+  readonly overdrawn: number;
   readonly answered: number;
   readonly generation: number;
   /**
@@ -273,6 +275,7 @@ export function exchange(
       granted: lease.granted,
       returned: lease.returned,
       spent: lease.spent,
+      overdrawn: lease.overdrawn,
       answered: lease.answered,
       generation: ledger.generation,
       verdict,

@@ -1,4 +1,5 @@
 import type { LimitView } from '../core/limit.ts';
+import type { ChargeRefusal } from '../core/limit-denial.ts';
 import type { Subject } from '../core/token.ts';
 
 /** What the gate asks of the limits of a token and of its account. */
@@ -29,11 +30,8 @@ export interface LimitCharge {
   refund(): void;
 }
 
-/** Nothing was charged. */
-export type LimitRefusal =
-  /** Less than the cost is left of some of the limits. `retryAfter`: in seconds; null where that does not help. */
-  | { readonly kind: 'refused'; readonly limits: readonly LimitView[]; readonly retryAfter: number | null }
-  /** Other processes hold units, and have not said in time whether they use them; or too many wait for that. */
-  | { readonly kind: 'busy' }
-  /** The store does not answer. */
-  | { readonly kind: 'unavailable' };
+/**
+ * Nothing was charged. `busy`: other processes hold units, and have not said in time whether they use them; or too many
+ * wait for that. `unavailable`: the store does not answer.
+ */
+export type LimitRefusal = ChargeRefusal;

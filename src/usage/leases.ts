@@ -18,12 +18,13 @@ import {
   spendable,
   type Times,
   tick,
+  tickMs,
   unanswered,
   type Waiter,
   wait,
 } from '../core/charging.ts';
 import { heldBy, idleOf, unreportedOf } from '../core/holding.ts';
-import type { Circumstances } from '../core/ledger.ts';
+import { type Circumstances, closedMs } from '../core/ledger.ts';
 import { type LimitView, thresholds } from '../core/limit.ts';
 import type { LimitAnswer, LimitClaim, WindowAnswer } from '../core/limit-book.ts';
 import { secondsToWait, viewOf, waitFor, weighed } from '../core/limit-view.ts';
@@ -89,9 +90,6 @@ const mostClaims = 500;
 /** How often the processes that share the store are counted, and at most while some of them may be gone. */
 const rollMs = { calm: 10_000, dry: 500 } as const;
 
-/** How long after the store has lost what it acknowledged nothing is taken: meanwhile holders say again what they have. */
-const reopenMs = 5000;
-
 const sweepMs = 100;
 
 /** Milliseconds that giving back may take at the end. */
@@ -142,7 +140,7 @@ export class Leases implements Limits {
 
   start(): void {
     this.listen();
-    this.#timer ??= setInterval(() => this.tick(), 1000).unref();
+    this.#timer ??= setInterval(() => this.tick(), tickMs).unref();
   }
 
   // ---- requests -------------------------------------------------------------------------------------------------------
@@ -438,9 +436,11 @@ export class Leases implements Limits {
       else log.fault(error, 'units of limits could not be asked for');
     }
     const now = this.#now();
+    // Each server has a clock, and so has each token: the worst is told.
+    const heard = answers.flatMap(answer => answer?.behind ?? []);
+    if (heard.length > 0) this.counts.clockBehindMs = Math.max(...heard);
     calls.forEach(({ said }, i) => {
       const answer = answers[i] ?? null;
-      if (answer !== null) this.counts.clockBehindMs = answer.behind;
       said.forEach((each, j) => {
         if (answer === null) this.#unheard(each, now);
         else this.#heard(each, answer.answers[j] ?? null, sentAt, answer.now - answer.behind, now);
@@ -521,7 +521,7 @@ export class Leases implements Limits {
   /** The store has lost what it had acknowledged: everybody says what they hold before anybody takes more. */
   rolledBack(): void {
     const now = this.#now();
-    this.#closedUntil = now.monotonic + reopenMs;
+    this.#closedUntil = now.monotonic + closedMs;
     for (const holder of this.#holders) {
       for (const local of holder.all.values()) {
         noticed(local, 'lost', 0, 0);

@@ -201,6 +201,18 @@ describe('several limits', () => {
 });
 
 describe('an outage', () => {
+  it('is booked whole when it comes again to a token that was forgotten since', async () => {
+    const [a, subject] = [world.process('a', { outage: 'open' }), limited([limit(100)])];
+    for (const booked of [5, 10, 15]) {
+      world.ledger.fate = 'lost';
+      expect(await use(a, subject, 5)).toBe('charged');
+      world.ledger.fate = 'answered';
+      for (let seconds = 0; seconds < 30; seconds++) await world.second();
+      expect(await remaining(subject)).toMatchObject({ spent: booked, leased: 0 });
+    }
+    expect(a.counts.excess.outage).toBe(15);
+  });
+
   it('is lived through on what is held; what is not held is unavailable, at once', async () => {
     const [a, subject, other] = [world.process('a'), limited([limit(1000)]), limited([limit(1000)])];
     expect(await use(a, subject)).toBe('charged');

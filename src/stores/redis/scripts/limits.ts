@@ -277,8 +277,8 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   if news then ledger.awaited = 0 end
   local heard = awaitedBefore == 1 and not told and not news and lease.answered > answeredBefore
   local numbers = {
-    lease.number, lease.granted, lease.returned, lease.spent, lease.answered, ledger.generation, ledger.recall, remaining,
-    usedOf(ledger, limit), remaining < 4 * processes and 1 or 0, news and 1 or 0,
+    lease.number, lease.granted, lease.returned, lease.spent, lease.overdrawn, lease.answered, ledger.generation,
+    ledger.recall, remaining, usedOf(ledger, limit), remaining < 4 * processes and 1 or 0, news and 1 or 0,
     heard and 1 or 0, burned, excess,
   }
   for i, value in ipairs(numbers) do numbers[i] = num(value) end
