@@ -18,6 +18,7 @@ import {
   spendable,
   type Times,
   tick,
+  tickMs,
   unanswered,
   type Waiter,
   wait,
@@ -94,6 +95,9 @@ const reopenMs = 5000;
 
 const sweepMs = 100;
 
+/** How late a tick may come. */
+const lateMs = 100;
+
 /** Milliseconds that giving back may take at the end. */
 const farewellMs = 2000;
 
@@ -142,7 +146,7 @@ export class Leases implements Limits {
 
   start(): void {
     this.listen();
-    this.#timer ??= setInterval(() => this.tick(), 1000).unref();
+    this.#timer ??= setInterval(() => this.tick(), tickMs).unref();
   }
 
   // ---- requests -------------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ export class Leases implements Limits {
     if (bundle === null) return { kind: 'busy' };
     const outcome = charge(bundle.limits, cost, now);
     if (typeof outcome === 'object') {
-      this.#renew(bundle);
+      this.#renew(bundle, now);
       return new Taken(this, bundle, outcome);
     }
     return outcome === 'refused' ? this.#refusal(bundle, cost, now) : this.#wait(bundle, cost, asker, now);
@@ -186,12 +190,14 @@ export class Leases implements Limits {
     return { limits, refusal: { kind: 'refused' as const, limits, retryAfter: secondsToWait(waits) } };
   }
 
-  /** Ahead of need: what the next tick would come too late for. */
-  #renew(bundle: Bundle): void {
+  /** Ahead of need: what the next tick would come too late for, at the pace of this second or of the last. */
+  #renew(bundle: Bundle, now: Times): void {
     for (const local of bundle.limits) {
       if (!isLow(local)) continue;
-      if (idleOf(local.current.holding) * 5 >= 6 * Math.max(local.demand, local.taken)) continue;
-      this.#mark(bundle, local);
+      const elapsed = Math.max(lateMs, now.monotonic - this.#tickedAt);
+      const pace = Math.max(local.demand / 1000, local.taken / elapsed);
+      const left = Math.max(0, tickMs - elapsed) + lateMs;
+      if (idleOf(local.current.holding) < 1.2 * pace * left) this.#mark(bundle, local);
     }
   }
 
@@ -356,7 +362,11 @@ export class Leases implements Limits {
     const elapsed = now.monotonic - this.#tickedAt;
     this.#tickedAt = now.monotonic;
     for (const holder of this.#holders) {
-      for (const local of holder.all.values()) tick(local, now, elapsed);
+      for (const local of holder.all.values()) {
+        tick(local, now, elapsed);
+        // What would not last until the next tick is asked for with this one.
+        local.current.mark = Math.max(local.current.mark, Math.ceil(1.5 * local.demand));
+      }
       this.#holders.forget(holder, now);
       if (!holder.forgotten) this.#due.add(holder);
     }
