@@ -81,8 +81,8 @@ interface Call {
   readonly said: readonly Said[];
 }
 
-/** Most requests that wait at a time. */
-const mostWaiting = 16_384;
+/** Most requests that wait at a time, and most for the limits of one token: it must not keep others out. */
+const mostWaiting = { all: 32_768, alike: 16_384 } as const;
 
 /** Most claims of one call. */
 const mostClaims = 500;
@@ -229,7 +229,9 @@ export class Leases implements Limits {
     now: Times,
   ): LimitCharge | LimitRefusal | Promise<LimitCharge | LimitRefusal> {
     if (now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
-    if (this.#waiting.size >= mostWaiting) return { kind: 'busy' };
+    let alike = 0;
+    for (const { waiters } of bundle.limits) alike += waiters.length;
+    if (alike >= mostWaiting.alike || this.#waiting.size >= mostWaiting.all) return { kind: 'busy' };
     for (const local of bundle.limits) {
       // All that is not known yet is asked for in one call, although units are waited for in their order.
       if (local.current.heardAt === null) local.current.mark = Math.max(local.current.mark, cost);
