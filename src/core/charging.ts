@@ -442,7 +442,7 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
     (isRecalled && holding.number > 0);
   if (!says) return null;
   const recalled = need > 0 ? local.recalled : 0;
-  const claim = claimOf(holding, process, { back, need, want, recalled });
+  const claim = claimOf(holding, process, { back, need, want, recalled, doubtful: part.doubtful });
   return { ledger: local.ledger, label: part.window?.label ?? null, claim };
 }
 

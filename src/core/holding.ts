@@ -82,10 +82,11 @@ export interface Wish {
   readonly need: number;
   readonly want: number;
   readonly recalled: number;
+  readonly doubtful: boolean;
 }
 
 /** What to say to the store. Only one claim of a holding is under way at a time. */
-export function claimOf(holding: Holding, process: string, { back, need, want, recalled }: Wish): Claim {
+export function claimOf(holding: Holding, process: string, { back, need, want, recalled, doubtful }: Wish): Claim {
   // What was offered under this number is offered again: one of the two claims happens, and which one does not matter.
   const offered = holding.offered + Math.min(back, idleOf(holding));
   holding.offered = offered;
@@ -93,7 +94,7 @@ export function claimOf(holding: Holding, process: string, { back, need, want, r
   // Reports are cumulative: what came first is not known yet.
   const overdrawn = holding.known ? holding.overdrawn : 0;
   const answered = idleOf(holding) === 0 ? recall : 0;
-  return { process, number, granted, returned, spent, overdrawn, back: offered, need, want, answered, recalled };
+  return { process, number, granted, returned, spent, overdrawn, back: offered, need, want, answered, recalled, doubtful };
 }
 
 /** Takes an answer in. One that is older than what is known changes nothing. */

@@ -74,6 +74,8 @@ export interface Claim {
   readonly answered: number;
   /** The recall that was made for `need`; 0: none was yet. */
   readonly recalled: number;
+  /** An earlier claim under this number was not answered: it must not happen any more, if it has not happened yet. */
+  readonly doubtful?: boolean;
 }
 
 export interface Circumstances {
@@ -258,7 +260,7 @@ export function exchange(
     verdict = 'stale';
   }
 
-  if (current && (claim.need > 0 || claim.want > 0) && lease.number === claim.number) {
+  if (current && (claim.need > 0 || claim.want > 0 || claim.doubtful === true) && lease.number === claim.number) {
     // It has got nothing. Should it come again, it is an old one, or it could get what nobody waits for any more.
     lease = { ...lease, number: lease.number + 1 };
     ledger = withLease(ledger, claim.process, lease);

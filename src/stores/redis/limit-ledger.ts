@@ -251,8 +251,8 @@ const questionArgs = ({ version, limits, claims }: SubjectQuestion): readonly Ar
 ];
 
 function claimText({ ledger, label, claim }: LimitClaim): string {
-  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled } = claim;
-  const numbers = [number, granted, returned, spent, overdrawn, back, need, want, answered, recalled];
+  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful } = claim;
+  const numbers = [number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful === true ? 1 : 0];
   return `${label ?? '-'} ${process} ${numbers.join(' ')} ${wordOf(ledger)}`;
 }
 

@@ -170,6 +170,54 @@ describe('all of a limit', () => {
   });
 });
 
+describe('a window', () => {
+  const perMinute = () => limited([limit(5, { per: '1m' })]);
+
+  it('lets its units pass up to its last moment, and the next one its own from its first', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), perMinute()];
+    world.clock.advance(57_000);
+    expect(await passes(a, subject, 2)).toBe(2);
+    await world.second();
+    await world.second();
+    world.clock.advance(999);
+    expect((await passes(a, subject, 3)) + (await passes(b, subject, 3))).toBe(3);
+    world.clock.advance(1);
+    expect((await passes(a, subject, 4)) + (await passes(b, subject, 4))).toBe(5);
+  });
+
+  it('does not begin again when clocks are set back by five seconds', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), perMinute()];
+    world.clock.advance(2000);
+    expect(await passes(a, subject, 6)).toBe(5);
+    world.clock.stepWall(-5000);
+    expect((await passes(a, subject, 3)) + (await passes(b, subject, 3))).toBe(0);
+    await world.second();
+    expect((await passes(a, subject, 3)) + (await passes(b, subject, 3))).toBe(0);
+    world.clock.advance(70_000);
+    expect((await passes(a, subject, 3)) + (await passes(b, subject, 3))).toBe(5);
+  });
+
+  it('is left for the one that clocks are set forward to, by an hour', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), perMinute()];
+    expect(await passes(a, subject, 6)).toBe(5);
+    world.clock.stepWall(3_600_000);
+    expect((await passes(a, subject, 4)) + (await passes(b, subject, 4))).toBe(5);
+  });
+
+  it('that has ended takes no units back of requests that end later', async () => {
+    const [a, subject] = [world.process('a'), perMinute()];
+    const pending = a.charge(subject, 2, asker);
+    await world.settled();
+    const held = await pending;
+    world.clock.advance(60_000);
+    expect(await passes(a, subject, 6)).toBe(5);
+    if (held?.kind === 'charged') held.refund();
+    for (let i = 0; i < 3; i++) await world.second();
+    expect(await use(a, subject)).toBe('refused');
+    expect(await remaining(subject)).toMatchObject({ spent: 5, leased: 0, remaining: 0 });
+  });
+});
+
 describe('several limits', () => {
   it('are charged together or not at all, and asked for in one call', async () => {
     const [a, subject] = [world.process('a'), limited([limit(5000)], [limit(4000, { name: 'all' })])];
@@ -283,6 +331,17 @@ describe('whoever waits', () => {
     expect(await pending).toEqual({ kind: 'busy' });
     await b.stop();
     expect((await remaining(subject)).spent).toBe(0);
+  });
+
+  it('is one of so many that they do not keep those of other tokens out', async () => {
+    const [a, subject] = [world.process('a'), limited([limit(1_000_000)])];
+    const pending = Array.from({ length: 16_384 }, () => a.charge(subject, 1, asker));
+    expect(a.charge(subject, 1, asker)).toEqual({ kind: 'busy' });
+    expect(a.charge(limited([limit(5)]), 1, asker)).toBeInstanceOf(Promise);
+    world.ledger.fate = 'lost';
+    await world.settled();
+    expect(new Set((await Promise.all(pending)).map(outcome => outcome?.kind))).toEqual(new Set(['unavailable']));
+    world.ledger.fate = 'answered';
   });
 
   it('is forgotten when the client has gone', async () => {

@@ -6,7 +6,7 @@ const start = [storeTime, limitBooks, limitsBegin] as const;
 /**
  * Answers processes' questions, each subject whole. ARGV from 3: channel of notices, number of processes, the roll
  * (its time and who is live, or nothing), then for each subject version, definitions, number of claims and the claims:
- * `<label or -> <process> <number> <granted> <returned> <spent> <overdrawn> <back> <need> <want> <answered> <recalled> <ledger>`.
+ * `<label or -> <process> <number> <granted> <returned> <spent> <overdrawn> <back> <need> <want> <answered> <recalled> <doubtful> <ledger>`.
  *
  * Answers the time and `done`, then for each subject `<now> <behind> <version>` and for each claim nothing, or
  * `<label> <end or -> <capacity or -> <verdict> <numbers>`.
@@ -20,7 +20,7 @@ if ARGV[5] ~= '' then
   end
 end
 
-local claimFields = { 'number', 'granted', 'returned', 'spent', 'overdrawn', 'back', 'need', 'want', 'answered', 'recalled' }
+local claimFields = { 'number', 'granted', 'returned', 'spent', 'overdrawn', 'back', 'need', 'want', 'answered', 'recalled', 'doubtful' }
 local claimForm = '^(%S+) (%S+) (' .. string.rep('%S+ ', 10) .. ')(.*)$'
 local function parseClaim(text)
   local label, process, numbers, ledger = string.match(text, claimForm)

@@ -270,7 +270,8 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   end
 
   -- It has got nothing. Should it come again, it is an old one.
-  if current and (claim.need > 0 or claim.want > 0) and lease.number == claim.number then lease.number = lease.number + 1 end
+  local binds = claim.need > 0 or claim.want > 0 or claim.doubtful == 1
+  if current and binds and lease.number == claim.number then lease.number = lease.number + 1 end
 
   local told = verdict == 'waiting' or verdict == 'refused'
   local news = awaitedBefore == 1 and not told and free(ledger, limit) > freeBefore
