@@ -168,9 +168,9 @@ function stateOf(before: Ledger, limit: Limit, { ends }: Window, now: Millis): L
   return { limit, spent, burned, leased, remaining: remainingOf(ledger, limit), ends };
 }
 
-/** Units have come back, or are asked for. */
+/** Units are asked for, a recall was answered, or units have come back. */
 export interface BookNotice {
-  readonly kind: 'recall' | 'news';
+  readonly kind: 'recall' | 'heard' | 'news';
   readonly ledger: string;
   readonly label: Millis;
   readonly recall: number;
@@ -181,12 +181,13 @@ export const noticesOf = ({ claims }: LimitQuestion, { answers }: LimitAnswer): 
   claims.flatMap(({ ledger, claim }, i): BookNotice[] => {
     const answer = answers[i] ?? null;
     if (answer === null) return [];
-    const { verdict, recall, news } = answer.answer;
+    const { verdict, recall, news, heard } = answer.answer;
     const about = { ledger, label: answer.window.label, recall };
     const asks = verdict === 'waiting' && claim.recalled === 0;
     return [
       ...(asks ? [{ kind: 'recall' as const, ...about }] : []),
       ...(news ? [{ kind: 'news' as const, ...about }] : []),
+      ...(heard ? [{ kind: 'heard' as const, ...about }] : []),
     ];
   });
 

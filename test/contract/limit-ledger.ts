@@ -201,6 +201,16 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       expect(states.map(({ limit, leased }) => [limit.name, leased])).toEqual(names.map((each, i) => [each, i + 1]));
     });
 
+    test('a claim that got nothing is old when it comes again', async () => {
+      const limit = aLimit({ max: 10 });
+      await begin([limit]);
+      const held = await step(limit, aClaim('p1', nothing, { need: 10 }));
+      const claim = aClaim('p2', nothing, { need: 3 });
+      expect(await step(limit, claim)).toMatchObject({ verdict: 'waiting', number: 1, granted: 0 });
+      await step(limit, aClaim('p1', held, { back: 10 }));
+      expect(await step(limit, claim)).toMatchObject({ verdict: 'stale', number: 1, granted: 0, remaining: 10 });
+    });
+
     test('numbers up to the greatest are exact', async () => {
       const most = limitLimits.units;
       for (const limit of [
@@ -244,11 +254,11 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       const held = await step(limit, aClaim('p1', nothing, { need: 10 }));
       const waits = await step(limit, aClaim('p2', nothing, { need: 1 }));
       expect(waits).toMatchObject({ verdict: 'waiting', recall: 1, remaining: 0, news: false });
-      const again = await step(limit, aClaim('p2', nothing, { need: 1, recalled: waits.recall }));
+      const again = await step(limit, aClaim('p2', waits, { need: 1, recalled: waits.recall }));
       expect(again).toMatchObject({ verdict: 'waiting', recall: 1 });
       const answered = await step(limit, aClaim('p1', held, { spent: 4, answered: 1 }));
-      expect(answered).toMatchObject({ answered: 1, news: true, used: 4 });
-      const refused = await step(limit, aClaim('p2', nothing, { need: 1, recalled: waits.recall }));
+      expect(answered).toMatchObject({ answered: 1, heard: true, news: false, used: 4 });
+      const refused = await step(limit, aClaim('p2', again, { need: 1, recalled: waits.recall }));
       expect(refused).toMatchObject({ verdict: 'refused', remaining: 0 });
     });
 
@@ -256,10 +266,11 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       const limit = aLimit({ max: 10 });
       await begin([limit]);
       const held = await step(limit, aClaim('p1', nothing, { need: 10 }));
-      const { recall } = await step(limit, aClaim('p2', nothing, { need: 3 }));
+      const waits = await step(limit, aClaim('p2', nothing, { need: 3 }));
+      const { recall } = waits;
       const back = await step(limit, aClaim('p1', held, { spent: 4, back: 6, answered: recall }));
       expect(back).toMatchObject({ returned: 6, news: true, remaining: 6 });
-      const got = await step(limit, aClaim('p2', nothing, { need: 3, recalled: recall }));
+      const got = await step(limit, aClaim('p2', waits, { need: 3, recalled: recall }));
       expect(got).toMatchObject({ verdict: 'granted', granted: 3, remaining: 3 });
     });
 
@@ -291,7 +302,7 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       expect(lost).toMatchObject({ number: 7, granted: 12, excess: 2, remaining: 0, used: 3 });
       expect(await step(limit, aClaim('p2', nothing, { need: 1 }))).toMatchObject({ verdict: 'closed' });
       await store.limitTime(token, noon + 5000);
-      expect(await step(limit, aClaim('p2', nothing, { need: 1 }))).toMatchObject({ verdict: 'waiting' });
+      expect(await step(limit, aClaim('p3', nothing, { need: 1 }))).toMatchObject({ verdict: 'waiting' });
     });
 
     test('a claim of the same number with another lease says so, too', async () => {
@@ -417,7 +428,7 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       await store.limitTime(token, noon + 6000);
       expect(await step(bucket, aClaim('p2', nothing))).toMatchObject({ used: 10, remaining: 0 });
       await store.limitTime(token, noon + 9000);
-      expect(await step(bucket, aClaim('p2', nothing, { need: 3 }))).toMatchObject({
+      expect(await step(bucket, aClaim('p3', nothing, { need: 3 }))).toMatchObject({
         verdict: 'granted',
         remaining: 0,
       });
@@ -437,7 +448,7 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
         used: 40,
       });
       await store.limits.define(token, 3, [{ ...limit, max: 50, burst: 50 }]);
-      const answer = await ask(limit, aClaim('p2', nothing, { need: 1 }));
+      const answer = await ask(limit, aClaim('p3', nothing, { need: 1 }));
       expect(answer).toMatchObject({ capacity: 50, answer: { verdict: 'granted', remaining: 9, used: 40 } });
     });
 
@@ -479,7 +490,7 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       });
       expect(await ask(aLimit({ name: 'never' }), aClaim('p1', nothing))).toBeNull();
       await store.limits.define(token, 3, [limit]);
-      expect(await step(limit, aClaim('p2', nothing, { need: 1 }))).toMatchObject({ used: 4, remaining: 95 });
+      expect(await step(limit, aClaim('p3', nothing, { need: 1 }))).toMatchObject({ used: 4, remaining: 95 });
     });
 
     test('a limit with another period or algorithm is another limit', async () => {
@@ -580,16 +591,20 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       const about = { subject: account, ledger: ledgerName(limit), label: Date.UTC(2040, 1, 14, 12), recall: 1 };
       const ears = await listening();
       const held = await step(limit, aClaim('p1', nothing, { need: 10 }), { subject: account });
-      await step(limit, aClaim('p2', nothing, { need: 1 }), { subject: account });
+      const waits = await step(limit, aClaim('p2', nothing, { need: 1 }), { subject: account });
       await ears.until(1);
       expect(ears.heard).toEqual([{ kind: 'recall', ...about }]);
-      await step(limit, aClaim('p2', nothing, { need: 1, recalled: 1 }), { subject: account });
+      await step(limit, aClaim('p2', waits, { need: 1, recalled: 1 }), { subject: account });
+      await step(limit, aClaim('p1', held, { answered: 1 }), { subject: account });
       await step(limit, aClaim('p1', held, { back: 1 }), { subject: account });
-      await ears.until(2);
-      expect(ears.heard[1]).toEqual({ kind: 'news', ...about });
+      await ears.until(3);
+      expect(ears.heard.slice(1)).toEqual([
+        { kind: 'heard', ...about },
+        { kind: 'news', ...about },
+      ]);
       ears.stop();
       await step(limit, aClaim('p3', nothing, { need: 5 }), { subject: account });
-      expect(ears.heard).toHaveLength(2);
+      expect(ears.heard).toHaveLength(3);
     });
 
     test('raising and resetting are news, lowering is a recall', async () => {

@@ -276,6 +276,7 @@ function windowAnswer(text: string): WindowAnswer | null {
     used,
     scarce,
     news,
+    heard,
     burned,
     excess,
   ] = rest.map(Number);
@@ -295,7 +296,7 @@ function windowAnswer(text: string): WindowAnswer | null {
       used: used!,
       scarce: scarce === 1,
       news: news === 1,
-      heard: false,
+      heard: heard === 1,
       burned: burned!,
       excess: excess!,
     },

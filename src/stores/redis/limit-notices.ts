@@ -124,7 +124,7 @@ export class LimitNotices {
   }
 
   #hear(text: string): void {
-    const [, kind, tag, label, recall, word] = /^(recall|news) (\S+) (\S+) (\S+) (.*)$/s.exec(text) ?? [];
+    const [, kind, tag, label, recall, word] = /^(recall|heard|news) (\S+) (\S+) (\S+) (.*)$/s.exec(text) ?? [];
     if (kind === undefined) return;
     let ledger: string;
     try {
@@ -134,7 +134,7 @@ export class LimitNotices {
       return;
     }
     this.#tell({
-      kind: kind as 'recall' | 'news',
+      kind: kind as 'recall' | 'heard' | 'news',
       subject: this.#keys.subjectOf(tag!),
       ledger,
       label: Number(label),

@@ -207,7 +207,7 @@ local function mayReturn(ledger, process, recall)
   return false
 end
 
--- Answers the step's answer, with whether a recall was made that others have to hear of.
+-- Answers the step's answer, and what others have to hear of, if anything.
 local function exchange(ledger, limit, window, claim, roll, processes)
   local awaitedBefore = ledger.awaited
   local known = ledger.leases[claim.process]
@@ -269,16 +269,20 @@ local function exchange(ledger, limit, window, claim, roll, processes)
     verdict = 'stale'
   end
 
+  -- It has got nothing. Should it come again, it is an old one.
+  if current and (claim.need > 0 or claim.want > 0) and lease.number == claim.number then lease.number = lease.number + 1 end
+
   local told = verdict == 'waiting' or verdict == 'refused'
-  local moved = free(ledger, limit) > freeBefore or lease.answered > answeredBefore
-  local news = awaitedBefore == 1 and moved and not told
+  local news = awaitedBefore == 1 and not told and free(ledger, limit) > freeBefore
   if news then ledger.awaited = 0 end
+  local heard = awaitedBefore == 1 and not told and not news and lease.answered > answeredBefore
   local numbers = {
     lease.number, lease.granted, lease.returned, lease.spent, lease.answered, ledger.generation, ledger.recall, remaining,
-    usedOf(ledger, limit), remaining < 4 * processes and 1 or 0, news and 1 or 0, burned, excess,
+    usedOf(ledger, limit), remaining < 4 * processes and 1 or 0, news and 1 or 0,
+    heard and 1 or 0, burned, excess,
   }
   for i, value in ipairs(numbers) do numbers[i] = num(value) end
-  return verdict .. ' ' .. table.concat(numbers, ' '), asks, news
+  return verdict .. ' ' .. table.concat(numbers, ' '), asks and 'recall' or news and 'news' or heard and 'heard'
 end
 `;
 
