@@ -309,6 +309,7 @@ export class App {
           store: this.#tokens,
           declared: () => this.#inForce.secrets.declaredById,
           prover,
+          limits: this.#leases,
           clock,
           instance,
           policy: () => this.#gate.policy,

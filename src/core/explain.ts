@@ -94,6 +94,8 @@ export interface Facts {
   readonly fell: { readonly phase: Phase; readonly denial: Denial } | null;
   /** That was let through all the same. */
   readonly shadowed: boolean;
+  /** There is enough of all limits. */
+  readonly enough: boolean;
   readonly status: number;
 }
 
@@ -154,8 +156,8 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
       const limits = subject === null || claim === null ? [] : namesOf(subject);
       if (limits.length === 0) return [];
       const compared = { cost: route?.cost.units ?? null, limits };
-      // Whether there is enough is only known by taking it.
-      return facts.fell?.phase === 'forward' ? pass(compared) : skip(compared);
+      // Whether there is enough is only known where it was taken, or looked at.
+      return facts.enough || facts.fell?.phase === 'forward' ? pass(compared) : skip(compared);
     }
     case 'forward':
       return [];

@@ -1,12 +1,16 @@
 import { type Place, type Places, readCredential } from '../core/credential.ts';
-import type { Evidence } from '../core/decide.ts';
+import { type Evidence, isShadowed, type Permit } from '../core/decide.ts';
+import type { Denial } from '../core/decision.ts';
 import { type Explanation, explain } from '../core/explain.ts';
 import { lowerNames } from '../core/fields.ts';
 import { readForm } from '../core/form.ts';
+import { denyCharge } from '../core/limit-denial.ts';
 import { readTarget } from '../core/target.ts';
 import { compileSubject, type StoredToken } from '../core/token.ts';
+import { StoreUnavailable } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Decider, Presented, Recalled, Supposed } from '../ports/decider.ts';
+import type { Limits } from '../ports/limits.ts';
 import type { Prover } from '../ports/prover.ts';
 import type { PresentedSecret } from '../ports/token-lookup.ts';
 import type { TokenStore } from '../ports/token-store.ts';
@@ -27,6 +31,7 @@ export interface ExplainerParts {
   /** Tokens of the configuration, by id. */
   readonly declared: () => ReadonlyMap<string, StoredToken>;
   readonly prover: Prover;
+  readonly limits: Pick<Limits, 'weigh'>;
   readonly clock: Clock;
   readonly instance: string;
   readonly policy: () => Policy;
@@ -57,15 +62,31 @@ export class Explainer implements Decider {
     const { verdict, shadowed, forwarding } = settle(of, await this.#judge.judge(of), network =>
       policy.guard.peek(network),
     );
-    const refused = verdict.kind === 'denial' ? verdict : null;
+    const spent = verdict.kind === 'permit' ? await this.#weighed(verdict) : null;
+    const through = spent === null || (of.question !== null && isShadowed(spent, of.question));
+    const refused = verdict.kind === 'denial' ? verdict : through ? null : spent;
     const facts = factsOf(of, {
-      denial: refused ?? shadowed,
-      shadowed: refused === null && shadowed !== null,
+      denial: refused ?? shadowed ?? spent,
+      shadowed: refused === null && (shadowed ?? spent) !== null,
       forwarding,
+      enough: verdict.kind === 'permit' && spent === null,
       at: this.#parts.clock.wall(),
     });
     const explanation = explain(facts);
     return verdict.kind === 'preflight' ? { ...explanation, status: 204 } : explanation;
+  }
+
+  /** What the limits would refuse it with; null: nothing. Nothing is charged. */
+  async #weighed({ subject, route }: Permit): Promise<Denial | null> {
+    const { units } = route.cost;
+    if (subject === null || units === 0) return null;
+    try {
+      const { refusal } = await this.#parts.limits.weigh(subject, units);
+      return refusal === null ? null : denyCharge(subject, units, refusal);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return denyCharge(subject, units, { kind: 'unavailable' });
+    }
   }
 
   carries(request: Supposed): 'nothing' | 'credentials' | 'token' {

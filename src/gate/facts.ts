@@ -18,6 +18,8 @@ export interface Fate {
   readonly shadowed: boolean;
   /** The denial came after the permit. */
   readonly forwarding: boolean;
+  /** There is enough of all limits. */
+  readonly enough?: boolean;
   readonly at: Millis;
 }
 
@@ -25,7 +27,7 @@ export interface Fate {
  * What is kept of a judged request, to explain it later: chosen values, copied out of the request, none of which can hold a
  * secret. What they are made into waits until somebody asks, because most refusals are never asked about.
  */
-export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): Facts {
+export function factsOf(of: Case, { denial, shadowed, forwarding, enough = false, at }: Fate): Facts {
   const { asked, policy, form, client, mount, match, route, question } = of;
   const evidence = question?.evidence;
   const found = question?.reading.kind === 'one' ? question.reading.found : null;
@@ -52,6 +54,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, at }: Fate): F
         ? null
         : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial: discreet(denial, policy, found) },
     shadowed,
+    enough,
     status: denial === null || shadowed ? 200 : codes[denial.code].status,
   };
 }
@@ -74,6 +77,7 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
   now,
   fell: { phase: 'form', denial },
   shadowed: false,
+  enough: false,
   status: codes[denial.code].status,
 });
 

@@ -161,6 +161,7 @@ export class Leases implements Limits {
   }
 
   async weigh(subject: Subject, cost: number) {
+    await this.flush();
     const { token, account } = subject;
     const { ledger, clock } = this.#parts;
     const of = async (about: LimitedSubject, version: number, limits: Subject['token']['limits']) => {

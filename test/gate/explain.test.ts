@@ -523,6 +523,22 @@ const table: Readonly<Record<string, Row>> = {
       secret: (await mint({ permissions: ['*'] })).secret,
     }),
   },
+  'a limit that is spent': {
+    code: 'limit_exceeded',
+    phase: 'limits',
+    compared: { cost: 1, limits: [{ name: 'trial', of: 'token', most: 2, left: 0 }] },
+    calls: 1,
+    wish: async () => {
+      const { secret } = await mint({ limits: [{ name: 'trial', max: 2, per: 'lifetime' }] });
+      for (let i = 0; i < 2; i++) expect((await send({ target: '/free', secret })).status).toBe(200);
+      return { target: '/free', secret };
+    },
+    // Whoever was refused hears of the change a moment later.
+    apply: async wish => {
+      await expect.poll(async () => (await explained(wish)).allow).toBe(true);
+      return wish;
+    },
+  },
   'a body over max_body': {
     code: 'body_too_large',
     phase: 'forward',

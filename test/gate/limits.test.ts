@@ -71,12 +71,12 @@ async function flood(secret: string, requests: number, connections: number): Pro
   const one = (left: number): Promise<void> =>
     new Promise((resolve, reject) => {
       if (left === 0) return resolve();
-      let rest = Buffer.alloc(0);
+      let rest: Buffer = Buffer.alloc(0);
       let open = left;
       const socket = connect(here.port, '127.0.0.1', () => socket.write(request(secret)));
       socket.on('error', reject);
       socket.on('data', piece => {
-        rest = Buffer.concat([rest, piece]);
+        rest = Buffer.concat([rest, Buffer.from(piece)]);
         const end = rest.indexOf('\r\n\r\n');
         if (end === -1) return;
         const head = rest.toString('latin1', 0, end);

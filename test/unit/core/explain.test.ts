@@ -60,6 +60,7 @@ function judged(
     now: 0,
     fell: denial === null ? null : { phase: 'permission', denial },
     shadowed: false,
+    enough: false,
     status: denial === null ? 200 : 403,
   };
   return { facts, subject };
