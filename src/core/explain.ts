@@ -1,7 +1,8 @@
 import type { Code } from '../errors.ts';
 import type { Denial } from './decision.ts';
 import { instantText } from './instant.ts';
-import { namesOf } from './limit-denial.ts';
+import type { LimitView } from './limit.ts';
+import { comparedLimit, limitNames } from './limit-denial.ts';
 import { grantsOf } from './permissions.ts';
 import { remedyOf } from './remedy.ts';
 import { isBound, ownedBy, type RightsRuling } from './rights.ts';
@@ -87,6 +88,8 @@ export interface Facts {
   readonly subject: Subject | null;
   /** Null: it was not asked. */
   readonly claim: Claim | null;
+  /** What a charge would leave of the limits. Null: it was not asked. */
+  readonly limits: readonly LimitView[] | null;
   /** Kind of the body, where the route looks into it. */
   readonly body: string | null;
   readonly now: Millis;
@@ -94,8 +97,6 @@ export interface Facts {
   readonly fell: { readonly phase: Phase; readonly denial: Denial } | null;
   /** That was let through all the same. */
   readonly shadowed: boolean;
-  /** There is enough of all limits. */
-  readonly enough: boolean;
   readonly status: number;
 }
 
@@ -153,11 +154,12 @@ function passed(phase: Phase, facts: Facts): readonly Step[] {
       if (claim?.kind !== 'demands' || claim.demands.length === 0 || subject === null) return skip();
       return demandSteps(subject, claim.demands, 'passed');
     case 'limits': {
-      const limits = subject === null || claim === null ? [] : namesOf(subject);
-      if (limits.length === 0) return [];
-      const compared = { cost: route?.cost.units ?? null, limits };
-      // Whether there is enough is only known where it was taken, or looked at.
-      return facts.enough || facts.fell?.phase === 'forward' ? pass(compared) : skip(compared);
+      const names = subject === null || claim === null ? [] : limitNames(subject);
+      if (names.length === 0) return [];
+      const cost = route?.cost.units ?? null;
+      if (facts.limits !== null) return pass({ cost, limits: facts.limits.map(comparedLimit) });
+      // What was sent had been charged.
+      return facts.fell?.phase === 'forward' ? pass({ cost, limits: names }) : skip({ cost, limits: names });
     }
     case 'forward':
       return [];

@@ -20,13 +20,13 @@ export function denyCharge(subject: Subject, cost: number, refusal: ChargeRefusa
       return deny('overloaded', 'What is left of the limits could not be told in time.', {
         subject,
         retryAfter: 1,
-        compared: { cost, limits: namesOf(subject) },
+        compared: { cost, limits: limitNames(subject) },
       });
     case 'unavailable':
       return deny('store_unavailable', 'What is left of the limits could not be told. Try again.', {
         subject,
         retryAfter: 1,
-        compared: { cost, limits: namesOf(subject) },
+        compared: { cost, limits: limitNames(subject) },
       });
   }
 }
@@ -36,7 +36,13 @@ function denyLimits(
   cost: number,
   { limits, retryAfter }: Extract<ChargeRefusal, { kind: 'refused' }>,
 ): Denial {
-  const violated = limits.filter(view => view.violated);
+  // As they were defined, whatever the order in which they were charged.
+  const defined = { token: subject.token.limits, account: subject.account?.limits ?? [] };
+  const violated = (['token', 'account'] as const).flatMap(scope =>
+    defined[scope].flatMap(({ name }) =>
+      limits.filter(view => view.violated && view.scope === scope && view.name === name),
+    ),
+  );
   // Whatever begins anew, there will never be as much; and a lifetime never does.
   const never = violated.some(({ capacity, per }) => cost > capacity || per === 'lifetime');
   return deny('limit_exceeded', violated.map(limit => sentenceOf(limit, cost)).join(' '), {
@@ -45,18 +51,21 @@ function denyLimits(
     ...(retryAfter !== null && !never && { retryAfter: Math.max(1, Math.ceil(retryAfter)) }),
     compared: {
       cost,
-      limits: violated.map(({ name, scope, per, algorithm, capacity, left, resetsAt }) => ({
-        name,
-        of: scope,
-        per,
-        algorithm,
-        most: capacity,
-        left,
-        resets_at: resetsAt === null ? null : instantText(resetsAt),
-      })),
+      limits: violated.map(comparedLimit),
     },
   });
 }
+
+/** A limit as it is shown to whoever asks why. */
+export const comparedLimit = ({ name, scope, per, algorithm, capacity, left, resetsAt }: LimitView) => ({
+  name,
+  of: scope,
+  per,
+  algorithm,
+  most: capacity,
+  left,
+  resets_at: resetsAt === null ? null : instantText(resetsAt),
+});
 
 function sentenceOf({ name, scope, capacity, left }: LimitView, cost: number): string {
   const which = `limit "${name}" of the ${scope === 'token' ? 'token' : "token's account"}`;
@@ -65,7 +74,7 @@ function sentenceOf({ name, scope, capacity, left }: LimitView, cost: number): s
 }
 
 /** Whose limits a request of a token takes of, for people. */
-export const namesOf = ({ token, account }: Subject): readonly string[] => [
+export const limitNames = ({ token, account }: Subject): readonly string[] => [
   ...token.limits.map(({ name }) => `${name} of the token`),
   ...(account?.limits ?? []).map(({ name }) => `${name} of the account`),
 ];

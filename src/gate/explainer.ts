@@ -4,7 +4,8 @@ import type { Denial } from '../core/decision.ts';
 import { type Explanation, explain } from '../core/explain.ts';
 import { lowerNames } from '../core/fields.ts';
 import { readForm } from '../core/form.ts';
-import { denyCharge } from '../core/limit-denial.ts';
+import type { LimitView } from '../core/limit.ts';
+import { denyCharge, limitNames } from '../core/limit-denial.ts';
 import { readTarget } from '../core/target.ts';
 import { compileSubject, type StoredToken } from '../core/token.ts';
 import { StoreUnavailable } from '../errors.ts';
@@ -59,33 +60,37 @@ export class Explainer implements Decider {
     const supposed = secret === null ? request : withSecret(request, policy.places, secret);
     const asked = askedOf(supposed, policy, named);
     const of = new Case(asked, policy);
-    const { verdict, shadowed, forwarding } = settle(of, await this.#judge.judge(of), network =>
-      policy.guard.peek(network),
-    );
-    const spent = verdict.kind === 'permit' ? await this.#weighed(verdict) : null;
-    const through = spent === null || (of.question !== null && isShadowed(spent, of.question));
-    const refused = verdict.kind === 'denial' ? verdict : through ? null : spent;
+    const settled = settle(of, await this.#judge.judge(of), network => policy.guard.peek(network));
+    const { verdict, forwarding } = settled;
+    const weighed = verdict.kind === 'permit' ? await this.#weigh(verdict) : null;
+    const spent = weighed?.denial ?? null;
+    const isLet = spent !== null && of.question !== null && isShadowed(spent, of.question);
+    const refused = verdict.kind === 'denial' ? verdict : isLet ? null : spent;
+    const shadowed = settled.shadowed ?? (isLet ? spent : null);
     const facts = factsOf(of, {
-      denial: refused ?? shadowed ?? spent,
-      shadowed: refused === null && (shadowed ?? spent) !== null,
+      denial: refused ?? shadowed,
+      shadowed: refused === null && shadowed !== null,
       forwarding,
-      enough: verdict.kind === 'permit' && spent === null,
+      limits: weighed?.limits ?? null,
       at: this.#parts.clock.wall(),
     });
     const explanation = explain(facts);
     return verdict.kind === 'preflight' ? { ...explanation, status: 204 } : explanation;
   }
 
-  /** What the limits would refuse it with; null: nothing. Nothing is charged. */
-  async #weighed({ subject, route }: Permit): Promise<Denial | null> {
-    const { units } = route.cost;
-    if (subject === null || units === 0) return null;
+  /** What of the limits a charge would leave, or why it would be refused. Null: nothing is to be charged. */
+  async #weigh({
+    subject,
+    route,
+  }: Permit): Promise<{ limits: readonly LimitView[] | null; denial: Denial | null } | null> {
+    const cost = route.cost.units;
+    if (subject === null || cost === 0 || limitNames(subject).length === 0) return null;
     try {
-      const { refusal } = await this.#parts.limits.weigh(subject, units);
-      return refusal === null ? null : denyCharge(subject, units, refusal);
+      const { limits, refusal } = await this.#parts.limits.weigh(subject, cost);
+      return { limits, denial: refusal === null ? null : denyCharge(subject, cost, refusal) };
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      return denyCharge(subject, units, { kind: 'unavailable' });
+      return { limits: null, denial: denyCharge(subject, cost, { kind: 'unavailable' }) };
     }
   }
 

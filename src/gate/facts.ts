@@ -3,6 +3,7 @@ import { missingPermissions } from '../core/decide.ts';
 import type { Denial } from '../core/decision.ts';
 import { type Facts, mostTelling, type Phase } from '../core/explain.ts';
 import type { Form } from '../core/form.ts';
+import type { LimitView } from '../core/limit.ts';
 import type { Match } from '../core/route.ts';
 import type { Claim, Demand } from '../core/rule.ts';
 import type { Millis, Subject } from '../core/token.ts';
@@ -18,8 +19,8 @@ export interface Fate {
   readonly shadowed: boolean;
   /** The denial came after the permit. */
   readonly forwarding: boolean;
-  /** There is enough of all limits. */
-  readonly enough?: boolean;
+  /** What is left of limits, where that was asked. */
+  readonly limits?: readonly LimitView[] | null;
   readonly at: Millis;
 }
 
@@ -27,7 +28,7 @@ export interface Fate {
  * What is kept of a judged request, to explain it later: chosen values, copied out of the request, none of which can hold a
  * secret. What they are made into waits until somebody asks, because most refusals are never asked about.
  */
-export function factsOf(of: Case, { denial, shadowed, forwarding, enough = false, at }: Fate): Facts {
+export function factsOf(of: Case, { denial, shadowed, forwarding, limits = null, at }: Fate): Facts {
   const { asked, policy, form, client, mount, match, route, question } = of;
   const evidence = question?.evidence;
   const found = question?.reading.kind === 'one' ? question.reading.found : null;
@@ -47,6 +48,7 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, enough = false
       question === null
         ? null
         : claimOf(question.claim, of, found, evidence?.kind === 'found' ? evidence.subject : null),
+    limits,
     body: question === null || route === null || route.inspectBody === null ? null : question.parameters.kind,
     now: question?.now ?? at,
     fell:
@@ -54,7 +56,6 @@ export function factsOf(of: Case, { denial, shadowed, forwarding, enough = false
         ? null
         : { phase: forwarding ? 'forward' : phaseOf(of, denial), denial: discreet(denial, policy, found) },
     shadowed,
-    enough,
     status: denial === null || shadowed ? 200 : codes[denial.code].status,
   };
 }
@@ -73,11 +74,11 @@ export const factsOfUnparsed = (denial: Denial, policy: Policy, peer: string, no
   evidence: 'none',
   subject: null,
   claim: null,
+  limits: null,
   body: null,
   now,
   fell: { phase: 'form', denial },
   shadowed: false,
-  enough: false,
   status: codes[denial.code].status,
 });
 

@@ -18,6 +18,7 @@ import {
   spendable,
   type Times,
   tick,
+  tickMs,
   unanswered,
   type Waiter,
   wait,
@@ -80,8 +81,8 @@ interface Call {
   readonly said: readonly Said[];
 }
 
-/** Most requests that wait at a time. */
-const mostWaiting = 16_384;
+/** Most requests that wait at a time, and most for the limits of one token: it must not keep others out. */
+const mostWaiting = { all: 32_768, alike: 16_384 } as const;
 
 /** Most claims of one call. */
 const mostClaims = 500;
@@ -93,6 +94,9 @@ const rollMs = { calm: 10_000, dry: 500 } as const;
 const reopenMs = 5000;
 
 const sweepMs = 100;
+
+/** How late a tick may come. */
+const lateMs = 100;
 
 /** Milliseconds that giving back may take at the end. */
 const farewellMs = 2000;
@@ -135,9 +139,14 @@ export class Leases implements Limits {
     this.#options = options;
   }
 
-  start(): void {
+  /** Hears from now on when others ask for units, or give some back. */
+  listen(): void {
     this.#parts.ledger.listen(notice => this.#hear(notice), this.#listening.signal);
-    this.#timer ??= setInterval(() => this.tick(), 1000).unref();
+  }
+
+  start(): void {
+    this.listen();
+    this.#timer ??= setInterval(() => this.tick(), tickMs).unref();
   }
 
   // ---- requests -------------------------------------------------------------------------------------------------------
@@ -154,7 +163,7 @@ export class Leases implements Limits {
     if (bundle === null) return { kind: 'busy' };
     const outcome = charge(bundle.limits, cost, now);
     if (typeof outcome === 'object') {
-      this.#renew(bundle);
+      this.#renew(bundle, now);
       return new Taken(this, bundle, outcome);
     }
     return outcome === 'refused' ? this.#refusal(bundle, cost, now) : this.#wait(bundle, cost, asker, now);
@@ -181,12 +190,14 @@ export class Leases implements Limits {
     return { limits, refusal: { kind: 'refused' as const, limits, retryAfter: secondsToWait(waits) } };
   }
 
-  /** Ahead of need: what the next tick would come too late for. */
-  #renew(bundle: Bundle): void {
+  /** Ahead of need: what the next tick would come too late for, at the pace of this second or of the last. */
+  #renew(bundle: Bundle, now: Times): void {
     for (const local of bundle.limits) {
       if (!isLow(local)) continue;
-      if (idleOf(local.current.holding) * 5 >= 6 * Math.max(local.demand, local.taken)) continue;
-      this.#mark(bundle, local);
+      const elapsed = Math.max(lateMs, now.monotonic - this.#tickedAt);
+      const pace = Math.max(local.demand / 1000, local.taken / elapsed);
+      const left = Math.max(0, tickMs - elapsed) + lateMs;
+      if (idleOf(local.current.holding) < 1.2 * pace * left) this.#mark(bundle, local);
     }
   }
 
@@ -218,7 +229,9 @@ export class Leases implements Limits {
     now: Times,
   ): LimitCharge | LimitRefusal | Promise<LimitCharge | LimitRefusal> {
     if (now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
-    if (this.#waiting.size >= mostWaiting) return { kind: 'busy' };
+    let alike = 0;
+    for (const { waiters } of bundle.limits) alike += waiters.length;
+    if (alike >= mostWaiting.alike || this.#waiting.size >= mostWaiting.all) return { kind: 'busy' };
     for (const local of bundle.limits) {
       // All that is not known yet is asked for in one call, although units are waited for in their order.
       if (local.current.heardAt === null) local.current.mark = Math.max(local.current.mark, cost);
@@ -351,7 +364,11 @@ export class Leases implements Limits {
     const elapsed = now.monotonic - this.#tickedAt;
     this.#tickedAt = now.monotonic;
     for (const holder of this.#holders) {
-      for (const local of holder.all.values()) tick(local, now, elapsed);
+      for (const local of holder.all.values()) {
+        tick(local, now, elapsed);
+        // What would not last until the next tick is asked for with this one.
+        local.current.mark = Math.max(local.current.mark, Math.ceil(1.5 * local.demand));
+      }
       this.#holders.forget(holder, now);
       if (!holder.forgotten) this.#due.add(holder);
     }

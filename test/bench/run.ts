@@ -159,17 +159,26 @@ const plain = (name: string, port: number): Contestant => ({
   verify: forwards(name, port),
 });
 
+/** Limits of a token and of its account that no run comes near. */
+const limits = {
+  ofToken: [
+    { name: 'month', max: 1e12, per: '1mo' },
+    { name: 'pace', max: 1e9, per: '1s', algorithm: 'bucket' },
+  ],
+  ofAccount: [{ name: 'all', max: 1e12, per: '1d' }],
+} as const;
+
 /** Postern as the package runs it: compiled, from `dist`. */
-function postern(name: string, port: number, access: 'all' | 'none'): Contestant {
+function postern(name: string, port: number, access: 'all' | 'none', limited = false): Contestant {
   const ports = { admin: port + 1, telemetry: port + 2, witness: port + 3 };
   let key = '';
-  const admin = async (body: object): Promise<{ secret: string; token: { id: string } }> => {
-    const response = await fetch(`http://127.0.0.1:${ports.admin}/v1/tokens`, {
+  const admin = async (body: object, what = 'tokens'): Promise<{ secret: string; token: { id: string } }> => {
+    const response = await fetch(`http://127.0.0.1:${ports.admin}/v1/${what}`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     });
-    expect(`${name} token`, response.status, 201);
+    expect(`${name} ${what}`, response.status, 201);
     return (await response.json()) as { secret: string; token: { id: string } };
   };
   const contestant: Contestant = {
@@ -193,7 +202,7 @@ shutdown: { delay: 0s }
 log: { access: ${access} }
 `,
       );
-      const flags = values.profile && access === 'none' ? ['--cpu-prof', `--cpu-prof-dir=${folder}/profile`] : [];
+      const flags = values.profile && name === 'postern' ? ['--cpu-prof', `--cpu-prof-dir=${folder}/profile`] : [];
       const running = program([
         ...flags,
         path.join(root, 'dist/main.js'),
@@ -206,10 +215,14 @@ log: { access: ${access} }
       return running;
     },
     async verify() {
-      const reader = await admin({ name: 'reader', permissions: ['widgets:read'] });
+      if (limited) await admin({ id: 'acme', limits: limits.ofAccount }, 'accounts');
+      const more = limited ? { owner: 'acme', limits: limits.ofToken } : {};
+      const reader = await admin({ name: 'reader', permissions: ['widgets:read'], ...more });
       const other = await admin({ name: 'other', permissions: ['other'] });
       const bearer = (secret: string) => ({ Authorization: `Bearer ${secret}` });
-      expect(`${name} with a token`, (await get(port, bearer(reader.secret))).status, 200);
+      const answer = await get(port, bearer(reader.secret));
+      expect(`${name} with a token`, answer.status, 200);
+      expect(`${name} limits told`, answer.headers.has('ratelimit'), limited);
       expect(`${name} without a token`, (await get(port)).status, 401);
       expect(`${name} without the permission`, (await get(port, bearer(other.secret))).status, 403);
       const seen = await witness(ports.witness, () =>
@@ -291,6 +304,7 @@ const contestants: Contestant[] = [
   },
   postern('postern', 9100, 'none'),
   postern('postern_log', 9110, 'all'),
+  postern('postern_limits', 9130, 'none', true),
   plain('http-proxy', 9120),
   plain('undici-floor', 9123),
   plain('fast-proxy', 9121),

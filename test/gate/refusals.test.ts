@@ -21,7 +21,6 @@ const ofManagement: readonly Code[] = [
 
 /** Codes that no request can bring about yet. */
 const outOfReach: Partial<Record<Code, string>> = {
-  limit_exceeded: 'tokens have no limits yet',
   internal_error: 'it takes a fault of ours',
 };
 
@@ -49,6 +48,9 @@ interface Refusal {
   readonly retryAfter?: RegExp;
   /** Members of the body. */
   readonly required?: readonly string[];
+  readonly violated?: readonly string[];
+  /** Names and values about limits. */
+  readonly limits?: readonly (readonly [string, RegExp])[];
   /** The connection goes on behind it. */
   readonly stays: boolean;
 }
@@ -59,7 +61,7 @@ let upstream: RecordingUpstream;
 let here: Postern;
 let guarded: Postern;
 let cutOff: Postern;
-const secrets = { tA: '', none: '', fresh: '', constrained: '' };
+const secrets = { tA: '', none: '', fresh: '', constrained: '', spent: '', shut: '' };
 let via = '';
 
 const bearer = (secret: string): string => `Authorization: Bearer ${secret}\r\n`;
@@ -167,6 +169,25 @@ const table: Readonly<Record<string, Refusal>> = {
     challenge: 'Basic realm="postern"',
     stays: true,
   },
+  'limit_exceeded: a window that is spent': {
+    send: () => get('/api/x', bearer(secrets.spent)),
+    retryAfter: /^[1-9][0-9]{0,4}$/,
+    violated: ['day'],
+    limits: [
+      ['RateLimit-Policy', /^"day";q=1;w=86400, "trial";q=9$/],
+      ['RateLimit', /^"day";r=0;t=[1-9][0-9]{0,4}, "trial";r=8$/],
+    ],
+    stays: true,
+  },
+  'limit_exceeded: one that no waiting helps with': {
+    send: () => get('/api/x', bearer(secrets.shut)),
+    violated: ['none'],
+    limits: [
+      ['RateLimit-Policy', /^"none";q=0;w=1$/],
+      ['RateLimit', /^"none";r=0$/],
+    ],
+    stays: true,
+  },
   'too_many_failures: the second bad token, where one is allowed': {
     on: () => guarded,
     send: get('/api/x', bearer(unknown)),
@@ -234,13 +255,20 @@ beforeAll(async () => {
   const constraints = { methods: ['GET'], basic: { alice: 'a password' } };
   secrets.constrained = (await here.mint({ permissions: ['api'], constraints })).secret;
   secrets.none = (await here.mint()).secret;
+  const limits = [
+    { name: 'day', max: 1, per: '1d' },
+    { name: 'trial', max: 9, per: 'lifetime' },
+  ];
+  secrets.spent = (await here.mint({ permissions: ['api'], limits })).secret;
+  secrets.shut = (await here.mint({ permissions: ['api'], limits: [{ name: 'none', max: 0, per: '1s' }] })).secret;
   secrets.fresh = (await cutOff.mint({ permissions: ['api'] })).secret;
 
   const client = await RawClient.open(here.port);
   client.write(get('/public/via'));
   await client.answer();
   via = upstream.only.get('via')!;
-  client.write(get('/public/x', ''));
+  client.write(get('/api/x', bearer(secrets.spent)));
+  expect((await client.answer()).status).toBe(200);
   client.destroy();
 
   const bad = await RawClient.open(guarded.port);
@@ -389,11 +417,14 @@ function expectProblem(answer: Answer, name: string, row: Refusal): void {
     code,
     request_id: id,
     ...(row.required === undefined ? {} : { required: row.required }),
+    ...(row.violated === undefined ? {} : { violated_policies: row.violated }),
   });
   expect(detail).toMatch(/^[A-Z].*\.$/);
   expect(detail).not.toMatch(/127\.0\.0\.1|ECONN|at .*:\d+|undefined|\[object/);
   expect(answer.all('www-authenticate')).toEqual(row.challenge === undefined ? [] : [row.challenge]);
   expect(answer.all('allow')).toEqual(row.allow === undefined ? [] : [row.allow]);
+  const limits = answer.fields.filter(([field]) => /rate-?limit/i.test(field));
+  expect(limits).toEqual((row.limits ?? []).map(([field, form]) => [field, expect.stringMatching(form)]));
   if (row.retryAfter === undefined) expect(answer.all('retry-after')).toEqual([]);
   else expect(answer.get('retry-after')).toMatch(row.retryAfter);
 }

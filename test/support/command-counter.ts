@@ -4,7 +4,7 @@ import type { Script } from '../../src/stores/redis/script.ts';
 import { addReport, addUsage } from '../../src/stores/redis/scripts/add-usage.ts';
 import { checkStore } from '../../src/stores/redis/scripts/check-store.ts';
 import { exchangeLimits, settleLimits } from '../../src/stores/redis/scripts/exchange-limits.ts';
-import { beat } from '../../src/stores/redis/scripts/processes.ts';
+import { beat, roll } from '../../src/stores/redis/scripts/processes.ts';
 import { readFeed } from '../../src/stores/redis/scripts/read-feed.ts';
 import { keepReportNumber, readReportNumber } from '../../src/stores/redis/scripts/report-number.ts';
 import type { RedisServer } from './redis.ts';
@@ -14,6 +14,8 @@ const idle: ReadonlyMap<string, string> = new Map([
   ['xread', 'feed'],
   ...named('feed', [readFeed]),
   ...named('heartbeat', [beat]),
+  // While there are limits: how many share the store.
+  ...named('roll', [roll]),
   // On a busy machine a read of the feed is given up, and made again over a new connection.
   ...['hello', 'client', 'info', 'select'].map((name): [string, string] => [name, 'connecting']),
   // In a cluster a report asks first whether it is still the same store.

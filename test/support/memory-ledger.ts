@@ -83,6 +83,11 @@ export class MemoryLedger implements LimitLedger {
     signal.addEventListener('abort', () => void this.#heard.splice(this.#heard.indexOf(hear), 1));
   }
 
+  /** It is another one, in which nothing was ever kept. */
+  forget(): void {
+    this.#books.clear();
+  }
+
   /** A process takes units of a limit, uses them all and says so; or ends without a word, and is found gone. */
   async use(
     subject: LimitedSubject,

@@ -56,11 +56,11 @@ function judged(
     evidence: 'found',
     subject,
     claim,
+    limits: null,
     body: null,
     now: 0,
     fell: denial === null ? null : { phase: 'permission', denial },
     shadowed: false,
-    enough: false,
     status: denial === null ? 200 : 403,
   };
   return { facts, subject };
@@ -330,6 +330,12 @@ describe('limits', () => {
   test('are named where nothing was asked of them, and taken for passed where the request went on', () => {
     const step = { phase: 'limits', compared: { cost: 1, limits: expect.arrayContaining(['pace of the token']) } };
     expect(explain(facts).steps.at(-1)).toMatchObject({ ...step, outcome: 'skipped' });
+    const left = explain({ ...facts, limits }).steps.at(-1)!;
+    expect(left).toMatchObject({
+      phase: 'limits',
+      outcome: 'passed',
+      compared: { limits: [{ name: 'day', left: 0 }, {}, {}, {}] },
+    });
     const denial = deny('upstream_failed', 'x');
     const { steps } = explain({ ...facts, fell: { phase: 'forward', denial } });
     expect(steps.at(-2)).toMatchObject({ ...step, outcome: 'passed' });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { LimitView } from '../../../src/core/limit.ts';
+import type { Limit, LimitView } from '../../../src/core/limit.ts';
 import { denyCharge } from '../../../src/core/limit-denial.ts';
 import { compileSubject } from '../../../src/core/token.ts';
 import { anAccount, aToken } from '../../contract/harness.ts';
@@ -7,8 +7,13 @@ import { anAccount, aToken } from '../../contract/harness.ts';
 /** A refusal by a limit says which, and when to come again. */
 
 const now = Date.UTC(2030, 0, 1);
-const stored = aToken('tok_secretive', { owner: 'acc_secretive' });
-const subject = compileSubject(stored, anAccount('acc_secretive'), [], stored.digest);
+const a: Limit = { name: 'a', max: 10, per: '1d', algorithm: 'window', burst: 10 };
+const [b, c] = [
+  { ...a, name: 'b' },
+  { ...a, name: 'c' },
+] as const;
+const stored = aToken('tok_secretive', { owner: 'acc_secretive', limits: [a, b, c] });
+const subject = compileSubject(stored, anAccount('acc_secretive', { limits: [b, a] }), [], stored.digest);
 const spent = (name: string, more: Partial<LimitView> = {}): LimitView => ({
   name,
   scope: 'token',
@@ -50,6 +55,9 @@ test('says in words which limits refuse and whose they are, and no id', () => {
   expect(denied(11, [spent('a')]).detail).toBe('The request costs more than the limit "a" of the token ever allows.');
   expect(denied(5, [spent('a', { left: 4 })]).detail).toBe(
     'The request costs more than is left of the limit "a" of the token.',
+  );
+  expect(denied(1, [spent('a', { scope: 'account' }), spent('b', { scope: 'account' }), spent('c')]).detail).toMatch(
+    /"c" of the token .*"b" of the token's account .*"a" of the token's account /,
   );
   for (const cost of [1, 11]) {
     const { detail, compared } = denied(cost, [spent('a', { scope: 'account' })]);
