@@ -7,6 +7,7 @@ import { App, type AppOptions } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { problemLine } from '../../src/config/problems.ts';
 import type { Route } from '../../src/core/route.ts';
+import type { Clock } from '../../src/ports/clock.ts';
 import type { Lookup } from '../../src/proxy/resolver.ts';
 import { openStore, type Store } from '../../src/stores/open-store.ts';
 import { Logger } from '../../src/telemetry/log.ts';
@@ -37,6 +38,8 @@ export interface PosternOptions {
   readonly folder?: string;
   /** More members of `listen.proxy`, as YAML inside braces. */
   readonly proxyMembers?: string;
+  /** The time, for all but timers. */
+  readonly clock?: Clock;
   /** What stands between the program and its store. */
   readonly throughStore?: (store: Store) => Store;
   /** Routes as they are in force, after the file was read. */
@@ -96,13 +99,14 @@ export class Postern {
     const logFile = path.join(folder, 'log.jsonl');
     const fd = openSync(logFile, 'a');
     const logger = new Logger({ level: options.level ?? 'info', fd });
-    const { throughStore, lookup, mountOf, changeRoute = route => route } = options;
+    const { clock, throughStore, lookup, mountOf, changeRoute = route => route } = options;
     const app = await App.start({
       loaded: { ...loaded, config: { ...loaded.config, routes: loaded.config.routes.map(changeRoute) } },
       source,
       version: '0.0.0-test',
       logger,
       processMetrics: false,
+      ...(clock && { clock }),
       ...(lookup && { lookup }),
       ...(mountOf && { mountOf }),
       ...(throughStore && { openStore: async (...args) => throughStore(await openStore(...args)) }),

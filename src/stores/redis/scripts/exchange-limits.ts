@@ -21,7 +21,7 @@ if ARGV[5] ~= '' then
 end
 
 local claimFields = { 'number', 'granted', 'returned', 'spent', 'overdrawn', 'back', 'need', 'want', 'answered', 'recalled', 'doubtful' }
-local claimForm = '^(%S+) (%S+) (' .. string.rep('%S+ ', 10) .. ')(.*)$'
+local claimForm = '^(%S+) (%S+) (' .. string.rep('%S+ ', #claimFields) .. ')(.*)$'
 local function parseClaim(text)
   local label, process, numbers, ledger = string.match(text, claimForm)
   local claim, i = { process = process, label = label ~= '-' and tonumber(label) or nil, ledger = ledger }, 0
