@@ -29,7 +29,10 @@ const form = /^([^=]+)=([0-9]{1,16})\/([^:]+)(?::([^:]+)(?::([0-9]{1,16}))?)?$/;
 
 function readLimit(text: string): Limit {
   const match = form.exec(text);
-  if (match === null) throw new UsageError(`--limit ${text}: write NAME=MAX/PER, such as daily=1000/1d`);
+  if (match === null)
+    throw new UsageError(
+      `--limit ${text}: write NAME=MAX/PER, or NAME=MAX/PER:bucket:BURST, in whole numbers, such as daily=1000/1d`,
+    );
   const [, name, max, per, algorithm, burst] = match;
   return {
     name,

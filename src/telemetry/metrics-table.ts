@@ -154,7 +154,7 @@ export const metricsTable = {
   },
   limit_excess_units_total: {
     type: 'counter',
-    help: 'Units beyond a limit, or beyond what a route reserves: the store was away, it lost what it had granted, the answer said so',
+    help: 'Units that nobody granted: spent while the store was away, whether or not the limit had them; spent beyond a limit, because the store had lost grants; or said by an answer beyond what its route reserves, and not charged',
     labels: { cause: excessLabels },
   },
   limit_clock_behind_seconds: {

@@ -41,7 +41,8 @@ describe('limits on the command line', () => {
     'day=5/1d:bucket:x',
     'day=5/1s:bucket:5:5',
   ])('that are none are told with how they are written: %s', text => {
-    expect(() => said(text)).toThrow(new UsageError(`--limit ${text}: write NAME=MAX/PER, such as daily=1000/1d`));
+    const form = 'NAME=MAX/PER, or NAME=MAX/PER:bucket:BURST, in whole numbers';
+    expect(() => said(text)).toThrow(new UsageError(`--limit ${text}: write ${form}, such as daily=1000/1d`));
   });
 
   test('are shown as they would be said', () => {
