@@ -1,7 +1,7 @@
 import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient, type ApiAnswer } from './client.ts';
 import { type Call, type Command, type Group, UsageError } from './command.ts';
-import { limitOptions, limitsOf, limitsText, limitUsage, limitUseTable } from './limits.ts';
+import { demandLimit, limitOptions, limitsOf, limitsText, limitUsage, limitUseTable } from './limits.ts';
 import { patchReplacing, permissionOptions, permissionsOf, permissionUsage } from './permissions.ts';
 import { plain, rows, table } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
@@ -51,6 +51,7 @@ const create: Command = {
   },
   async run(call) {
     const { options } = call;
+    demandLimit(options);
     const id = options.text('id');
     return send(call, 'POST', '/v1/accounts', {
       ...(id === undefined ? {} : { id }),

@@ -19,11 +19,16 @@ export const limitUsage = '[--limit NAME=MAX/PER[:bucket[:BURST]]]…';
 type Limit = Readonly<Record<string, unknown>>;
 
 /** All of them; one empty text is an empty list. Undefined when nothing was said. */
-export const limitsOf = (options: Options): readonly Limit[] | undefined =>
-  options
-    .list('limit')
-    ?.filter(text => text !== '')
-    .map(readLimit);
+export function limitsOf(options: Options): readonly Limit[] | undefined {
+  const texts = options.list('limit');
+  if (texts?.length === 1 && texts[0] === '') return [];
+  return texts?.map(readLimit);
+}
+
+/** What is made is not made without an end because a variable of the shell is not set. */
+export function demandLimit(options: Options): void {
+  if (limitsOf(options)?.length === 0) throw new UsageError('--limit is empty: leave it out for no limit at all');
+}
 
 const form = /^([^=]+)=([0-9]{1,16})\/([^:]+)(?::([^:]+)(?::([0-9]{1,16}))?)?$/;
 

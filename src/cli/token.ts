@@ -1,6 +1,7 @@
 import { noteWhatIsPending, waitOption, whereItHolds } from './acknowledged.ts';
 import { AdminClient } from './client.ts';
 import { type Command, type Group, UsageError } from './command.ts';
+import { demandLimit } from './limits.ts';
 import { patchReplacing } from './permissions.ts';
 import { plain, rows } from './table.ts';
 import { clientOptions, clientUsage } from './target.ts';
@@ -25,6 +26,7 @@ const create: Command = {
   async run(call) {
     const key = call.options.text('idempotency-key');
     const headers: Record<string, string> = key === undefined ? {} : { 'Idempotency-Key': key };
+    demandLimit(call.options);
     const wanted = members(call.options, await inputFor(call));
     const { body } = await (await AdminClient.of(call)).call('POST', '/v1/tokens', wanted, headers);
     return show(call, body, () => withSecret(body));

@@ -1,5 +1,5 @@
-import type { LocalLimit, Times } from './charging.ts';
-import { leftOf } from './holding.ts';
+import type { LocalLimit, LocalWindow, Times } from './charging.ts';
+import { type Holding, leftOf } from './holding.ts';
 import { capacityOf, type Limit, type LimitView, paceMs, windowAt } from './limit.ts';
 import type { LimitState } from './limit-book.ts';
 import type { Millis } from './token.ts';
@@ -14,10 +14,8 @@ export function viewOf(
   now: Times,
 ): LimitView {
   const capacity = capacityOf(limit);
-  const { holding, heardAt, leave, window } = current;
-  const { used } = holding;
-  const emptied = heardAt === null ? 0 : Math.floor(drained(limit, now.monotonic - heardAt.monotonic));
-  const known = leftOf({ ...holding, used: Math.max(0, used - emptied) }, capacity);
+  const { leave, window } = current;
+  const known = leftOf(drainedHolding(limit, current, now), capacity);
   // What others have spent and not reported yet is not known here; that less than the cost is left was the store's word.
   const left = refusedCost === null || refusedCost > capacity ? known : Math.min(known, refusedCost - 1);
   const { label, ends } = window ?? windowAt(limit, now.wall);
@@ -55,6 +53,19 @@ function shown(
   return { name, scope, per, algorithm, capacity, left, resetsAt, windowSeconds, violated };
 }
 
+/** Whether less than this cost is known to be left, whatever becomes of the requests under way. */
+export const isKnownShort = ({ limit, current, gone }: LocalLimit, cost: number, now: Times): boolean =>
+  !gone && current.heardAt !== null && unspent(limit, current, now) < cost;
+
+const unspent = (limit: Limit, current: LocalWindow, now: Times): number =>
+  leftOf({ ...drainedHolding(limit, current, now), flying: 0 }, capacityOf(limit));
+
+/** What was held when the store was last heard, with what has run out of a bucket since. */
+function drainedHolding(limit: Limit, { holding, heardAt }: LocalWindow, now: Times): Holding {
+  const emptied = heardAt === null ? 0 : Math.floor(drained(limit, now.monotonic - heardAt.monotonic));
+  return { ...holding, used: Math.max(0, holding.used - emptied) };
+}
+
 /**
  * Milliseconds until a request of this cost may be tried again, now that this limit has refused it; null: that does not
  * help, unless the limit is changed.
@@ -62,8 +73,10 @@ function shown(
 export function waitFor({ limit, current, refusedFrom, refusedUntil }: LocalLimit, cost: number, now: Times) {
   if (cost > capacityOf(limit)) return null;
   if (limit.algorithm === 'bucket') {
+    // Nobody has asked the store: what is missing is what is known here.
+    if (!Number.isFinite(refusedUntil)) return msFor(limit, Math.max(0, cost - unspent(limit, current, now)));
     const more = msFor(limit, Math.max(0, cost - refusedFrom));
-    return more === null || !Number.isFinite(refusedUntil) ? null : Math.max(0, refusedUntil - now.monotonic) + more;
+    return more === null ? null : Math.max(0, refusedUntil - now.monotonic) + more;
   }
   const { leave } = current;
   if (leave !== null) return Math.max(0, Math.min(leave.monotonic - now.monotonic, leave.wall - now.wall));

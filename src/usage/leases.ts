@@ -27,7 +27,7 @@ import { heldBy, idleOf, unreportedOf } from '../core/holding.ts';
 import { type Circumstances, closedMs } from '../core/ledger.ts';
 import { type LimitView, thresholds } from '../core/limit.ts';
 import type { LimitAnswer, LimitClaim, WindowAnswer } from '../core/limit-book.ts';
-import { secondsToWait, viewOf, waitFor, weighed } from '../core/limit-view.ts';
+import { isKnownShort, secondsToWait, viewOf, waitFor, weighed } from '../core/limit-view.ts';
 import { limitsVersion, type Millis, type Subject } from '../core/token.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -204,7 +204,12 @@ export class Leases implements Limits {
   }
 
   #refusal(bundle: Bundle, cost: number, now: Times): LimitRefusal {
-    const refusing = lacking(bundle.limits, cost, now);
+    const refused = lacking(bundle.limits, cost, now);
+    // The first that refuses ends the asking: others may be known to be spent too, and have to be waited for as well.
+    const refusing =
+      refused.length === 0
+        ? []
+        : bundle.limits.filter(local => refused.includes(local) || isKnownShort(local, cost, now));
     const limits = this.#views(bundle, now, refusing, cost);
     this.counts.refused(limits);
     const retryAfter = refusing.length === 0 ? 1 : secondsToWait(refusing.map(local => waitFor(local, cost, now)));

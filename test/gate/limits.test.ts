@@ -170,6 +170,29 @@ describe('a limit', () => {
     expect(body).toMatchObject({ code: 'limit_exceeded', violated_policies: ['trial'] });
   });
 
+  test('is told beside another that is spent too: all of them are named, and waited for', async () => {
+    const hour = { name: 'b', max: 2, per: '1h' };
+    const bucket = { name: 'c', max: 1, per: '1mo', algorithm: 'bucket', burst: 2 };
+    const told = async (limits: readonly unknown[], owner?: string) => {
+      const { secret } = await mint(limits, owner === undefined ? {} : { owner });
+      for (let i = 0; i < 2; i++) expect((await ask(secret)).status).toBe(200);
+      const refused = await ask(secret);
+      expect(refused.status).toBe(429);
+      const { violated_policies } = JSON.parse(refused.body.toString()) as { violated_policies: unknown };
+      return { violated_policies, wait: refused.get('retry-after') };
+    };
+    const day = { name: 'a', max: 2, per: '1d' };
+    const both = await told([day, hour]);
+    expect(both.violated_policies).toEqual(['a', 'b']);
+    const left = 86_400 - ((Date.now() / 1000) % 86_400);
+    expect(Math.abs(Number(both.wait) - left)).toBeLessThan(3);
+    const slow = await told([day, bucket]);
+    expect(slow.violated_policies).toEqual(['a', 'c']);
+    expect(Math.abs(Number(slow.wait) - 30 * 86_400)).toBeLessThan(100);
+    const account = await told([day], await anAccount([lifetime(2, 'all')]));
+    expect(account).toEqual({ violated_policies: ['a', 'all'], wait: undefined });
+  });
+
   test('of a second begins anew', { timeout: 20_000 }, async () => {
     const { secret } = await mint([{ name: 'n', max: 2, per: '1s' }]);
     for (let seconds = 0; seconds < 3; seconds++) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readArguments } from '../../../src/cli/arguments.ts';
 import { UsageError } from '../../../src/cli/command.ts';
-import { limitOptions, limitsOf, limitsText } from '../../../src/cli/limits.ts';
+import { demandLimit, limitOptions, limitsOf, limitsText } from '../../../src/cli/limits.ts';
 
 const said = (...texts: string[]) =>
   limitsOf(
@@ -25,7 +25,12 @@ describe('limits on the command line', () => {
   test('that are not said are nothing, and an empty text is none', () => {
     expect(said()).toBeUndefined();
     expect(said('')).toEqual([]);
-    expect(said('', 'a=1/1d')).toEqual([{ name: 'a', max: 1, per: '1d' }]);
+  });
+
+  test('that are an unset variable are no limit that is made, nor one beside others', () => {
+    expect(() => said('', 'a=1/1d')).toThrow(UsageError);
+    const empty = readArguments('token create', ['--limit='], limitOptions).options;
+    expect(() => demandLimit(empty)).toThrow('--limit is empty');
   });
 
   test.each([
