@@ -47,6 +47,33 @@ describe('a process that holds units', () => {
     expect(world.calls()).toBe(0);
   });
 
+  it('reports of many tokens one call after the other, and who waits is asked for between them', async () => {
+    const a = world.process('a');
+    const subjects = Array.from({ length: 1000 }, () => limited([limit(10_000_000)]));
+    await Promise.all(subjects.map(async subject => expect(await use(a, subject)).toBe('charged')));
+    const { ledger } = world;
+    const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+    const asked: number[] = [];
+    const exchange = ledger.exchange.bind(ledger);
+    ledger.exchange = async (...args) => {
+      asked.push(args[0].length);
+      await opened;
+      return exchange(...args);
+    };
+    world.clock.advance(1000);
+    a.tick();
+    await world.settled();
+    expect(asked).toEqual([100]);
+    const pending = a.charge(limited([limit(5)]), 1, asker);
+    await world.settled();
+    expect(asked).toEqual([100, 1]);
+    open();
+    expect(await pending).toMatchObject({ kind: 'charged' });
+    await a.flush();
+    for (const subject of subjects) expect(await remaining(subject)).toMatchObject({ spent: 1 });
+    expect(asked).toHaveLength(11);
+  });
+
   it('charges nothing where there is no limit, or no cost', () => {
     const a = world.process('a');
     expect(a.charge(limited([]), 1, asker)).toBeNull();
