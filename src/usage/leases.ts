@@ -36,7 +36,7 @@ import type { LimitCharge, LimitRefusal, Limits } from '../ports/limits.ts';
 import type { Log } from '../ports/log.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
 import { LeaseCounts } from './lease-counts.ts';
-import { type Bundle, type Holder, Holders } from './lease-holders.ts';
+import { type Bundle, currentBundle, type Holder, Holders, isCurrent } from './lease-holders.ts';
 
 export interface LeaseOptions {
   /** Longest wait for units that other processes hold. */
@@ -259,7 +259,24 @@ export class Leases implements Limits {
       const { bundle, cost } = waiting;
       if (outcome === 'late') this.#resolve(waiter, { kind: 'busy' });
       else if (outcome === 'refused') this.#resolve(waiter, this.#refusal(bundle, cost, now));
-      else this.#resolve(waiter, new Taken(this, bundle, outcome));
+      else if (isCurrent(bundle)) this.#resolve(waiter, new Taken(this, bundle, outcome));
+      else this.#anew(waiter, waiting, outcome, now);
+    }
+  }
+
+  /** Attack: who waits while limits are replaced would be held to those before alone, which are no more. */
+  #anew(waiter: Waiter, { bundle, cost, asker }: Waiting, taken: Charge, now: Times): void {
+    settleCharge(taken, 0);
+    // Not at once: what one gives back may serve the next one, to whom the same happens.
+    queueMicrotask(() => this.#freed(bundle));
+    const next = currentBundle(bundle);
+    const outcome = charge(next.limits, cost, now);
+    if (outcome === 'refused') this.#resolve(waiter, this.#refusal(next, cost, now));
+    else if (outcome !== 'short') this.#resolve(waiter, new Taken(this, next, outcome));
+    else {
+      const { resolve } = this.#waiting.get(waiter)!;
+      this.#waiting.delete(waiter);
+      void Promise.resolve(this.#wait(next, cost, asker, now)).then(resolve);
     }
   }
 

@@ -322,6 +322,31 @@ describe('definitions', () => {
     expect(await use(a, subjectWith('t', [limit(50)], null, 1))).toBe('refused');
   });
 
+  it('that are others now let nothing pass where that has not been heard of, and who waits is held to them when it is', async () => {
+    const a = world.process('a');
+    for (const held of [true, false]) {
+      const old = limited([limit(1000, { per: '1d' })]);
+      const { id } = old.token;
+      if (held) expect(await use(a, old)).toBe('charged');
+      const next = limit(10, { per: '1h' });
+      await world.ledger.define({ kind: 'token', id }, 2, [next]);
+      for (let i = 0; i < 3; i++) {
+        // What is held already may be spent until the store is spoken with.
+        await world.second();
+        const outcome = a.charge(old, 1000, asker);
+        await world.second();
+        expect(await outcome).toEqual({ kind: 'busy' });
+      }
+      const wait = [1000, 4, 4, 4].map(cost => a.charge(old, cost, asker));
+      await world.settled();
+      const rest = await passes(a, subjectWith(id, [next], null, 2), 20);
+      const kinds = (await Promise.all(wait)).map(outcome => outcome?.kind);
+      expect(kinds).toEqual(['refused', 'charged', 'charged', 'refused']);
+      expect(rest).toBe(2);
+      expect(world.calls()).toBeLessThan(40);
+    }
+  });
+
   it('that are gone charge nothing, and what was held goes back', async () => {
     const a = world.process('a');
     expect(await use(a, subjectWith('t', [limit(100)], null, 1))).toBe('charged');
