@@ -334,6 +334,7 @@ describe('definitions', () => {
         // What is held already may be spent until the store is spoken with.
         await world.second();
         const outcome = a.charge(old, 1000, asker);
+        await world.settled();
         await world.second();
         expect(await outcome).toEqual({ kind: 'busy' });
       }
