@@ -71,8 +71,10 @@ export interface LocalLimit {
   askedFor: Waiter | null;
   /** Notices may have been missed. */
   suspicious: boolean;
-  /** The store says that this limit is no more: nothing is charged. */
+  /** This limit is no more: nothing is charged. */
   gone: boolean;
+  /** The store says so, and it is not known here what holds instead. Attack: meanwhile everything would pass. */
+  superseded: boolean;
   /** Units taken since the last tick, units taken a second, and when the last were, on the monotonic clock. */
   taken: number;
   demand: number;
@@ -131,6 +133,7 @@ export const localLimit = (limit: Limit, now: Times): LocalLimit => ({
   askedFor: null,
   suspicious: false,
   gone: false,
+  superseded: false,
   taken: 0,
   demand: 0,
   takenAt: now.monotonic,
@@ -140,6 +143,7 @@ export const localLimit = (limit: Limit, now: Times): LocalLimit => ({
 export function redefine(local: LocalLimit, limit: Limit): void {
   local.limit = limit;
   local.gone = false;
+  local.superseded = false;
   hope(local);
 }
 
@@ -189,7 +193,7 @@ export const lacking = (limits: readonly LocalLimit[], cost: number, now: Times)
 /** Idle units of the present window that may be spent without asking. */
 export function spendable(local: LocalLimit, now: Times): number {
   const { heardAt, holding } = local.current;
-  if (heardAt === null || isSilent(heardAt, now, lifeOf(local.limit))) return 0;
+  if (local.superseded || heardAt === null || isSilent(heardAt, now, lifeOf(local.limit))) return 0;
   return idleOf(holding);
 }
 
@@ -409,8 +413,8 @@ const targetOf = ({ demand, limit }: LocalLimit, cost: number): number =>
   Math.min(capacityOf(limit), Math.max(usualUnits * Math.max(1, cost), 2 * Math.ceil(demand)));
 
 /** Whether units ought to be asked for before they run out. On the hot path: a few comparisons. */
-export const isLow = ({ gone, current }: LocalLimit): boolean =>
-  !gone && !current.asking && idleOf(current.holding) < current.mark;
+export const isLow = ({ gone, superseded, current }: LocalLimit): boolean =>
+  !gone && !superseded && !current.asking && idleOf(current.holding) < current.mark;
 
 /** What is to be said of a window now; null: nothing, or its claim is under way. Said with `sent`, if it is said. */
 export function questionFor(local: LocalLimit, part: LocalWindow, process: string, now: Times): LimitClaim | null {
@@ -426,7 +430,7 @@ export function questionFor(local: LocalLimit, part: LocalWindow, process: strin
   const isRecalled = local.suspicious || holding.recall > holding.answered;
   // Who takes units keeps the others, and asks for more; who has not taken any for a while gives back. Never both.
   const rest = now.monotonic - local.takenAt;
-  const isIdle = isPast || isRecalled || local.gone || rest >= (holding.scarce ? tickMs : restMs);
+  const isIdle = isPast || isRecalled || local.gone || local.superseded || rest >= (holding.scarce ? tickMs : restMs);
   const back = need > 0 || isIdle ? idle : 0;
   const target = targetOf(local, first?.cost ?? 1);
   const isLean = !isIdle && !isMute && (idle < part.mark || (part === local.next && part.heardAt === null));
@@ -494,7 +498,7 @@ export function answered(
   part.leave = leaveOf(answer, sentAt, storeTime);
   hear(part.holding, claim, answer.answer);
   if (claim.want > 0) part.mark = Math.floor(idleOf(part.holding) / 2);
-  local.gone = answer.capacity === null;
+  local.superseded = answer.capacity === null && !local.gone;
   if (part === local.current && claim.need > 0) verdict(local, claim, sentAt, answer);
 }
 
@@ -506,7 +510,10 @@ function leaveOf({ window: { ends } }: WindowAnswer, { monotonic, wall }: Times,
 
 function verdict(local: LocalLimit, claim: Claim, sentAt: Times, { answer }: WindowAnswer): void {
   const isFor = local.askedFor;
-  if (answer.verdict === 'granted') {
+  if (local.superseded) {
+    // What holds instead is heard of soon, or this process is cut off.
+    local.told = true;
+  } else if (answer.verdict === 'granted') {
     hope(local);
   } else if (isFor === null || isFor !== local.waiters[0]) {
     // Whom it is about has gone, or news came after it was given.
@@ -532,8 +539,12 @@ function verdict(local: LocalLimit, claim: Claim, sentAt: Times, { answer }: Win
 /** The store knows nothing of it: the window is long over, or the limit. */
 function vanished(local: LocalLimit, part: LocalWindow): void {
   if (part === local.current) {
-    if (part.window === null) local.gone = true;
-    else local.current = blank();
+    if (part.window === null) {
+      local.superseded = !local.gone;
+      local.told = true;
+    } else {
+      local.current = blank();
+    }
   } else if (part === local.next) {
     local.next = null;
   } else {

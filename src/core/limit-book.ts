@@ -192,8 +192,8 @@ export const noticesOf = ({ claims }: LimitQuestion, { answers }: LimitAnswer): 
   });
 
 /**
- * Makes definitions hold. Of a limit that was lowered idle units are recalled in its present window; who was refused by
- * one that was raised has to hear of it.
+ * Makes definitions hold. Of a limit that was lowered idle units are recalled, in its present window and in the next one,
+ * of which processes may have some already; who was refused by one that was raised has to hear of it.
  */
 export function defineBook(
   kept: Head | null,
@@ -207,19 +207,22 @@ export function defineBook(
   for (const limit of head.limits) {
     const name = ledgerName(limit);
     const old = kept?.limits.find(each => ledgerName(each) === name);
-    const window = windowAt(limit, head.clock);
-    const { label } = window;
-    const ledger = old === undefined ? null : find(name, label);
-    if (old === undefined || ledger === null) continue;
+    if (old === undefined) continue;
     const isLower = limit.max < old.max || limit.burst < old.burst;
     const isHigher = limit.max > old.max || limit.burst > old.burst;
-    const recall = ledger.recall + (isLower ? 1 : 0);
-    const about = { ledger: name, label, recall };
-    if (isLower) {
-      entries.push({ ledger: name, label, state: { ...ledger, recall }, until: untilOf(limit, window) });
-      notices.push({ kind: 'recall', ...about });
+    const current = windowAt(limit, head.clock);
+    for (const window of [current, windowAfter(limit, current)]) {
+      const ledger = window === null ? null : find(name, window.label);
+      if (window === null || ledger === null) continue;
+      const { label } = window;
+      const recall = ledger.recall + (isLower ? 1 : 0);
+      const about = { ledger: name, label, recall };
+      if (isLower) {
+        entries.push({ ledger: name, label, state: { ...ledger, recall }, until: untilOf(limit, window) });
+        notices.push({ kind: 'recall', ...about });
+      }
+      if (isHigher) notices.push({ kind: 'news', ...about });
     }
-    if (isHigher) notices.push({ kind: 'news', ...about });
   }
   return { head, entries, notices };
 }

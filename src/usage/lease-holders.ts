@@ -64,13 +64,7 @@ export class Holders {
       account === null
         ? null
         : this.#holder({ kind: 'account', id: account.id }, null, account.version, account.limits, now);
-    const bundle: Bundle = {
-      token: ofToken,
-      account: ofAccount,
-      ofToken: ofToken?.charged ?? none,
-      ofAccount: ofAccount?.charged ?? none,
-      limits: [...(ofToken?.charged ?? none), ...(ofAccount?.charged ?? none)],
-    };
+    const bundle = currentBundle({ token: ofToken, account: ofAccount });
     this.#bundles.set(subject, bundle);
     return bundle;
   }
@@ -111,8 +105,14 @@ export class Holders {
   }
 }
 
+/** With the definitions that hold now. */
+export function currentBundle({ token, account }: Pick<Bundle, 'token' | 'account'>): Bundle {
+  const [ofToken, ofAccount] = [token?.charged ?? none, account?.charged ?? none];
+  return { token, account, ofToken, ofAccount, limits: [...ofToken, ...ofAccount] };
+}
+
 /** On the hot path: a few comparisons. */
-const isCurrent = ({ token, account, ofToken, ofAccount }: Bundle): boolean =>
+export const isCurrent = ({ token, account, ofToken, ofAccount }: Bundle): boolean =>
   (token === null || (!token.forgotten && token.charged === ofToken)) &&
   (account === null || (!account.forgotten && account.charged === ofAccount));
 

@@ -37,7 +37,7 @@ import type { LimitCharge, LimitRefusal, Limits } from '../ports/limits.ts';
 import type { Log } from '../ports/log.ts';
 import type { ProcessRegistry } from '../ports/process-registry.ts';
 import { LeaseCounts } from './lease-counts.ts';
-import { type Bundle, type Holder, Holders } from './lease-holders.ts';
+import { type Bundle, currentBundle, type Holder, Holders, isCurrent } from './lease-holders.ts';
 
 export interface LeaseOptions {
   /** Longest wait for units that other processes hold. */
@@ -87,6 +87,9 @@ const mostWaiting = { all: 32_768, alike: 16_384 } as const;
 /** Most claims of one call. */
 const mostClaims = 500;
 
+/** Most claims of one report: whoever asks for units, or for anything else, waits as long at the store. */
+const mostReported = 100;
+
 /** How often the processes that share the store are counted, and at most while some of them may be gone. */
 const rollMs = { calm: 10_000, dry: 500 } as const;
 
@@ -110,6 +113,9 @@ export class Leases implements Limits {
   readonly #waiting = new Map<Waiter, Waiting>();
   /** Holders that may have something to say before the next tick. */
   readonly #due = new Set<Holder>();
+  /** Holders that nobody waits for, to be reported in their turn. */
+  readonly #later = new Set<Holder>();
+  #reporting: Promise<void> | null = null;
   readonly #underWay = new Set<Promise<void>>();
   readonly #listening = new AbortController();
   #options: LeaseOptions;
@@ -263,7 +269,24 @@ export class Leases implements Limits {
       const { bundle, cost } = waiting;
       if (outcome === 'late') this.#resolve(waiter, { kind: 'busy' });
       else if (outcome === 'refused') this.#resolve(waiter, this.#refusal(bundle, cost, now));
-      else this.#resolve(waiter, new Taken(this, bundle, outcome));
+      else if (isCurrent(bundle)) this.#resolve(waiter, new Taken(this, bundle, outcome));
+      else this.#anew(waiter, waiting, outcome, now);
+    }
+  }
+
+  /** Attack: who waits while limits are replaced would be held to those before alone, which are no more. */
+  #anew(waiter: Waiter, { bundle, cost, asker }: Waiting, taken: Charge, now: Times): void {
+    settleCharge(taken, 0);
+    // Not at once: what one gives back may serve the next one, to whom the same happens.
+    queueMicrotask(() => this.#freed(bundle));
+    const next = currentBundle(bundle);
+    const outcome = charge(next.limits, cost, now);
+    if (outcome === 'refused') this.#resolve(waiter, this.#refusal(next, cost, now));
+    else if (outcome !== 'short') this.#resolve(waiter, new Taken(this, next, outcome));
+    else {
+      const { resolve } = this.#waiting.get(waiter)!;
+      this.#waiting.delete(waiter);
+      void Promise.resolve(this.#wait(next, cost, asker, now)).then(resolve);
     }
   }
 
@@ -372,16 +395,47 @@ export class Leases implements Limits {
         local.current.mark = Math.max(local.current.mark, Math.ceil(1.5 * local.demand));
       }
       this.#holders.forget(holder, now);
-      if (!holder.forgotten) this.#due.add(holder);
+      if (!holder.forgotten) (isWaitedFor(holder) ? this.#due : this.#later).add(holder);
     }
     if (this.#holders.size > 0 && now.monotonic - this.#rolledAt >= rollMs.calm) this.#callRoll(now);
     this.#flush();
+    this.#report();
+  }
+
+  /**
+   * Attack: many tokens used once a second would have the store busy with their reports, while requests of others wait. So
+   * one report follows the other, and what somebody waits for is said between them.
+   */
+  #report(): void {
+    if (this.#reporting !== null) return;
+    const now = this.#now();
+    const calls: Call[] = [];
+    let claims = 0;
+    for (const holder of this.#later) {
+      this.#later.delete(holder);
+      const call = this.#callFor(holder, now);
+      if (call === null) continue;
+      calls.push(call);
+      claims += call.said.length;
+      if (claims >= mostReported) break;
+    }
+    if (calls.length === 0) return;
+    this.#reporting = this.#send(calls, now).finally(() => {
+      this.#reporting = null;
+      this.#report();
+    });
   }
 
   /** Reports what is spent now, for somebody who asks how much that is. Never rejects. */
   async flush(): Promise<void> {
-    for (const holder of this.#holders) if (isUnreported(holder)) this.#due.add(holder);
-    this.#flush();
+    for (const holder of this.#holders) if (isUnreported(holder)) this.#later.add(holder);
+    this.#report();
+    // What comes meanwhile is not waited for.
+    const last = [...this.#later].at(-1);
+    for (let most = this.#later.size; most > 0 && this.#reporting !== null; most--) {
+      if (last === undefined || !this.#later.has(last)) break;
+      await this.#reporting;
+    }
     await Promise.all(this.#underWay);
   }
 
@@ -397,13 +451,13 @@ export class Leases implements Limits {
       const call = this.#callFor(holder, now);
       if (call === null) continue;
       if (claims + call.said.length > mostClaims) {
-        this.#send(calls, now);
+        void this.#send(calls, now);
         [calls, claims] = [[], 0];
       }
       calls.push(call);
       claims += call.said.length;
     }
-    this.#send(calls, now);
+    void this.#send(calls, now);
   }
 
   #callFor(holder: Holder, now: Times): Call | null {
@@ -430,13 +484,13 @@ export class Leases implements Limits {
     return now.monotonic < this.#closedUntil ? { ...said, claim: { ...said.claim, need: 0, want: 0 } } : said;
   }
 
-  #send(calls: readonly Call[], sentAt: Times): void {
-    if (calls.length === 0) return;
+  #send(calls: readonly Call[], sentAt: Times): Promise<void> {
+    if (calls.length === 0) return Promise.resolve();
     const call = this.#exchange(calls, sentAt).catch((error: unknown) =>
       this.#parts.log.fault(error, 'an answer about limits could not be used'),
     );
     this.#underWay.add(call);
-    void call.finally(() => this.#underWay.delete(call));
+    return call.finally(() => this.#underWay.delete(call));
   }
 
   async #exchange(calls: readonly Call[], sentAt: Times): Promise<void> {
@@ -516,8 +570,10 @@ export class Leases implements Limits {
     if (notice.kind === 'lost') {
       for (const holder of this.#holders) {
         for (const local of holder.all.values()) noticed(local, 'lost', 0, 0);
-        this.#soon(holder);
+        if (isWaitedFor(holder)) this.#soon(holder);
+        else this.#later.add(holder);
       }
+      this.#report();
     } else {
       const holder = this.#holders.find(notice.subject);
       const local = holder?.all.get(notice.ledger);
@@ -587,6 +643,7 @@ export class Leases implements Limits {
     this.#timer = null;
     this.#sweeper = null;
     this.#listening.abort();
+    this.#later.clear();
     const until = this.#parts.clock.monotonic() + farewellMs;
     for (let rounds = 0; rounds < 5 && this.#parts.clock.monotonic() < until; rounds++) {
       await this.#heardAll(until);
@@ -620,6 +677,8 @@ export class Leases implements Limits {
 
 const isUnreported = ({ all }: Holder): boolean =>
   [...all.values()].some(local => partsOf(local).some(({ holding }) => unreportedOf(holding) > 0));
+
+const isWaitedFor = ({ all }: Holder): boolean => [...all.values()].some(({ waiters }) => waiters.length > 0);
 
 /** It has units to give back, or to speak of. */
 const isOpen = ({ all }: Holder): boolean =>

@@ -624,5 +624,18 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
       expect(await step(limit, aClaim('p2', nothing), { version: 3 })).toMatchObject({ recall: 1 });
       ears.stop();
     });
+
+    test('lowering recalls what processes have of the next window, too', async () => {
+      const limit = aLimit({ max: 10 });
+      await begin([limit]);
+      const label = Date.UTC(2040, 1, 14, 13);
+      await step(limit, aClaim('p1', nothing, { want: 2 }), { label });
+      const ears = await listening();
+      await store.limits.define(token, 2, [{ ...limit, max: 0, burst: 0 }]);
+      await ears.until(1);
+      expect(ears.heard).toEqual([{ kind: 'recall', subject: token, ledger: ledgerName(limit), label, recall: 1 }]);
+      expect(await step(limit, aClaim('p2', nothing), { version: 2, label })).toMatchObject({ recall: 1 });
+      ears.stop();
+    });
   });
 }

@@ -124,13 +124,14 @@ export class LimitNotices {
   }
 
   #hear(text: string): void {
-    const [, kind, tag, label, recall, word] = /^(recall|heard|news) (\S+) (\S+) (\S+) (.*)$/s.exec(text) ?? [];
+    // Attack: somebody else may publish on the channel, too. A recall that is no number would never be answered.
+    const [, kind, tag, label, recall, word] =
+      /^(recall|heard|news) (\S+) (-?\d{1,16}) (\d{1,15}) (.*)$/s.exec(text) ?? [];
     if (kind === undefined) return;
     let ledger: string;
     try {
       ledger = ledgerOf(word!);
     } catch {
-      // Somebody else may publish on the channel, too.
       return;
     }
     this.#tell({

@@ -47,6 +47,33 @@ describe('a process that holds units', () => {
     expect(world.calls()).toBe(0);
   });
 
+  it('reports of many tokens one call after the other, and who waits is asked for between them', async () => {
+    const a = world.process('a');
+    const subjects = Array.from({ length: 1000 }, () => limited([limit(10_000_000)]));
+    await Promise.all(subjects.map(async subject => expect(await use(a, subject)).toBe('charged')));
+    const { ledger } = world;
+    const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+    const asked: number[] = [];
+    const exchange = ledger.exchange.bind(ledger);
+    ledger.exchange = async (...args) => {
+      asked.push(args[0].length);
+      await opened;
+      return exchange(...args);
+    };
+    world.clock.advance(1000);
+    a.tick();
+    await world.settled();
+    expect(asked).toEqual([100]);
+    const pending = a.charge(limited([limit(5)]), 1, asker);
+    await world.settled();
+    expect(asked).toEqual([100, 1]);
+    open();
+    expect(await pending).toMatchObject({ kind: 'charged' });
+    await a.flush();
+    for (const subject of subjects) expect(await remaining(subject)).toMatchObject({ spent: 1 });
+    expect(asked).toHaveLength(11);
+  });
+
   it('charges nothing where there is no limit, or no cost', () => {
     const a = world.process('a');
     expect(a.charge(limited([]), 1, asker)).toBeNull();
@@ -364,6 +391,32 @@ describe('definitions', () => {
     expect(await passes(a, old, 3)).toBe(2);
     expect(await passes(a, next, 9)).toBe(3);
     expect(await use(a, subjectWith('t', [limit(50)], null, 1))).toBe('refused');
+  });
+
+  it('that are others now let nothing pass where that has not been heard of, and who waits is held to them when it is', async () => {
+    const a = world.process('a');
+    for (const held of [true, false]) {
+      const old = limited([limit(1000, { per: '1d' })]);
+      const { id } = old.token;
+      if (held) expect(await use(a, old)).toBe('charged');
+      const next = limit(10, { per: '1h' });
+      await world.ledger.define({ kind: 'token', id }, 2, [next]);
+      for (let i = 0; i < 3; i++) {
+        // What is held already may be spent until the store is spoken with.
+        await world.second();
+        const outcome = a.charge(old, 1000, asker);
+        await world.settled();
+        await world.second();
+        expect(await outcome).toEqual({ kind: 'busy' });
+      }
+      const wait = [1000, 4, 4, 4].map(cost => a.charge(old, cost, asker));
+      await world.settled();
+      const rest = await passes(a, subjectWith(id, [next], null, 2), 20);
+      const kinds = (await Promise.all(wait)).map(outcome => outcome?.kind);
+      expect(kinds).toEqual(['refused', 'charged', 'charged', 'refused']);
+      expect(rest).toBe(2);
+      expect(world.calls()).toBeLessThan(40);
+    }
   });
 
   it('that are gone charge nothing, and what was held goes back', async () => {

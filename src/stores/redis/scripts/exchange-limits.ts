@@ -82,8 +82,8 @@ export const exchangeLimits: Script = exchange('writes');
 export const settleLimits: Script = exchange('frees');
 
 /**
- * Makes definitions hold. ARGV from 3: channel, version, definitions. Idle units of a limit that was lowered are recalled;
- * who was refused by one that was raised hears of it.
+ * Makes definitions hold. ARGV from 3: channel, version, definitions. Idle units of a limit that was lowered are recalled, in
+ * the present window and in the next one; who was refused by one that was raised hears of it.
  */
 export const defineLimits = script(
   'frees',
@@ -97,17 +97,20 @@ keepHead(key, head)
 local known = kept and parseLimits(kept) or {}
 clock = head.clock
 for _, limit in ipairs(parseLimits(head.text)) do
-  local old, window = limitOf(known, limit.ledger), windowAt(limit, clock)
-  local name = windowKey(key, limit.ledger, window.label)
-  local ledger = old and findLedger(name)
-  if ledger then
-    if limit.max < old.max or limit.burst < old.burst then
-      ledger.recall = ledger.recall + 1
-      keepLedger(name, ledger, window.ends, limit)
-      publish(ARGV[3], 'recall', key, limit.ledger, window.label, ledger.recall)
-    end
-    if limit.max > old.max or limit.burst > old.burst then
-      publish(ARGV[3], 'news', key, limit.ledger, window.label, ledger.recall)
+  local old, current = limitOf(known, limit.ledger), windowAt(limit, clock)
+  for i = 1, current.ends and 2 or 1 do
+    local window = i == 1 and current or windowAt(limit, current.ends)
+    local name = windowKey(key, limit.ledger, window.label)
+    local ledger = old and findLedger(name)
+    if ledger then
+      if limit.max < old.max or limit.burst < old.burst then
+        ledger.recall = ledger.recall + 1
+        keepLedger(name, ledger, window.ends, limit)
+        publish(ARGV[3], 'recall', key, limit.ledger, window.label, ledger.recall)
+      end
+      if limit.max > old.max or limit.burst > old.burst then
+        publish(ARGV[3], 'news', key, limit.ledger, window.label, ledger.recall)
+      end
     end
   end
 end

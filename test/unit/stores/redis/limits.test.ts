@@ -167,3 +167,21 @@ test('whoever listens hears that something may be lost, when it was disconnected
   const subscribers = async () => String(await server.client().call('CLIENT', 'LIST', 'TYPE', 'pubsub')).trim();
   await expect.poll(subscribers, { timeout: 10_000 }).toBe('');
 });
+
+test('what others publish on the channel is heard only where it could have been said', async () => {
+  const { store } = await open();
+  const heard: string[] = [];
+  const stop = new AbortController();
+  store.limits.listen(notice => heard.push(notice.kind === 'lost' ? 'lost' : String(notice.recall)), stop.signal);
+  await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['lost']);
+  const client = server.client();
+  const [channel] = (await client.call('PUBSUB', 'CHANNELS')) as string[];
+  for (const recall of ['NaN', 'Infinity', '1e300', '-1', '0x10', '9'.repeat(300)]) {
+    await client.publish(channel!, `recall t1 0 ${recall} calls:lifetime:window`);
+    await client.publish(channel!, `recall t1 ${recall}. 1 calls:lifetime:window`);
+  }
+  await client.publish(channel!, 'recall t1 0 7 calls:lifetime:window');
+  await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(2);
+  expect(heard).toEqual(['lost', '7']);
+  stop.abort();
+});
