@@ -24,7 +24,7 @@ import {
   wait,
 } from '../../src/core/charging.ts';
 import { type Holding, idleOf } from '../../src/core/holding.ts';
-import { type Claim, type Ledger, outOf, remainingOf, reset, sums } from '../../src/core/ledger.ts';
+import { type Claim, keepMs, type Ledger, outOf, remainingOf, reset, sums } from '../../src/core/ledger.ts';
 import { capacityOf, type Limit, paceMs, windowAt } from '../../src/core/limit.ts';
 import {
   answerQuestion,
@@ -346,7 +346,7 @@ function perform(world: World, [kind, first, second, third]: Action, law: Rules)
     }
     case 'pass': {
       const before = world.time;
-      if (at(passes, second)! > 3_600_000) world.hasFolded = true;
+      if (at(passes, second)! >= keepMs) world.hasFolded = true;
       world.time += at(passes, second)!;
       return say(world, `${world.time - before} ms pass`);
     }
@@ -416,6 +416,7 @@ function perform(world: World, [kind, first, second, third]: Action, law: Rules)
     case 'stepStore':
       world.storeSkew += at(steps, first)!;
       if (at(steps, first)! > 0) world.isSkewed = true;
+      if (at(steps, first)! >= keepMs) world.hasFolded = true;
       return say(world, `the store's clock steps by ${at(steps, first)} ms`);
     case 'stepProcess':
       process.wall += at(steps, second)!;
