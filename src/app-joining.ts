@@ -34,7 +34,7 @@ export interface Joining {
   readonly config: () => Config;
   /** The store that it has to be; null for whichever is there, or can be made. */
   readonly identity: string | null;
-  /** Told that it has lost what it had acknowledged. */
+  /** Told that it has lost what it had acknowledged, or may have. */
   readonly rolledBack: () => void;
   /** Told what the store said, as soon as it is open. */
   readonly joined: (joined: Joined) => void;
@@ -62,6 +62,10 @@ export function joinStore({
     made: () => logger.warn({}, 'there was no store, and a new one was made: every token is unknown in it'),
     rolledBack: () => {
       logger.error({}, 'the store has lost changes that it had acknowledged');
+      rolledBack();
+    },
+    serverChanged: () => {
+      logger.warn({}, 'the store is on another server, or its server began anew: limits grant nothing for 5 s');
       rolledBack();
     },
   };

@@ -67,6 +67,8 @@ export interface LocalLimit {
   recalled: number;
   /** The first waiter was told to wait, and nothing was heard since. */
   told: boolean;
+  /** The store grants nothing of the present window, and it is not over: asked again after the next tick. */
+  closed: boolean;
   /** Whom the claim under way is for. Null: nobody, or something has been heard since that its answer cannot know. */
   askedFor: Waiter | null;
   /** Notices may have been missed. */
@@ -130,6 +132,7 @@ export const localLimit = (limit: Limit, now: Times): LocalLimit => ({
   refusedUntil: Number.POSITIVE_INFINITY,
   recalled: 0,
   told: false,
+  closed: false,
   askedFor: null,
   suspicious: false,
   gone: false,
@@ -152,6 +155,7 @@ function hope(local: LocalLimit): void {
   local.refusedFrom = Number.POSITIVE_INFINITY;
   local.refusedUntil = Number.POSITIVE_INFINITY;
   local.told = false;
+  local.closed = false;
   local.askedFor = null;
 }
 
@@ -392,6 +396,7 @@ export function tick(local: LocalLimit, now: Times, elapsedMs: Millis): void {
     demand > 0 ? Math.max(demand, local.demand / 2) : now.monotonic - local.takenAt < restMs ? local.demand : 0;
   local.taken = 0;
   local.told = false;
+  local.closed = false;
   local.past = local.past.filter(part => !isSettled(part));
   const { leave } = local.current;
   const isNear = leave !== null && leave.monotonic - now.monotonic <= prefetchMs;
@@ -499,6 +504,13 @@ export function answered(
   hear(part.holding, claim, answer.answer);
   if (claim.want > 0) part.mark = Math.floor(idleOf(part.holding) / 2);
   local.superseded = answer.capacity === null && !local.gone;
+  if (part === local.current) {
+    const { verdict } = answer.answer;
+    // A window that is over is left for the next one.
+    const { ends } = answer.window;
+    if (verdict === 'closed') local.closed = ends === null || storeTime < ends;
+    else if (claim.need > 0) local.closed = false;
+  }
   if (part === local.current && claim.need > 0) verdict(local, claim, sentAt, answer);
 }
 

@@ -50,4 +50,9 @@ export interface StoreWatcher {
   made?(): void;
   /** It has lost changes that it had acknowledged, and begun a new epoch: every process checks everything again. */
   rolledBack?(): void;
+  /**
+   * Another server has taken its place, or its server has begun anew, or another process has found that changes are lost:
+   * some that were acknowledged may be. Told before anything is asked there.
+   */
+  serverChanged?(): void;
 }

@@ -236,7 +236,8 @@ export class Leases implements Limits {
     asker: Waiting['asker'],
     now: Times,
   ): LimitCharge | LimitRefusal | Promise<LimitCharge | LimitRefusal> {
-    if (now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
+    const isClosed = bundle.limits.some(local => local.closed && !local.gone && spendable(local, now) < cost);
+    if (isClosed || now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
     let alike = 0;
     for (const { waiters } of bundle.limits) alike += waiters.length;
     if (alike >= mostWaiting.alike || this.#waiting.size >= mostWaiting.all) return { kind: 'busy' };
@@ -255,7 +256,7 @@ export class Leases implements Limits {
     return promise;
   }
 
-  /** While the store does not answer. */
+  /** While the store does not answer, or has lost something and grants nothing. */
   #without(bundle: Bundle, cost: number): LimitCharge | LimitRefusal {
     return this.#options.outage === 'open' ? new Overdrawn(this, bundle, cost) : { kind: 'unavailable' };
   }
@@ -534,6 +535,8 @@ export class Leases implements Limits {
       if (answer.answer.verdict === 'waiting') this.#callRoll(now);
     }
     this.#serve(serve(local, now), now);
+    // The store has lost grants, and waits for those who hold them: that may take longer than anybody waits here.
+    if (local.closed) this.#fail(local, now);
     // Somebody has asked for what was idle while this was under way.
     for (const { holding, asking } of partsOf(local)) {
       if (!asking && holding.recall > holding.answered && idleOf(holding) > 0) this.#soon(holder);
@@ -590,7 +593,7 @@ export class Leases implements Limits {
     this.#soon(holder);
   }
 
-  /** The store has lost what it had acknowledged: everybody says what they hold before anybody takes more. */
+  /** The store has lost what it had acknowledged, or may have: everybody says what they hold before anybody takes more. */
   rolledBack(): void {
     const now = this.#now();
     this.#closedUntil = now.monotonic + closedMs;

@@ -166,6 +166,54 @@ for (let run = 0; run < runs; run++) {
   });
 }
 
+test('a store that comes back without its last grants gives none twice, though their holder says nothing for a while', {
+  timeout: patience(60_000),
+}, async () => {
+  const forgetful = await RedisServer.start();
+  const text = config().replace(`:${redis.endpoint.port}"`, `:${forgetful.endpoint.port}"`);
+  fleet = await Promise.all(
+    ['a', 'b'].map(async () => {
+      const served = await Served.start({ config: text });
+      served.adminKey = key;
+      return served;
+    }),
+  );
+  const [a, b] = [fleet[0]!, fleet[1]!];
+  const { id, secret } = await a.mint({ limits: [{ name: 'n', max: 100, per: 'lifetime' }] });
+  // Its look-up is all that this process has done before.
+  const other = await b.mint();
+  expect(await b.status('/x', other.secret)).toBe(200);
+  upstream.reset();
+  await forgetful.client().save();
+  const counts: Record<string, number> = {};
+  await client(a.ports.proxy, secret, 80, counts);
+  expect(counts).toEqual({ 200: 80 });
+  expect((await use(a, id)).used).toBe(80);
+  a.program.signal('SIGSTOP');
+  await forgetful.restart();
+  await b.said('the store is on another server, or its server began anew: limits grant nothing for 5 s');
+  const early: Record<string, number> = {};
+  // Until its look-ups are answered again, and then still.
+  await expect.poll(() => b.status('/x', other.secret), { timeout: 10_000 }).toBe(200);
+  upstream.reset();
+  await client(b.ports.proxy, secret, 120, early);
+  expect(early).toEqual({ 503: 120 });
+  a.program.signal('SIGCONT');
+  await expect
+    .poll(
+      async () => {
+        await client(b.ports.proxy, secret, 10, early);
+        return (await use(b, id)).remaining;
+      },
+      { timeout: 30_000, interval: 100 },
+    )
+    .toBe(0);
+  await client(a.ports.proxy, secret, 100, early);
+  expect(early['200']).toBe(20);
+  expect(upstream.requests.length).toBe(20);
+  expect((await use(b, id)).used).toBe(100);
+});
+
 test(`never more than ${max} pass while processes are stopped for longer than anybody waits for them`, {
   timeout: patience(180_000),
 }, async () => {

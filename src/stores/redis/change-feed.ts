@@ -30,6 +30,7 @@ export class RedisChangeFeed implements ChangeFeed {
   readonly #watcher: StoreWatcher | undefined;
   /** What was seen and is gone, while the store does not let a new epoch begin. */
   #lost: Seen | null = null;
+  #epoch: string | null = null;
 
   constructor(
     unit: Unit,
@@ -122,13 +123,19 @@ export class RedisChangeFeed implements ChangeFeed {
     const args = [epoch, seq, mark, randomBytes(16).toString('hex')];
     const [raised, ...head] = await this.#unit.change(raiseEpoch, args);
     this.#lost = null;
-    if (raised === 1) this.#watcher?.rolledBack?.();
+    if (raised === 1) {
+      this.#epoch = head[0] as string;
+      this.#watcher?.rolledBack?.();
+    }
     return this.#headOf(head as unknown as Head);
   }
 
   #headOf([epoch, seq, mark]: Head): Cursor {
     const cursor = { epoch, seq };
     this.#marks.keep(cursor, mark);
+    // Somebody else has found a loss.
+    if (this.#epoch !== null && this.#epoch !== epoch) this.#watcher?.serverChanged?.();
+    this.#epoch = epoch;
     return cursor;
   }
 }

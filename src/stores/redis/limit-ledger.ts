@@ -149,6 +149,8 @@ export class RedisLimitLedger implements LimitLedger {
   async #run(script: Script, groups: readonly Group[], { roll, processes }: Around): Promise<readonly Answered[]> {
     const outcomes: Answered[] = new Array(groups.length);
     const deadline = this.#unit.deadline();
+    // Another server may have lost grants. What would ask it for units was not written for it.
+    const since = this.#link.changes;
     const called = roll === null ? '' : [roll.at, ...roll.live].join(' ');
     let left = groups.map((_, i) => i);
     while (left.length > 0) {
@@ -159,7 +161,7 @@ export class RedisLimitLedger implements LimitLedger {
             const until = await this.#until(this.#keys.limits(questions[0]!.subject), deadline);
             const args = [until, this.#channel, processes, called, ...questions.flatMap(questionArgs)];
             const subjects = questions.map(({ subject }) => subject);
-            return { ...this.#call(script, subjects, args), confirmed: script === exchangeLimits };
+            return { ...this.#call(script, subjects, args), confirmed: script === exchangeLimits, since };
           } catch (error) {
             if (error instanceof StoreUnavailable) return error;
             throw error;
@@ -251,8 +253,21 @@ const questionArgs = ({ version, limits, claims }: SubjectQuestion): readonly Ar
 ];
 
 function claimText({ ledger, label, claim }: LimitClaim): string {
-  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful } = claim;
-  const numbers = [number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful === true ? 1 : 0];
+  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful } =
+    claim;
+  const numbers = [
+    number,
+    granted,
+    returned,
+    spent,
+    overdrawn,
+    back,
+    need,
+    want,
+    answered,
+    recalled,
+    doubtful === true ? 1 : 0,
+  ];
   return `${label ?? '-'} ${process} ${numbers.join(' ')} ${wordOf(ledger)}`;
 }
 

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { StoreUnavailable } from '../../errors.ts';
-import { scrubbed, unavailable } from './faults.ts';
+import { replyCode, scrubbed, unavailable } from './faults.ts';
+import { type ServerRun, serverRun } from './server-run.ts';
 import { commandOptions, type RedisEndpoint } from './settings.ts';
 import { monotonic } from './store-clock.ts';
 
@@ -13,6 +14,8 @@ export interface LineOptions {
 }
 
 export interface LineListener {
+  /** There is a connection, and nothing goes over it yet: to whom. `again`: this line has had one before. */
+  reached?(run: ServerRun | null, again: boolean): void;
   /** The connection is gone; another one is being made. */
   lost?(cause: Error): void;
   /** There is a connection again. */
@@ -46,6 +49,7 @@ export class Line {
   #opened = false;
   /** The server has said that it is a master, on this connection. */
   #believed = false;
+  #reached = false;
   /** Counts connections: what was begun on one does not go on over another. */
   #connection = 0;
   #closed: Promise<void> | null = null;
@@ -137,7 +141,10 @@ export class Line {
     }
   }
 
-  /** A server that was master once may be a replica when it comes back; what it would answer may be old. */
+  /**
+   * A server that was master once may be a replica when it comes back; what it would answer may be old. Who it is, is
+   * known before anything is asked.
+   */
   async #believe(): Promise<void> {
     const connection = this.#connection;
     if (this.#roles) {
@@ -148,6 +155,14 @@ export class Line {
         throw new Error('the server is no master');
       }
     }
+    const run = await serverRun(this.#redis).catch((error: unknown) => {
+      // One that does not say so may be any.
+      if (connection === this.#connection && replyCode(error) !== null) return null;
+      throw error;
+    });
+    if (connection !== this.#connection) return;
+    this.#listener.reached?.(run, this.#reached);
+    this.#reached = true;
     this.#believed = true;
   }
 

@@ -4,6 +4,7 @@ import { replyCode, scrubbed, unavailable } from './faults.ts';
 import type { Line, Session } from './line.ts';
 import { Master } from './master.ts';
 import type { Script } from './script.ts';
+import { isSameRun, type ServerRun } from './server-run.ts';
 import type { RedisEndpoint, RedisPlace } from './settings.ts';
 import { monotonic } from './store-clock.ts';
 import { cluster } from './topology/cluster.ts';
@@ -21,6 +22,8 @@ export interface ScriptCall {
   readonly args: readonly (string | number)[];
   /** It counts only when as many data nodes have it as `confirm` asks for; else it fails, with its outcome unknown. */
   readonly confirmed?: boolean;
+  /** `changes` of the link when it was made: it is not sent when that is another by now. Of many calls, that of the first. */
+  readonly since?: number;
 }
 
 /** What has to have a confirmed change before it counts: the master, or most data nodes of its shard. */
@@ -40,6 +43,11 @@ export interface LinkListener {
   lost(cause: Error): void;
   /** There is a connection again. */
   restored(): void;
+  /**
+   * It leads to another server than before, or to one that has begun anew: acknowledged changes may be lost. Nothing was
+   * asked there yet.
+   */
+  changed?(): void;
 }
 
 /** How often one call is sent on to the node that is said to have its keys. */
@@ -66,6 +74,11 @@ export class Link {
   readonly #listener: LinkListener;
   readonly #homeSlot: number;
   #home: Master | null = null;
+  /** By slot: who its last master was. */
+  readonly #owners: (string | undefined)[] = [];
+  /** Whom each address led to. */
+  readonly #runs = new Map<string, ServerRun | null>();
+  #changes = 0;
 
   /** The listener is told of the connection that reads of the unit go over. */
   constructor(options: LinkOptions, listener: LinkListener) {
@@ -88,6 +101,11 @@ export class Link {
   /** Whether changes that ask for it are confirmed by other nodes than their master. */
   get confirms(): boolean {
     return this.#options.confirm !== 'none';
+  }
+
+  /** Counts how often it has come to lead to other servers. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** The master that the unit is on. Throws when there is none. */
@@ -195,6 +213,9 @@ export class Link {
       const sent = [...groups].map(async ([master, places]) => {
         const some = places.map(i => calls[i]!);
         try {
+          if ((calls[0]!.since ?? this.#changes) !== this.#changes) {
+            throw new StoreUnavailable('the store is on another server now');
+          }
           const outcomes = await lineOf(master, some[0]!).send(mutation, deadline, session =>
             this.#callMany(session, some, deadline),
           );
@@ -334,6 +355,7 @@ export class Link {
     const addresses = new Map(
       this.#map.shards.flatMap(({ master }) => (master ? [[addressText(master), master]] : [])),
     );
+    if (this.#succeeds()) this.#tellChange();
     for (const [name, master] of this.#masters) {
       if (addresses.has(name)) continue;
       this.#masters.delete(name);
@@ -351,11 +373,48 @@ export class Link {
     if (home?.reads.ready) this.#listener.restored();
   }
 
+  /**
+   * Whether somebody has slots now of one who is a master no more. Slots that one master has given to another were taken
+   * along.
+   */
+  #succeeds(): boolean {
+    const shards = this.#map.shards.flatMap(({ master, slots }) =>
+      master && slots.length > 0 ? [{ name: addressText(master), slots }] : [],
+    );
+    const names = new Set(shards.map(({ name }) => name));
+    let succeeds = false;
+    for (const { name, slots } of shards) {
+      for (const [first, last] of slots) {
+        for (let slot = first; slot <= last; slot++) {
+          const owner = this.#owners[slot];
+          if (owner !== undefined && !names.has(owner)) succeeds = true;
+          this.#owners[slot] = name;
+        }
+      }
+    }
+    return succeeds;
+  }
+
+  #reached(name: string, run: ServerRun | null, again: boolean): void {
+    const before = this.#runs.get(name) ?? null;
+    const isOther = before === null || run === null ? again : !isSameRun(before, run);
+    const isForgotten = run?.promoted === '' && run.id === before?.id;
+    this.#runs.set(name, isForgotten ? before : run);
+    if (isOther) this.#tellChange();
+  }
+
+  #tellChange(): void {
+    this.#changes++;
+    this.#listener.changed?.();
+  }
+
   #join(endpoint: RedisEndpoint): Master {
+    const name = addressText(endpoint);
     const { silenceMs, confirm } = this.#options;
     const { roles } = this.#topology;
     const options = { endpoint, silenceMs, roles, confirms: confirm !== 'none' };
     const master: Master = new Master(options, {
+      reached: (run, again) => this.#reached(name, run, again),
       lost: cause => {
         this.#map.refresh();
         if (master === this.#home) this.#listener.lost(cause);

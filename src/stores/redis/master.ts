@@ -23,18 +23,19 @@ export class Master {
   /** Resolves when all are connected; rejects when one could not be at the first try. */
   readonly opened: Promise<void>;
 
-  /** The listener is told of the connection that reads go over. */
+  /** The listener is told of the connection that reads go over, and of every server that is reached. */
   constructor({ endpoint, silenceMs, roles, confirms }: MasterOptions, listener: Required<LineListener>) {
     this.endpoint = endpoint;
     const options = { endpoint, silenceMs, roles };
-    this.reads = new Line(options, { lost: listener.lost, restored: listener.restored });
+    const { reached } = listener;
+    this.reads = new Line(options, { reached, lost: listener.lost, restored: listener.restored });
     // Only a change finds out that the server is a master no more. What it still answers to reads may be old.
     const demoted = (): void => {
       this.reads.renew();
       listener.demoted();
     };
-    this.changes = new Line(options, { demoted });
-    this.confirmed = confirms ? new Line(options, { demoted }) : this.changes;
+    this.changes = new Line(options, { reached, demoted });
+    this.confirmed = confirms ? new Line(options, { reached, demoted }) : this.changes;
     const deadline = monotonic() + silenceMs;
     this.opened = Promise.all(this.#lines.map(line => line.open(deadline))).then(() => {});
     // Whoever waits for it hears of it; the connections go on trying.

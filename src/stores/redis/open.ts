@@ -80,6 +80,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
       unit?.lost(cause);
     },
     restored: () => unit?.restored(),
+    changed: () => {
+      if (unit !== null) watcher?.serverChanged?.();
+    },
   });
   const connections = new FeedConnections(() => link.home);
   try {

@@ -335,6 +335,54 @@ describe('an outage', () => {
   });
 });
 
+describe('a ledger that has lost grants', () => {
+  /** One process has 80 of 100 units spent and reported, and the store has forgotten it. */
+  async function loss(outage: 'closed' | 'open') {
+    const [a, b, subject] = [world.process('a'), world.process('b', { outage }), limited([limit(100)])];
+    expect(await passes(a, subject, 80)).toBe(80);
+    await world.second();
+    expect(await remaining(subject)).toMatchObject({ spent: 80 });
+    world.ledger.forget();
+    return { a, b, subject };
+  }
+
+  it('is asked for nothing by a process that knows it, before its holder has spoken', async () => {
+    const { a, b, subject } = await loss('closed');
+    b.rolledBack();
+    expect(await passes(b, subject, 120)).toBe(0);
+    await world.second([b]);
+    expect(await passes(b, subject, 120)).toBe(0);
+    a.rolledBack();
+    for (let i = 0; i < 7; i++) await world.second();
+    expect((await passes(a, subject, 100)) + (await passes(b, subject, 100))).toBe(20);
+    expect(await remaining(subject)).toMatchObject({ spent: 100, remaining: 0 });
+  });
+
+  it('is as good as away: whoever needs units is told so at once, and it is asked once a second', async () => {
+    const { a, b, subject } = await loss('closed');
+    a.rolledBack();
+    await world.settled();
+    expect(await use(b, subject)).toBe('unavailable');
+    world.calls();
+    expect(await passes(b, subject, 50)).toBe(0);
+    expect(world.calls()).toBe(0);
+    await world.second([b]);
+    expect(await use(b, subject)).toBe('unavailable');
+    for (let i = 0; i < 7; i++) await world.second();
+    expect(await passes(b, subject, 100)).toBe(20);
+  });
+
+  it('where limits are open lets pass, counts, and is told', async () => {
+    const { a, b, subject } = await loss('open');
+    a.rolledBack();
+    await world.settled();
+    expect(await passes(b, subject, 5)).toBe(5);
+    expect(b.counts.excess.outage).toBe(5);
+    for (let i = 0; i < 7; i++) await world.second();
+    expect(await remaining(subject)).toMatchObject({ spent: 85 });
+  });
+});
+
 describe('a process that was stopped for longer than its units live', () => {
   it('asks before it spends', async () => {
     const [a, subject] = [world.process('a'), limited([limit(10, { per: '1s', algorithm: 'bucket' })])];
