@@ -251,8 +251,21 @@ const questionArgs = ({ version, limits, claims }: SubjectQuestion): readonly Ar
 ];
 
 function claimText({ ledger, label, claim }: LimitClaim): string {
-  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful } = claim;
-  const numbers = [number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful === true ? 1 : 0];
+  const { process, number, granted, returned, spent, overdrawn, back, need, want, answered, recalled, doubtful } =
+    claim;
+  const numbers = [
+    number,
+    granted,
+    returned,
+    spent,
+    overdrawn,
+    back,
+    need,
+    want,
+    answered,
+    recalled,
+    doubtful === true ? 1 : 0,
+  ];
   return `${label ?? '-'} ${process} ${numbers.join(' ')} ${wordOf(ledger)}`;
 }
 
