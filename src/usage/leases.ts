@@ -92,6 +92,9 @@ const rollMs = { calm: 10_000, dry: 500 } as const;
 
 const sweepMs = 100;
 
+/** How far the store's clock may be behind what it said before without anybody being told. */
+const behindMs = 1000;
+
 /** How late a tick may come. */
 const lateMs = 100;
 
@@ -450,6 +453,10 @@ export class Leases implements Limits {
     // Each server has a clock, and so has each token: the worst is told.
     const heard = answers.flatMap(answer => answer?.behind ?? []);
     if (heard.length > 0) this.counts.clockBehindMs = Math.max(...heard);
+    if (heard.length > 0 && this.counts.clockBehindMs > behindMs) {
+      const message = "the store's clock is behind what it said before: windows of limits end later, once it has caught up";
+      log.warn({ behindMs: this.counts.clockBehindMs }, message);
+    }
     calls.forEach(({ said }, i) => {
       const answer = answers[i] ?? null;
       said.forEach((each, j) => {

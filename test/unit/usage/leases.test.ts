@@ -391,3 +391,22 @@ describe('thresholds', () => {
     expect(world.passed[0]).toMatchObject({ limit: 'n', max: 50, subject: { kind: 'token', id: subject.token.id } });
   });
 });
+
+describe("the store's clock", () => {
+  it('is told of when it is behind by more than a second', async () => {
+    const [a, subject] = [world.process('a'), limited([limit(100, { per: '1h' })])];
+    const next = async (): Promise<void> => {
+      expect(await use(a, subject)).toBe('charged');
+      await world.second();
+    };
+    await next();
+    world.clock.stepWall(-1500);
+    await next();
+    expect(a.counts.clockBehindMs).toBe(500);
+    expect(world.warnings).toEqual([]);
+    world.clock.stepWall(-5000);
+    await next();
+    expect(a.counts.clockBehindMs).toBeGreaterThan(1000);
+    expect(world.warnings.join()).toContain('clock is behind');
+  });
+});
