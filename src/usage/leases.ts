@@ -95,6 +95,10 @@ const sweepMs = 100;
 /** How far the store's clock may be behind what it said before without anybody being told. */
 const behindMs = 1000;
 
+const deaf =
+  'notices of limits cannot be heard, and units that come back are found once a second: the user in the store lacks ' +
+  "subscribe, or the channels; see the line for Redis's ACL file in the README";
+
 /** How late a tick may come. */
 const lateMs = 100;
 
@@ -124,6 +128,8 @@ export class Leases implements Limits {
   #roll: Circumstances['roll'] = null;
   #processes = 1;
   #rolling = false;
+  /** The store lets nobody here hear notices. */
+  #deaf = false;
   #rolledAt: Millis = Number.NEGATIVE_INFINITY;
   /** On the monotonic clock. */
   #closedUntil: Millis = Number.NEGATIVE_INFINITY;
@@ -366,6 +372,8 @@ export class Leases implements Limits {
     for (const holder of this.#holders) {
       for (const local of holder.all.values()) {
         tick(local, now, elapsed);
+        // What would have been told is asked about, once a second.
+        if (this.#deaf && local.refusedFrom < Number.POSITIVE_INFINITY) noticed(local, 'news', Number.NaN, 0);
         // What would not last until the next tick is asked for with this one.
         local.current.mark = Math.max(local.current.mark, Math.ceil(1.5 * local.demand));
       }
@@ -454,7 +462,8 @@ export class Leases implements Limits {
     const heard = answers.flatMap(answer => answer?.behind ?? []);
     if (heard.length > 0) this.counts.clockBehindMs = Math.max(...heard);
     if (heard.length > 0 && this.counts.clockBehindMs > behindMs) {
-      const message = "the store's clock is behind what it said before: windows of limits end later, once it has caught up";
+      const message =
+        "the store's clock is behind what it said before: windows of limits end later, once it has caught up";
       log.warn({ behindMs: this.counts.clockBehindMs }, message);
     }
     calls.forEach(({ said }, i) => {
@@ -515,7 +524,11 @@ export class Leases implements Limits {
 
   #hear(notice: LimitNotice): void {
     const now = this.#now();
-    if (notice.kind === 'lost') {
+    if (notice.kind === 'deaf') {
+      this.#deaf = true;
+      this.#parts.log.warn({}, deaf);
+    } else if (notice.kind === 'lost') {
+      this.#deaf = false;
       for (const holder of this.#holders) {
         for (const local of holder.all.values()) noticed(local, 'lost', 0, 0);
         this.#soon(holder);

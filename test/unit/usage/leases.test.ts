@@ -410,3 +410,21 @@ describe("the store's clock", () => {
     expect(world.warnings.join()).toContain('clock is behind');
   });
 });
+
+describe('a process that may not hear notices', () => {
+  it('is warned of, and remembers a refusal for no longer than a second', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), limited([limit(1)])];
+    world.ledger.tell({ kind: 'deaf' });
+    expect(world.warnings.join()).toContain('cannot be heard');
+    world.deafen('b');
+    const charged = a.charge(subject, 1, asker);
+    await world.settled();
+    const taken = await charged;
+    expect(await use(b, subject)).toBe('refused');
+    if (taken?.kind === 'charged') taken.refund();
+    await world.second([a]);
+    expect(await use(b, subject)).toBe('refused');
+    await world.second();
+    expect(await use(b, subject)).toBe('charged');
+  });
+});
