@@ -126,6 +126,8 @@ export class Leases implements Limits {
   #sweeper: NodeJS.Timeout | null = null;
   #tickedAt: Millis;
   #roll: Circumstances['roll'] = null;
+  /** It lacks somebody who was there before, or there was none before: then somebody's units may have to be burned. */
+  #someHaveGone = false;
   #processes = 1;
   #rolling = false;
   /** The store lets nobody here hear notices. */
@@ -450,7 +452,9 @@ export class Leases implements Limits {
     const isDry = calls.some(({ said }) => said.some(({ said: { claim } }) => claim.need > 0));
     let answers: readonly (LimitAnswer | null)[] = [];
     try {
-      const roll = isDry && sentAt.monotonic - this.#rolledAt < rollMs.calm ? this.#roll : null;
+      // Nobody has to be dry for what is burned to show: it goes with the reports until the next roll.
+      const isAsked = isDry || this.#someHaveGone;
+      const roll = isAsked && sentAt.monotonic - this.#rolledAt < rollMs.calm ? this.#roll : null;
       const questions = calls.map(({ question }) => question);
       answers = await ledger.exchange(questions, { roll, processes: this.#processes });
     } catch (error) {
@@ -572,7 +576,9 @@ export class Leases implements Limits {
       .roll()
       .then(
         ({ now: at, processes }) => {
-          this.#roll = { at, live: new Set(processes.map(({ process }) => process)) };
+          const live = new Set(processes.map(({ process }) => process));
+          this.#someHaveGone = this.#roll === null || !this.#roll.live.isSubsetOf(live);
+          this.#roll = { at, live };
           this.#processes = Math.max(1, processes.length);
           // Whoever waits for units of one that has gone may hear of it now.
           for (const { bundle } of this.#waiting.values()) for (const local of bundle.limits) local.told = false;

@@ -168,6 +168,45 @@ describe('all of a limit', () => {
     expect(b.counts.burned).toBe(leased);
     expect(world.warnings.join()).toContain('burned');
   });
+
+  it('burns units of one that has gone within seconds, though nobody is dry, and makes no call for that', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), limited([limit(1_000_000)])];
+    expect(await use(a, subject)).toBe('charged');
+    for (let i = 0; i < 3; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([a, b]);
+    }
+    expect(b.counts.burned).toBe(0);
+    world.live.delete('a');
+    world.calls();
+    const seconds = 12;
+    for (let i = 0; i < seconds; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([b]);
+    }
+    expect(world.ledger.calls.filter(call => call === 'exchange').length).toBeLessThanOrEqual(seconds);
+    expect(world.calls('roll')).toBeLessThanOrEqual(2);
+    expect(b.counts.burned).toBeGreaterThan(0);
+    expect(await remaining(subject)).toMatchObject({ burned: b.counts.burned });
+    expect(world.warnings.join()).toContain('burned');
+  });
+
+  it('that has taken the place of another burns what that one held', async () => {
+    const [a, subject] = [world.process('a'), limited([limit(1_000_000)])];
+    expect(await use(a, subject)).toBe('charged');
+    world.live.delete('a');
+    world.clock.advance(1);
+    const b = world.process('b');
+    for (let i = 0; i < 3; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([b]);
+    }
+    expect(b.counts.burned).toBeGreaterThan(0);
+    // It was only slow: what it held is its own again.
+    world.live.add('a');
+    await world.second();
+    expect(await remaining(subject)).toMatchObject({ burned: 0 });
+  });
 });
 
 describe('a window', () => {
