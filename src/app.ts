@@ -217,6 +217,11 @@ export class App {
           await this.#leases.flush();
           return limits.read(...about);
         },
+        // What was spent here is forgiven too, although it has not been reported yet.
+        reset: async (...about) => {
+          await this.#leases.flush();
+          return limits.reset(...about);
+        },
       },
       flushUsage: () => this.#usage.flush(),
       apply: events =>

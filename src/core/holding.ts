@@ -94,7 +94,20 @@ export function claimOf(holding: Holding, process: string, { back, need, want, r
   // Reports are cumulative: what came first is not known yet.
   const overdrawn = holding.known ? holding.overdrawn : 0;
   const answered = idleOf(holding) === 0 ? recall : 0;
-  return { process, number, granted, returned, spent, overdrawn, back: offered, need, want, answered, recalled, doubtful };
+  return {
+    process,
+    number,
+    granted,
+    returned,
+    spent,
+    overdrawn,
+    back: offered,
+    need,
+    want,
+    answered,
+    recalled,
+    doubtful,
+  };
 }
 
 /** Takes an answer in. One that is older than what is known changes nothing. */

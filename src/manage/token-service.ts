@@ -427,7 +427,6 @@ export class TokenService {
       return written === stale ? stale : { token: { ...found.token, version: found.token.version + 1 } };
     });
     const limit = namedLimit(token.limits, name);
-    // What was spent here is forgiven too, although it has not been reported yet.
     await flushUsage();
     await resetLimit(limits, tokenSubject(token), token.version, token.limits, limit);
     const range = { step: '1h' } as const;

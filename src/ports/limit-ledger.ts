@@ -34,7 +34,10 @@ export interface SubjectQuestion extends LimitQuestion {
   readonly subject: LimitedSubject;
 }
 
-/** Something may be missed: then `kind` is `lost`, and every holder and everybody who waits asks for themselves. */
+/**
+ * Something may be missed: then `kind` is `lost`, and every holder and everybody who waits asks for themselves. `deaf`: nothing
+ * can be heard, because the store does not let us, until the next `lost`.
+ */
 export type LimitNotice =
   | {
       /** Idle units are asked for; a recall was answered; units have come back, or a limit has changed. */
@@ -45,4 +48,5 @@ export type LimitNotice =
       /** The last recall of that window. */
       readonly recall: number;
     }
-  | { readonly kind: 'lost' };
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'deaf' };

@@ -95,6 +95,13 @@ const rollMs = { calm: 10_000, dry: 500 } as const;
 
 const sweepMs = 100;
 
+/** How far the store's clock may be behind what it said before without anybody being told. */
+const behindMs = 1000;
+
+const deaf =
+  'notices of limits cannot be heard, and units that come back are found once a second: the user in the store lacks ' +
+  "subscribe, or the channels; see the line for Redis's ACL file in the README";
+
 /** How late a tick may come. */
 const lateMs = 100;
 
@@ -125,8 +132,12 @@ export class Leases implements Limits {
   #sweeper: NodeJS.Timeout | null = null;
   #tickedAt: Millis;
   #roll: Circumstances['roll'] = null;
+  /** It lacks somebody who was there before, or there was none before: then somebody's units may have to be burned. */
+  #someHaveGone = false;
   #processes = 1;
   #rolling = false;
+  /** The store lets nobody here hear notices. */
+  #deaf = false;
   #rolledAt: Millis = Number.NEGATIVE_INFINITY;
   /** On the monotonic clock. */
   #closedUntil: Millis = Number.NEGATIVE_INFINITY;
@@ -392,6 +403,8 @@ export class Leases implements Limits {
     for (const holder of this.#holders) {
       for (const local of holder.all.values()) {
         tick(local, now, elapsed);
+        // What would have been told is asked about, once a second.
+        if (this.#deaf && local.refusedFrom < Number.POSITIVE_INFINITY) noticed(local, 'news', Number.NaN, 0);
         // What would not last until the next tick is asked for with this one.
         local.current.mark = Math.max(local.current.mark, Math.ceil(1.5 * local.demand));
       }
@@ -499,7 +512,9 @@ export class Leases implements Limits {
     const isDry = calls.some(({ said }) => said.some(({ said: { claim } }) => claim.need > 0));
     let answers: readonly (LimitAnswer | null)[] = [];
     try {
-      const roll = isDry && sentAt.monotonic - this.#rolledAt < rollMs.calm ? this.#roll : null;
+      // Nobody has to be dry for what is burned to show: it goes with the reports until the next roll.
+      const isAsked = isDry || this.#someHaveGone;
+      const roll = isAsked && sentAt.monotonic - this.#rolledAt < rollMs.calm ? this.#roll : null;
       const questions = calls.map(({ question }) => question);
       answers = await ledger.exchange(questions, { roll, processes: this.#processes });
     } catch (error) {
@@ -510,6 +525,11 @@ export class Leases implements Limits {
     // Each server has a clock, and so has each token: the worst is told.
     const heard = answers.flatMap(answer => answer?.behind ?? []);
     if (heard.length > 0) this.counts.clockBehindMs = Math.max(...heard);
+    if (heard.length > 0 && this.counts.clockBehindMs > behindMs) {
+      const message =
+        "the store's clock is behind what it said before: windows of limits end later, once it has caught up";
+      log.warn({ behindMs: this.counts.clockBehindMs }, message);
+    }
     calls.forEach(({ said }, i) => {
       const answer = answers[i] ?? null;
       said.forEach((each, j) => {
@@ -570,7 +590,11 @@ export class Leases implements Limits {
 
   #hear(notice: LimitNotice): void {
     const now = this.#now();
-    if (notice.kind === 'lost') {
+    if (notice.kind === 'deaf') {
+      this.#deaf = true;
+      this.#parts.log.warn({}, deaf);
+    } else if (notice.kind === 'lost') {
+      this.#deaf = false;
       for (const holder of this.#holders) {
         for (const local of holder.all.values()) noticed(local, 'lost', 0, 0);
         if (isWaitedFor(holder)) this.#soon(holder);
@@ -616,7 +640,9 @@ export class Leases implements Limits {
       .roll()
       .then(
         ({ now: at, processes }) => {
-          this.#roll = { at, live: new Set(processes.map(({ process }) => process)) };
+          const live = new Set(processes.map(({ process }) => process));
+          this.#someHaveGone = this.#roll === null || !this.#roll.live.isSubsetOf(live);
+          this.#roll = { at, live };
           this.#processes = Math.max(1, processes.length);
           // Whoever waits for units of one that has gone may hear of it now.
           for (const { bundle } of this.#waiting.values()) for (const local of bundle.limits) local.told = false;

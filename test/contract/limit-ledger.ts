@@ -575,7 +575,7 @@ export function limitLedgerContract(name: string, open: OpenStore): void {
           { timeout: 10_000 },
         )
         .toBeGreaterThan(0);
-      const isOurs = (notice: LimitNotice): boolean => notice.kind !== 'lost' && notice.subject.id !== 'probe';
+      const isOurs = (notice: LimitNotice): boolean => 'subject' in notice && notice.subject.id !== 'probe';
       return {
         get heard() {
           return heard.filter(isOurs);

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import type { LimitNotice } from '../../ports/limit-ledger.ts';
+import { replyCode } from './faults.ts';
 import type { Keys } from './keys.ts';
 import { ledgerOf } from './limit-records.ts';
 import { within } from './line.ts';
@@ -23,6 +24,8 @@ export class LimitNotices {
   #redis: Redis | null = null;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** The user may not subscribe, and listeners have heard so. */
+  #forbidden = false;
   #closed = false;
 
   /** `endpoint`: where the unit is now. */
@@ -77,13 +80,18 @@ export class LimitNotices {
         monotonic() + times.answer,
         silent,
       );
-    } catch {
+    } catch (error) {
+      if (!this.#forbidden && replyCode(error) === 'NOPERM') {
+        this.#forbidden = true;
+        this.#tell({ kind: 'deaf' });
+      }
       if (redis === null) this.#later();
       else this.#again(redis);
       return;
     }
     if (this.#redis !== redis) return;
     this.#failures = 0;
+    this.#forbidden = false;
     // Between two subscriptions, and before the first, anything may have been said.
     this.#tell({ kind: 'lost' });
     this.#probe(redis);

@@ -48,10 +48,10 @@ export interface RedisStoreOptions {
 }
 
 /**
- * The newest version of the keys and of what is under them. 2 has roles, accounts with rights or limits, and tokens with
- * constraints, limits, grants, `inherit` or a mode. A store is of version 1 until it gets the first of these.
+ * The newest version of the keys and of what is under them. 2 has roles, accounts with rights, and tokens with
+ * constraints, grants, `inherit` or a mode; 3 has limits. A store is of version 1 until it gets the first of these.
  */
-const schema = 2;
+const schema = 3;
 
 /** Scripts name what they do in their first line, which older versions do not understand. */
 const oldestVersion = 7;

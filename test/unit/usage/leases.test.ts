@@ -195,6 +195,45 @@ describe('all of a limit', () => {
     expect(b.counts.burned).toBe(leased);
     expect(world.warnings.join()).toContain('burned');
   });
+
+  it('burns units of one that has gone within seconds, though nobody is dry, and makes no call for that', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), limited([limit(1_000_000)])];
+    expect(await use(a, subject)).toBe('charged');
+    for (let i = 0; i < 3; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([a, b]);
+    }
+    expect(b.counts.burned).toBe(0);
+    world.live.delete('a');
+    world.calls();
+    const seconds = 12;
+    for (let i = 0; i < seconds; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([b]);
+    }
+    expect(world.ledger.calls.filter(call => call === 'exchange').length).toBeLessThanOrEqual(seconds);
+    expect(world.calls('roll')).toBeLessThanOrEqual(2);
+    expect(b.counts.burned).toBeGreaterThan(0);
+    expect(await remaining(subject)).toMatchObject({ burned: b.counts.burned });
+    expect(world.warnings.join()).toContain('burned');
+  });
+
+  it('that has taken the place of another burns what that one held', async () => {
+    const [a, subject] = [world.process('a'), limited([limit(1_000_000)])];
+    expect(await use(a, subject)).toBe('charged');
+    world.live.delete('a');
+    world.clock.advance(1);
+    const b = world.process('b');
+    for (let i = 0; i < 3; i++) {
+      expect(await use(b, subject)).toBe('charged');
+      await world.second([b]);
+    }
+    expect(b.counts.burned).toBeGreaterThan(0);
+    // It was only slow: what it held is its own again.
+    world.live.add('a');
+    await world.second();
+    expect(await remaining(subject)).toMatchObject({ burned: 0 });
+  });
 });
 
 describe('a window', () => {
@@ -490,5 +529,42 @@ describe('thresholds', () => {
     for (let i = 0; i < 3; i++) await world.second();
     expect(world.passed.map(({ percent }) => percent).toSorted()).toEqual([100, 80, 90]);
     expect(world.passed[0]).toMatchObject({ limit: 'n', max: 50, subject: { kind: 'token', id: subject.token.id } });
+  });
+});
+
+describe("the store's clock", () => {
+  it('is told of when it is behind by more than a second', async () => {
+    const [a, subject] = [world.process('a'), limited([limit(100, { per: '1h' })])];
+    const next = async (): Promise<void> => {
+      expect(await use(a, subject)).toBe('charged');
+      await world.second();
+    };
+    await next();
+    world.clock.stepWall(-1500);
+    await next();
+    expect(a.counts.clockBehindMs).toBe(500);
+    expect(world.warnings).toEqual([]);
+    world.clock.stepWall(-5000);
+    await next();
+    expect(a.counts.clockBehindMs).toBeGreaterThan(1000);
+    expect(world.warnings.join()).toContain('clock is behind');
+  });
+});
+
+describe('a process that may not hear notices', () => {
+  it('is warned of, and remembers a refusal for no longer than a second', async () => {
+    const [a, b, subject] = [world.process('a'), world.process('b'), limited([limit(1)])];
+    world.ledger.tell({ kind: 'deaf' });
+    expect(world.warnings.join()).toContain('cannot be heard');
+    world.deafen('b');
+    const charged = a.charge(subject, 1, asker);
+    await world.settled();
+    const taken = await charged;
+    expect(await use(b, subject)).toBe('refused');
+    if (taken?.kind === 'charged') taken.refund();
+    await world.second([a]);
+    expect(await use(b, subject)).toBe('refused');
+    await world.second();
+    expect(await use(b, subject)).toBe('charged');
   });
 });

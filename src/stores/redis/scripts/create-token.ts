@@ -34,7 +34,7 @@ end
 
 local digests = cjson.encode(token.digests)
 local seq = record('token', id, token.version, digests, at, audit, keep, '0')
-raise(token.later)
+raise(token.schema)
 token.seq = redis.call('HINCRBY', meta, 'tokens', 1)
 redis.call('SET', base .. 'token:' .. id, token.seq .. ' ' .. line .. '\n' .. doc)
 index(id, token)

@@ -66,7 +66,7 @@ for i = 2, #ARGV, 3 do
   end
   redis.call('SET', base .. 'token:' .. id, seq .. ' ' .. line .. '\n' .. doc)
   local token = parseToken(seq .. ' ' .. line .. '\n' .. doc)
-  raise(token.later)
+  raise(token.schema)
   index(id, token)
 end
 return replaced
@@ -89,7 +89,7 @@ for i = 2, #ARGV, 4 do
     replaced[#replaced + 1] = before.doc
   end
   local gone = place == '-'
-  raise(true)
+  raise(2)
   redis.call('SET', base .. 'role:' .. id, version .. ' ' .. (gone and 1 or 0) .. '\n' .. doc)
   redis.call('ZREM', base .. (gone and 'roles' or 'roles-gone'), id)
   redis.call('ZADD', base .. (gone and 'roles-gone' or 'roles'), gone and 0 or place, id)
@@ -98,7 +98,7 @@ return replaced
 `,
 );
 
-/** ARGV from 2: id, version, mark, 1 for a tombstone, the line's end, and document of accounts in turn. Answers as for tokens. */
+/** ARGV from 2: id, version, mark, 1 for a tombstone and `+0` for limits, the line's end, and document of accounts in turn. Answers as for tokens. */
 export const fillAccounts = script(
   'writes',
   now,
@@ -113,7 +113,7 @@ for i = 2, #ARGV, 6 do
   local place = before and before.seq or redis.call('HINCRBY', meta, 'accounts', 1)
   redis.call('SET', base .. 'account:' .. id, accountRecord(place, version, mark, deleted, roles, doc))
   for _, role in ipairs(before and before.roles or {}) do redis.call('ZREM', base .. 'holders:' .. role, id) end
-  raise(roles ~= '')
+  raise(accountSchema(deleted, roles))
   for role in rolesIn(roles) do redis.call('ZADD', base .. 'holders:' .. role, place, id) end
   redis.call('ZREM', base .. (deleted == '1' and 'accounts' or 'gone'), id)
   redis.call('ZADD', base .. (deleted == '1' and 'gone' or 'accounts'), place, id)

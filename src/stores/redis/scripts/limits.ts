@@ -81,7 +81,8 @@ end
 
 local function publish(channel, kind, head, ledger, label, recall)
   local about = { kind, string.match(head, '{([^{}]*)}:limits$'), num(label), num(recall), ledger }
-  -- Who may not publish has others wait for their next tick; what was written counts all the same.
+  -- What was written counts even where nobody may publish it: requests that wait ask again with the next tick of their
+  -- process. But a refusal is remembered until its window ends, or its process hears otherwise.
   redis.pcall('PUBLISH', channel, table.concat(about, ' '))
 end
 `;

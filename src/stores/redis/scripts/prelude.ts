@@ -46,11 +46,11 @@ export const records: string = lua`
 local function given(value) if value ~= cjson.null then return value end end
 
 local function parseToken(value)
-  -- Scripts of earlier versions take the mark for a part of the JSON, and fail.
-  local seq, later, line, doc = string.match(value, '^(%d+) (%+?)([^\n]*)\n(.*)$')
+  -- Scripts of an earlier schema know fewer marks, or none: they take the rest for a part of the JSON, and fail.
+  local seq, marks, line, doc = string.match(value, '^(%d+) (%+*)([^\n]*)\n(.*)$')
   local h = cjson.decode(line)
   return {
-    seq = tonumber(seq), doc = doc, later = later ~= '', version = h[1], created = h[2], state = h[3], owner = given(h[4]), kind = h[5],
+    seq = tonumber(seq), doc = doc, schema = 1 + #marks, version = h[1], created = h[2], state = h[3], owner = given(h[4]), kind = h[5],
     name = h[6], expires = given(h[7]), tags = h[8], digests = h[9], ends = given(h[10]),
   }
 end
@@ -59,13 +59,19 @@ end
 local function rolesIn(text) return string.gmatch(text, '%w%S*') end
 
 -- Programs that do not know what was written do not open the store from here on.
-local function raise(later) if later then redis.call('HSET', meta, 'schema', 2) end end
+local function raise(schema)
+  if schema == 1 or schema <= (tonumber(redis.call('HGET', meta, 'schema')) or 1) then return end
+  redis.call('HSET', meta, 'schema', schema)
+end
+
+-- What an account's line asks for.
+local function accountSchema(deleted, ends) return deleted == '+0' and 3 or ends ~= '' and 2 or 1 end
 
 local function accountOf(id)
   local value = id and redis.call('GET', base .. 'account:' .. id)
   if not value then return nil end
-  -- Lines without rights end before them, as those of earlier versions do.
-  local seq, version, mark, deleted, ids, doc = string.match(value, '^(%d+) (%d+) (%S+) ([01])([^\n]*)\n(.*)$')
+  -- Lines without rights end before them, as those of earlier versions do. Scripts of schema 2 fail on one with limits.
+  local seq, version, mark, deleted, ids, doc = string.match(value, '^(%d+) (%d+) (%S+) %+?([01])([^\n]*)\n(.*)$')
   local roles = {}
   for role in rolesIn(ids) do roles[#roles + 1] = role end
   return {

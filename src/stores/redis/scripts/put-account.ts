@@ -2,7 +2,7 @@ import { lua, type Script, type ScriptKind, script } from '../script.ts';
 import { checked, journal, records, timely } from './prelude.ts';
 
 /**
- * ARGV from 3: id, expected version (0 for none), version, mark or `-`, 1 for a tombstone, the line's end, document; time
+ * ARGV from 3: id, expected version (0 for none), version, mark or `-`, 1 for a tombstone and `+0` for limits, the line's end, document; time
  * and document of the audit event; feed events to keep; 1 when somebody waits for the event to be applied, else 0. The
  * owner's tokens are not touched: readers of the feed know whose they hold. Roles that it has already are not asked for
  * again.
@@ -27,7 +27,7 @@ end
 if missing[1] then return { now, 'no_role', missing } end
 
 local seq = record('account', id, version, '[]', at, audit, keep, awaited)
-raise(roles ~= '')
+raise(accountSchema(deleted, roles))
 local place = before and before.seq or redis.call('HINCRBY', meta, 'accounts', 1)
 redis.call('SET', base .. 'account:' .. id, accountRecord(place, version, mark, deleted, roles, doc))
 for role in pairs(held) do if not wanted[role] then redis.call('ZREM', base .. 'holders:' .. role, id) end end

@@ -41,7 +41,7 @@ for _, digests in ipairs({ before.digests, token.digests }) do
 end
 local digests = cjson.encode(concerned)
 local seq = record('token', id, token.version, digests, at, audit, keep, awaited)
-raise(token.later)
+raise(token.schema)
 unindex(id, before)
 redis.call('SET', base .. 'token:' .. id, before.seq .. ' ' .. line .. '\n' .. doc)
 index(id, token)

@@ -45,7 +45,7 @@ if deleted == '1' then
 elseif not lives and redis.call('ZCARD', base .. 'roles') >= tonumber(most) then return { now, 'full' } end
 
 local seq = record('role', id, version, '[]', at, audit, keep, '0')
-raise(true)
+raise(2)
 redis.call('SET', base .. 'role:' .. id, version .. ' ' .. deleted .. '\n' .. doc)
 if deleted == '1' then
   redis.call('ZREM', base .. 'roles', id)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { LimitNotice } from '../../../../src/ports/limit-ledger.ts';
 import { openRedisStore } from '../../../../src/stores/redis/open.ts';
 import type { RedisEndpoint } from '../../../../src/stores/redis/settings.ts';
 import type { Store } from '../../../../src/stores/store.ts';
@@ -44,4 +45,28 @@ test('who is not let in, or has to keep to other keys, is told so without the pa
   const elsewhere = await open({}, 'other:').catch(String);
   expect(elsewhere).toMatch(/its user lacks a permission/);
   expect(`${wrong} ${elsewhere}`).not.toContain(password);
+});
+
+test.each([
+  ['the command', '+subscribe ', ''],
+  ['the channels', '&postern:*', 'resetchannels'],
+])('who lacks %s to hear of limits is told so once, and hears as soon as it may', async (_, allowed, instead) => {
+  const line = documentedUser('postern', password).replace('user postern ', 'user deaf ');
+  await setUser(server, line.replace('user deaf ', 'user deaf reset ').replace(allowed, instead));
+  const store = await open({ username: 'deaf' });
+  const heard: LimitNotice['kind'][] = [];
+  const ended = new AbortController();
+  store.limits.listen(({ kind }) => heard.push(kind), ended.signal);
+  await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['deaf']);
+  const refused = async (): Promise<number> => {
+    const client = server.client();
+    const entries = (await client.call('ACL', 'LOG')) as string[][];
+    client.disconnect();
+    return entries.filter(entry => entry.includes('deaf')).reduce((sum, entry) => sum + Number(entry[1]), 0);
+  };
+  await expect.poll(refused, { timeout: 10_000 }).toBeGreaterThan(2);
+  await setUser(server, line);
+  await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['deaf', 'lost']);
+  ended.abort();
+  await store.close();
 });

@@ -102,6 +102,6 @@ test('a store that has a role is not opened by programs that know of none; one w
   await store.tokens.putRole(aRole('a'), 0, anAudit('create'));
   expect(await schema()).toBe('2');
   expect((await rig.open()).identity).toBe(store.identity);
-  await client.hset('postern:{s}:meta', 'schema', '3');
-  await expect(rig.open()).rejects.toThrow('its schema is version 3, this program knows up to 2');
+  await client.hset('postern:{s}:meta', 'schema', '4');
+  await expect(rig.open()).rejects.toThrow('its schema is version 4, this program knows up to 3');
 });
