@@ -114,6 +114,8 @@ export class Leases implements Limits {
   /** Holders that may have something to say before the next tick. */
   readonly #due = new Set<Holder>();
   readonly #underWay = new Set<Promise<void>>();
+  /** What was asked of these was not answered within the deadline. An answer that comes later is taken all the same. */
+  readonly #silent = new WeakSet<LocalWindow>();
   readonly #listening = new AbortController();
   #options: LeaseOptions;
   #flushing = false;
@@ -228,7 +230,7 @@ export class Leases implements Limits {
     asker: Waiting['asker'],
     now: Times,
   ): LimitCharge | LimitRefusal | Promise<LimitCharge | LimitRefusal> {
-    if (now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
+    if (now.monotonic < this.#closedUntil || this.#isSilent(bundle, cost, now)) return this.#without(bundle, cost);
     let alike = 0;
     for (const { waiters } of bundle.limits) alike += waiters.length;
     if (alike >= mostWaiting.alike || this.#waiting.size >= mostWaiting.all) return { kind: 'busy' };
@@ -245,6 +247,14 @@ export class Leases implements Limits {
     this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs).unref();
     this.#serve(served, now);
     return promise;
+  }
+
+  /** Somebody has waited for as long as a request may already, and has heard nothing. */
+  #isSilent({ limits }: Bundle, cost: number, now: Times): boolean {
+    return limits.some(local => {
+      const { current } = local;
+      return current.asking && this.#silent.has(current) && !local.gone && spendable(local, now) < cost;
+    });
   }
 
   /** While the store does not answer. */
@@ -415,7 +425,10 @@ export class Leases implements Limits {
         asked.push({ holder, local, part, said: this.#bounded(claim, now), reported });
       }
       // Afterwards: what is said of one window depends on whether something was missed, which saying it settles.
-      for (const { part } of asked) sent(local, part);
+      for (const { part } of asked) {
+        this.#silent.delete(part);
+        sent(local, part);
+      }
       said.push(...asked);
     }
     if (said.length === 0) return null;
@@ -441,6 +454,9 @@ export class Leases implements Limits {
     const { ledger, log } = this.#parts;
     const isDry = calls.some(({ said }) => said.some(({ said: { claim } }) => claim.need > 0));
     let answers: readonly (LimitAnswer | null)[] = [];
+    let settled = false;
+    // An answer that came in time may lie behind a timer that fires late.
+    const late = setTimeout(() => setImmediate(() => settled || this.#late(calls)), this.#options.deadlineMs);
     try {
       const roll = isDry && sentAt.monotonic - this.#rolledAt < rollMs.calm ? this.#roll : null;
       const questions = calls.map(({ question }) => question);
@@ -449,6 +465,8 @@ export class Leases implements Limits {
       if (error instanceof StoreUnavailable) log.warn({}, 'units of limits cannot be asked for, nor reported', error);
       else log.fault(error, 'units of limits could not be asked for');
     }
+    settled = true;
+    clearTimeout(late);
     const now = this.#now();
     calls.forEach(({ said }, i) => {
       const answer = answers[i] ?? null;
@@ -459,6 +477,18 @@ export class Leases implements Limits {
       });
     });
     this.#stir();
+  }
+
+  /** Requests wait no longer for the store, although these claims, which may be reports, are under way for longer. */
+  #late(calls: readonly Call[]): void {
+    const now = this.#now();
+    for (const { said } of calls) {
+      for (const { local, part } of said) {
+        if (!part.asking) continue;
+        this.#silent.add(part);
+        if (part === local.current) this.#fail(local, now);
+      }
+    }
   }
 
   #unheard({ local, part, said }: Said, now: Times): void {
