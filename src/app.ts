@@ -210,10 +210,15 @@ export class App {
       clock,
       store: this.#tokens,
       ledger,
-      limits,
-      flushUsage: async () => {
-        await Promise.all([this.#usage.flush(), this.#leases.flush()]);
+      limits: {
+        ...limits,
+        // What this process has used is told first.
+        read: async (...about) => {
+          await this.#leases.flush();
+          return limits.read(...about);
+        },
       },
+      flushUsage: () => this.#usage.flush(),
       apply: events =>
         memory.apply(events).then(
           () => true,
