@@ -217,6 +217,11 @@ export class App {
           await this.#leases.flush();
           return limits.read(...about);
         },
+        // And is forgiven with the rest.
+        reset: async (...about) => {
+          await this.#leases.flush();
+          return limits.reset(...about);
+        },
       },
       flushUsage: () => this.#usage.flush(),
       apply: events =>

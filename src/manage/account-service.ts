@@ -234,8 +234,6 @@ export class AccountService {
       return this.#write(actor, 'reset_limit', before, before, { more });
     });
     const limit = namedLimit(account.limits, name);
-    // What was spent here is forgiven too, although it has not been reported yet.
-    await this.#parts.flushUsage();
     await resetLimit(this.#parts.limits, accountSubject(account), account.version, account.limits, limit);
     return this.#usage(account);
   }
