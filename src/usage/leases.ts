@@ -388,9 +388,12 @@ export class Leases implements Limits {
 
   /** Reports what is spent now, for somebody who asks how much that is. Never rejects. */
   async flush(): Promise<void> {
-    for (const holder of this.#holders) if (isUnreported(holder)) this.#due.add(holder);
-    this.#flush();
-    await Promise.all(this.#underWay);
+    // What is under way already does not tell of the last requests.
+    for (let rounds = 0; rounds < 2; rounds++) {
+      for (const holder of this.#holders) if (isUnreported(holder)) this.#due.add(holder);
+      this.#flush();
+      await Promise.all(this.#underWay);
+    }
   }
 
   #flush(): void {
@@ -468,9 +471,11 @@ export class Leases implements Limits {
     settled = true;
     clearTimeout(late);
     const now = this.#now();
+    // Those that were asked about for the first time have seen no other clock.
+    const heard = answers.filter(answer => answer !== null);
+    if (heard.length > 0) this.counts.clockBehindMs = Math.max(...heard.map(({ behind }) => behind));
     calls.forEach(({ said }, i) => {
       const answer = answers[i] ?? null;
-      if (answer !== null) this.counts.clockBehindMs = answer.behind;
       said.forEach((each, j) => {
         if (answer === null) this.#unheard(each, now);
         else this.#heard(each, answer.answers[j] ?? null, sentAt, answer.now - answer.behind, now);
