@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Program } from '../support/program.ts';
 import { RecordingUpstream } from '../support/recording-upstream.ts';
@@ -198,7 +199,7 @@ describe('a store that has lost what it had acknowledged', () => {
   beforeAll(async () => {
     redis = await RedisServer.start();
     const { port } = redis.endpoint;
-    fleet = await Promise.all([start(port, 'closed', '20s'), start(port, 'closed', '20s')]);
+    fleet = await Promise.all([1, 2, 3].map(() => start(port, 'closed', '20s')));
   });
   afterAll(async () => {
     for (const { program } of fleet) program.signal('SIGCONT');
@@ -217,7 +218,7 @@ describe('a store that has lost what it had acknowledged', () => {
   ])(
     '%s is asked for nothing until all have said what they hold; then it goes on, and nothing was given twice',
     async (_, withChanges) => {
-      const [one, two] = fleet as [Served, Served];
+      const [one, two] = fleet as [Served, Served, Served];
       const shared = await share(one, 300);
       for (const served of fleet) expect(await ask(served, shared)).toBe(200);
       await redis.client().save();
@@ -232,7 +233,7 @@ describe('a store that has lost what it had acknowledged', () => {
       const both = ['overloaded', 'store_unavailable'];
       for (const codes of told) expect(codes.length).toBeGreaterThan(0);
       expect(told.flat().filter(code => !both.includes(code as string))).toEqual([]);
-      expect(spent).toBe(82);
+      expect(spent).toBe(83);
       expect(admitted(shared)).toBe(300);
       await expect.poll(() => use(one, shared)).toMatchObject({ used: 300, remaining: 0, burned: 0 });
       for (const served of fleet) expect(await excess(served, 'lost_grants')).toBe(0);
@@ -241,9 +242,31 @@ describe('a store that has lost what it had acknowledged', () => {
   );
 
   test(
+    'is asked for nothing by those who lost nothing either, while somebody who stood still has not said what it holds',
+    async () => {
+      const [holder, ...others] = fleet as [Served, Served, Served];
+      const shared = await share(holder, 300);
+      await redis.client().save();
+      await share(holder, 1);
+      for (let n = 0; n < 60; n++) expect(await ask(holder, shared)).toBe(200);
+      await use(holder, shared);
+      holder.program.signal('SIGSTOP');
+      await crash();
+      const exhausted = Promise.all(others.map(served => exhaust(served, shared)));
+      await pause(2000);
+      holder.program.signal('SIGCONT');
+      await exhausted;
+      await exhaust(holder, shared);
+      expect(admitted(shared)).toBe(300);
+      for (const served of fleet) expect(await excess(served, 'lost_grants')).toBe(0);
+    },
+    patience(60_000),
+  );
+
+  test(
     'and gives it to others before somebody who stood still says it: what is too much is counted',
     async () => {
-      const [one, two] = fleet as [Served, Served];
+      const [one, two] = fleet as [Served, Served, Served];
       const shared = await share(one, 60);
       expect(await ask(two, shared)).toBe(200);
       await redis.client().save();
