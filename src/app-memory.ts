@@ -28,6 +28,8 @@ export interface MemoryParts {
   readonly opened: OpenedSnapshot | null;
   /** Told how many seconds after it was made a change is applied. */
   readonly propagated: (seconds: number) => void;
+  /** Told that the store has lost what it had acknowledged, whoever has found that out. */
+  readonly epochBegan: () => void;
   /** Told of changes after they are applied. */
   readonly watchers: {
     changed(events: readonly FeedEvent[], cursor: Cursor): void;
@@ -65,6 +67,8 @@ export class Memory {
         return applied;
       },
       missed: (cursor: Cursor) => {
+        const { cursor: before } = this.follower;
+        if (before !== null && before.epoch !== cursor.epoch) parts.epochBegan();
         this.lookup.missed();
         watchers.missed(cursor);
         return this.snapshot?.discard();

@@ -183,6 +183,7 @@ export class App {
       checksumKeys: () => this.#inForce.checksumKeys,
       opened,
       propagated: seconds => propagation.observe(seconds),
+      epochBegan: () => this.#leases.rolledBack(),
       watchers,
     });
     this.#memory = memory;

@@ -268,8 +268,9 @@ export function exchange(
 
   const told = verdict === 'waiting' || verdict === 'refused';
   const isHeard = lease.answered > (before.leases[claim.process]?.answered ?? 0);
-  const news = before.awaited && !told && free(ledger, limit) > freeBefore;
-  if (news) ledger = { ...ledger, awaited: false };
+  // Also of who gets nothing now: it may end before it asks again, and what it gave back is somebody else's.
+  const news = before.awaited && free(ledger, limit) > freeBefore;
+  if (news && !told) ledger = { ...ledger, awaited: false };
   return {
     ledger,
     answer: {

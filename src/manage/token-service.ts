@@ -414,7 +414,7 @@ export class TokenService {
   /** Begins the present window of a limit anew. It is a change of the token, though all its members stay. */
   async resetLimit({ actor, id, precondition = null }: TokenRequest, name: string): Promise<UsageReport> {
     demandUnscoped(actor);
-    const { limits, clock, flushUsage } = this.#parts;
+    const { limits, clock } = this.#parts;
     this.#refuseDeclared(id, await this.#reach(actor));
     const { token } = await compareAndSet(async (): Promise<{ token: StoredToken } | typeof stale> => {
       const reach = await this.#reach(actor);
@@ -427,7 +427,6 @@ export class TokenService {
       return written === stale ? stale : { token: { ...found.token, version: found.token.version + 1 } };
     });
     const limit = namedLimit(token.limits, name);
-    await flushUsage();
     await resetLimit(limits, tokenSubject(token), token.version, token.limits, limit);
     const range = { step: '1h' } as const;
     return this.#report(token, range, planUsage(range, clock.wall(), new Faults()));

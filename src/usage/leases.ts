@@ -124,6 +124,8 @@ export class Leases implements Limits {
   readonly #later = new Set<Holder>();
   #reporting: Promise<void> | null = null;
   readonly #underWay = new Set<Promise<void>>();
+  /** What was asked of these was not answered within the deadline. An answer that comes later is taken all the same. */
+  readonly #silent = new WeakSet<LocalWindow>();
   readonly #listening = new AbortController();
   #options: LeaseOptions;
   #flushing = false;
@@ -248,7 +250,9 @@ export class Leases implements Limits {
     now: Times,
   ): LimitCharge | LimitRefusal | Promise<LimitCharge | LimitRefusal> {
     const isClosed = bundle.limits.some(local => local.closed && !local.gone && spendable(local, now) < cost);
-    if (isClosed || now.monotonic < this.#closedUntil) return this.#without(bundle, cost);
+    if (isClosed || now.monotonic < this.#closedUntil || this.#isSilent(bundle, cost, now)) {
+      return this.#without(bundle, cost);
+    }
     let alike = 0;
     for (const { waiters } of bundle.limits) alike += waiters.length;
     if (alike >= mostWaiting.alike || this.#waiting.size >= mostWaiting.all) return { kind: 'busy' };
@@ -265,6 +269,14 @@ export class Leases implements Limits {
     this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs).unref();
     this.#serve(served, now);
     return promise;
+  }
+
+  /** Somebody has waited for as long as a request may already, and has heard nothing. */
+  #isSilent({ limits }: Bundle, cost: number, now: Times): boolean {
+    return limits.some(local => {
+      const { current } = local;
+      return current.asking && this.#silent.has(current) && !local.gone && spendable(local, now) < cost;
+    });
   }
 
   /** While the store does not answer, or has lost something and grants nothing. */
@@ -442,15 +454,18 @@ export class Leases implements Limits {
 
   /** Reports what is spent now, for somebody who asks how much that is. Never rejects. */
   async flush(): Promise<void> {
-    for (const holder of this.#holders) if (isUnreported(holder)) this.#later.add(holder);
-    this.#report();
-    // What comes meanwhile is not waited for.
-    const last = [...this.#later].at(-1);
-    for (let most = this.#later.size; most > 0 && this.#reporting !== null; most--) {
-      if (last === undefined || !this.#later.has(last)) break;
-      await this.#reporting;
+    // What is under way already does not tell of the last requests.
+    for (let rounds = 0; rounds < 2; rounds++) {
+      for (const holder of this.#holders) if (isUnreported(holder)) this.#later.add(holder);
+      this.#report();
+      // What comes meanwhile is not waited for.
+      const last = [...this.#later].at(-1);
+      for (let most = this.#later.size; most > 0 && this.#reporting !== null; most--) {
+        if (last === undefined || !this.#later.has(last)) break;
+        await this.#reporting;
+      }
+      await Promise.all(this.#underWay);
     }
-    await Promise.all(this.#underWay);
   }
 
   #flush(): void {
@@ -485,7 +500,10 @@ export class Leases implements Limits {
         asked.push({ holder, local, part, said: this.#bounded(claim, now), reported });
       }
       // Afterwards: what is said of one window depends on whether something was missed, which saying it settles.
-      for (const { part } of asked) sent(local, part);
+      for (const { part } of asked) {
+        this.#silent.delete(part);
+        sent(local, part);
+      }
       said.push(...asked);
     }
     if (said.length === 0) return null;
@@ -511,6 +529,9 @@ export class Leases implements Limits {
     const { ledger, log } = this.#parts;
     const isDry = calls.some(({ said }) => said.some(({ said: { claim } }) => claim.need > 0));
     let answers: readonly (LimitAnswer | null)[] = [];
+    let settled = false;
+    // An answer that came in time may lie behind a timer that fires late.
+    const late = setTimeout(() => setImmediate(() => settled || this.#late(calls)), this.#options.deadlineMs);
     try {
       // Nobody has to be dry for what is burned to show: it goes with the reports until the next roll.
       const isAsked = isDry || this.#someHaveGone;
@@ -521,6 +542,8 @@ export class Leases implements Limits {
       if (error instanceof StoreUnavailable) log.warn({}, 'units of limits cannot be asked for, nor reported', error);
       else log.fault(error, 'units of limits could not be asked for');
     }
+    settled = true;
+    clearTimeout(late);
     const now = this.#now();
     // Each server has a clock, and so has each token: the worst is told.
     const heard = answers.flatMap(answer => answer?.behind ?? []);
@@ -538,6 +561,18 @@ export class Leases implements Limits {
       });
     });
     this.#stir();
+  }
+
+  /** Requests wait no longer for the store, although these claims, which may be reports, are under way for longer. */
+  #late(calls: readonly Call[]): void {
+    const now = this.#now();
+    for (const { said } of calls) {
+      for (const { local, part } of said) {
+        if (!part.asking) continue;
+        this.#silent.add(part);
+        if (part === local.current) this.#fail(local, now);
+      }
+    }
   }
 
   #unheard({ local, part, said }: Said, now: Times): void {

@@ -275,8 +275,8 @@ local function exchange(ledger, limit, window, claim, roll, processes)
   if current and binds and lease.number == claim.number then lease.number = lease.number + 1 end
 
   local told = verdict == 'waiting' or verdict == 'refused'
-  local news = awaitedBefore == 1 and not told and free(ledger, limit) > freeBefore
-  if news then ledger.awaited = 0 end
+  local news = awaitedBefore == 1 and free(ledger, limit) > freeBefore
+  if news and not told then ledger.awaited = 0 end
   local heard = awaitedBefore == 1 and not told and not news and lease.answered > answeredBefore
   local numbers = {
     lease.number, lease.granted, lease.returned, lease.spent, lease.overdrawn, lease.answered, ledger.generation,

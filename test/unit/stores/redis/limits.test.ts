@@ -172,7 +172,7 @@ test('what others publish on the channel is heard only where it could have been 
   const { store } = await open();
   const heard: string[] = [];
   const stop = new AbortController();
-  store.limits.listen(notice => heard.push(notice.kind === 'lost' ? 'lost' : String(notice.recall)), stop.signal);
+  store.limits.listen(notice => heard.push('recall' in notice ? String(notice.recall) : notice.kind), stop.signal);
   await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['lost']);
   const client = server.client();
   const [channel] = (await client.call('PUBSUB', 'CHANNELS')) as string[];
