@@ -54,12 +54,13 @@ for k = first, #KEYS do
       local open = window.label == current.label or (current.ends and window.label == windowAt(limit, current.ends).label)
       if ledger or (open and defined) then
         ledger = ledger or emptyLedger(clock)
-        local outcome, notice = exchange(ledger, limit, window, claim, roll, processes)
+        local outcome, recall, other = exchange(ledger, limit, window, claim, roll, processes)
         if not entry then
           entry = { name = name, ledger = ledger, ends = window.ends, limit = limit }
           held[name], held[#held + 1] = entry, entry
         end
-        if notice then notices[#notices + 1] = { notice, limit.ledger, window.label, ledger.recall } end
+        if recall then notices[#notices + 1] = { recall, limit.ledger, window.label, ledger.recall } end
+        if other then notices[#notices + 1] = { other, limit.ledger, window.label, ledger.recall } end
         answer[i + 1] = num(window.label) .. ' ' .. (window.ends and num(window.ends) or '-') .. ' ' .. (defined and num(capacityOf(limit)) or '-') .. ' ' .. outcome
       end
     end

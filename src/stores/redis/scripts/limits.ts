@@ -284,7 +284,7 @@ local function exchange(ledger, limit, window, claim, roll, processes)
     heard and 1 or 0, burned, excess,
   }
   for i, value in ipairs(numbers) do numbers[i] = num(value) end
-  return verdict .. ' ' .. table.concat(numbers, ' '), asks and 'recall' or news and 'news' or heard and 'heard'
+  return verdict .. ' ' .. table.concat(numbers, ' '), asks and 'recall', news and 'news' or heard and 'heard'
 end
 `;
 
