@@ -30,9 +30,10 @@ beforeAll(async () => {
     clock: store.clock,
   };
   admin = await openAdmin({ parts });
-  await admin.ask('POST', '/v1/accounts', { json: { id: 'acme' } });
+  const limits = [{ name: 'day', max: 5, per: '1d' }];
+  await admin.ask('POST', '/v1/accounts', { json: { id: 'acme', limits } });
   for (const role of ['editor', 'viewer']) await admin.ask('POST', '/v1/roles', { json: { id: role } });
-  ({ id } = await admin.make({ owner: 'acme' }));
+  ({ id } = await admin.make({ owner: 'acme', limits }));
 });
 afterEach(() => {
   fault = null;
@@ -73,7 +74,7 @@ const ask = ({ method, path, name, json }: (typeof calls)[number]) => {
   const kept = path.startsWith('/v1/accounts') ? 'acme' : path.startsWith('/v1/roles') ? 'editor' : id;
   // What it is already, it need not be told to become.
   const query = name === 'revokeTokensOfOwner' ? '?owner=acme' : '';
-  return admin.ask(method, path.replace('{id}', kept) + query, json === undefined ? {} : { json });
+  return admin.ask(method, path.replace('{id}', kept).replace('{name}', 'day') + query, json === undefined ? {} : { json });
 };
 
 describe('a store that does not answer', () => {

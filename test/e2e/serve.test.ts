@@ -248,7 +248,7 @@ describe('commands beside it', () => {
     expect(shown).toMatchObject({ id, name: 'ci', permissions: ['api'], tags: ['a'], state: 'enabled' });
     expect((listed['tokens'] as { id: string }[]).map(token => token.id)).toEqual([id]);
     expect(table.split('\n')[0]).toMatch(
-      /^ID\s+NAME\s+OWNER\s+STATE\s+HINT\s+PERMISSIONS\s+EXPIRES_AT\s+LAST_USED_AT$/,
+      /^ID\s+NAME\s+OWNER\s+STATE\s+HINT\s+PERMISSIONS\s+LIMITS\s+EXPIRES_AT\s+LAST_USED_AT$/,
     );
     expect(table).toMatch(new RegExp(`^${id}\\s+ci\\s+-\\s+enabled\\s+pst_`, 'm'));
     expect(table).not.toContain(secret);

@@ -228,7 +228,7 @@ describe('a backup', () => {
       ['twice', good + good, /stands behind the end/],
       ['no-json', `${lines[0]}\n{"kind":\n`, /line 2 : /],
       ['unknown-kind', `${lines[0]}\n{"kind":"limit"}\n`, /line 2 kind/],
-      ['unknown-member', good.replace('"tags":', '"limits":[],"tags":'), /line \d+ token.*limits/],
+      ['unknown-member', good.replace('"tags":', '"later":[],"tags":'), /line \d+ token.*later/],
       [
         'newer',
         good.replace('"version":3,"at"', '"version":4,"at"'),
