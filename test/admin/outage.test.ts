@@ -74,7 +74,11 @@ const ask = ({ method, path, name, json }: (typeof calls)[number]) => {
   const kept = path.startsWith('/v1/accounts') ? 'acme' : path.startsWith('/v1/roles') ? 'editor' : id;
   // What it is already, it need not be told to become.
   const query = name === 'revokeTokensOfOwner' ? '?owner=acme' : '';
-  return admin.ask(method, path.replace('{id}', kept).replace('{name}', 'day') + query, json === undefined ? {} : { json });
+  return admin.ask(
+    method,
+    path.replace('{id}', kept).replace('{name}', 'day') + query,
+    json === undefined ? {} : { json },
+  );
 };
 
 describe('a store that does not answer', () => {
