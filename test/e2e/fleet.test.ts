@@ -163,6 +163,8 @@ describe('tokens of a fleet', () => {
       expect(await one.status('/api/x', secrets[i % 10]!)).toBe(200);
     }
     const seconds = (performance.now() - began) / 1000;
+    // What MONITOR tells may come behind the answer.
+    await until(async () => (counter.counts['usage'] ?? 0) > 0, true);
     const counts = counter.end();
     const { feed = 0, heartbeat = 0, usage = 0, connecting: _, ...others } = counts;
     expect(others).toEqual({});
