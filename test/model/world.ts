@@ -872,7 +872,8 @@ function judge(world: World): void {
     for (const [name, lease] of Object.entries(ledger.leases)) {
       const out = outOf(lease);
       if (out < 0) throw new Violation(`${name} has ${out} units out of ${key}`);
-      if (world.hasLost) continue;
+      // A lease that was summed up begins anew, and what was used under the former one is not told apart here.
+      if (world.hasLost || world.hasFolded) continue;
       const using = ghost.using[name] ?? 0;
       const settled = ghost.settled[name] ?? 0;
       if (lease.spent > settled)
