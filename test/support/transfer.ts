@@ -3,6 +3,7 @@ import { type Limit, ledgerName } from '../../src/core/limit.ts';
 import { noUsage, type Usage } from '../../src/core/usage.ts';
 import type { StoreRecord, StoreSource, StoreTarget } from '../../src/ports/store-transfer.ts';
 import { anAccount, anAudit, aRole, aToken, changed, made, type TestedStore } from '../contract/harness.ts';
+import { aClaim } from './claims.ts';
 
 /** What a dump comes to: the last record of each thing, in an order of its own; without the position, which no two share. */
 export async function contentsOf(source: StoreSource): Promise<readonly string[]> {
@@ -137,22 +138,8 @@ async function useLimits({ limits, clock }: TestedStore): Promise<void> {
     { name: 'calls', max: 100, per: '1d', algorithm: 'window', burst: 100 },
     { name: 'pace', max: 7, per: '1d', algorithm: 'bucket', burst: 50 },
   ] as const satisfies readonly Limit[];
-  const claim = (process: string, lease: Partial<Claim>): Claim => ({
-    process,
-    number: 0,
-    granted: 0,
-    returned: 0,
-    spent: 0,
-    overdrawn: 0,
-    back: 0,
-    need: 0,
-    want: 0,
-    answered: 0,
-    recalled: 0,
-    ...lease,
-  });
   const of = (each: readonly Limit[], lease: Partial<Claim>) =>
-    each.map(limit => ({ ledger: ledgerName(limit), label: null, claim: claim('p', lease) }));
+    each.map(limit => ({ ledger: ledgerName(limit), label: null, claim: aClaim('p', lease) }));
   const both = { version: 3, limits: [all, hourly, paced] };
   const plain = { ...both, subject: { kind: 'token', id: 'plain' } } as const;
   const acme = { ...both, subject: { kind: 'account', id: 'acme' } } as const;

@@ -13,24 +13,13 @@ import {
   sums,
 } from '../../../src/core/ledger.ts';
 import type { Limit } from '../../../src/core/limit.ts';
+import { aClaim } from '../../support/claims.ts';
 
 const limit: Limit = { name: 'l', max: 10, per: 'lifetime', algorithm: 'window', burst: 10 };
 const bucket: Limit = { name: 'b', max: 10, per: '1s', algorithm: 'bucket', burst: 5 };
 const endless = { label: 0, ends: null };
 const from = 1_000_000;
-const silent: Claim = {
-  process: 'p',
-  number: 0,
-  granted: 0,
-  returned: 0,
-  spent: 0,
-  overdrawn: 0,
-  back: 0,
-  need: 0,
-  want: 0,
-  answered: 0,
-  recalled: 0,
-};
+const silent: Claim = aClaim('p');
 
 function ask(ledger: Ledger, claim: Partial<Claim>, more: Partial<Circumstances> = {}, of: Limit = limit) {
   return exchange(ledger, of, endless, { ...silent, ...claim }, { now: from, roll: null, processes: 1, ...more });

@@ -5,6 +5,7 @@ import { type Limit, ledgerName } from '../../../../src/core/limit.ts';
 import { noUsage } from '../../../../src/core/usage.ts';
 import { openRedisStore } from '../../../../src/stores/redis/open.ts';
 import type { Store } from '../../../../src/stores/store.ts';
+import { aClaim } from '../../../support/claims.ts';
 import { CommandCounter } from '../../../support/command-counter.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { RedisServer } from '../../../support/redis.ts';
@@ -29,20 +30,7 @@ async function open(): Promise<{ store: Store; prefix: string }> {
 }
 
 const aLimit = (per: Limit['per']): Limit => ({ name: 'calls', max: 1000, per, algorithm: 'window', burst: 1000 });
-const claim = (more: Partial<Claim>): Claim => ({
-  process: 'p1',
-  number: 0,
-  granted: 0,
-  returned: 0,
-  spent: 0,
-  overdrawn: 0,
-  back: 0,
-  need: 0,
-  want: 0,
-  answered: 0,
-  recalled: 0,
-  ...more,
-});
+const claim = (more: Partial<Claim>): Claim => aClaim('p1', more);
 const about = (id: string, limit: Limit, more: Partial<Claim>) => ({
   subject: { kind: 'token' as const, id },
   version: 1,
