@@ -38,6 +38,14 @@ export function weighed(
   return shown(limit, scope, violated ? left : left - cost, resetsAt, end === null ? null : end - label, violated);
 }
 
+/** Milliseconds until the store has as much as this cost, if nobody takes it; null: never, unless the limit is changed. */
+export function weighedWait({ limit, spent, burned, ends }: LimitState, cost: number, now: Millis): Millis | null {
+  const capacity = capacityOf(limit);
+  if (cost > capacity) return null;
+  if (limit.algorithm === 'bucket') return msFor(limit, Math.max(0, cost - Math.max(0, capacity - spent - burned)));
+  return ends === null ? null : Math.max(0, ends - now);
+}
+
 function shown(
   limit: Limit,
   scope: LimitView['scope'],

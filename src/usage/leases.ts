@@ -27,7 +27,7 @@ import { heldBy, idleOf, unreportedOf } from '../core/holding.ts';
 import { type Circumstances, closedMs } from '../core/ledger.ts';
 import { type LimitView, thresholds } from '../core/limit.ts';
 import type { LimitAnswer, LimitClaim, WindowAnswer } from '../core/limit-book.ts';
-import { isKnownShort, secondsToWait, viewOf, waitFor, weighed } from '../core/limit-view.ts';
+import { isKnownShort, secondsToWait, viewOf, waitFor, weighed, weighedWait } from '../core/limit-view.ts';
 import { limitsVersion, type Millis, type Subject } from '../core/token.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -191,18 +191,20 @@ export class Leases implements Limits {
     const { ledger, clock } = this.#parts;
     const of = async (about: LimitedSubject, version: number, limits: Subject['token']['limits']) => {
       const states = limits.length === 0 ? [] : await ledger.read(about, version, limits);
-      return states.map(state => weighed(state, about.kind, cost, clock.wall()));
+      const now = clock.wall();
+      return states.map(state => ({
+        view: weighed(state, about.kind, cost, now),
+        wait: weighedWait(state, cost, now),
+      }));
     };
     const [ofToken, ofAccount] = await Promise.all([
       of({ kind: 'token', id: token.id }, limitsVersion(token), token.limits),
       account === null ? [] : of({ kind: 'account', id: account.id }, account.version, account.limits),
     ]);
-    const limits = [...ofToken, ...ofAccount];
-    const violated = limits.filter(view => view.violated);
-    if (violated.length === 0) return { limits, refusal: null };
-    const waits = violated.map(({ capacity, resetsAt }) =>
-      cost > capacity || resetsAt === null ? null : Math.max(0, resetsAt - clock.wall()),
-    );
+    const found = [...ofToken, ...ofAccount];
+    const limits = found.map(({ view }) => view);
+    const waits = found.filter(({ view }) => view.violated).map(({ wait }) => wait);
+    if (waits.length === 0) return { limits, refusal: null };
     return { limits, refusal: { kind: 'refused' as const, limits, retryAfter: secondsToWait(waits) } };
   }
 
